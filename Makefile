@@ -1,0 +1,44 @@
+# `make help` lists the targets. Everything is installed into .venv; delete that folder to start anew.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras
+
+.PHONY: help setup demo test lint wheel infra-test lock
+.DEFAULT_GOAL := help
+
+help:           ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+setup: .venv/installed  ## install the locked environment into .venv
+
+demo: setup     ## run the whole line on sample images: validate … publish, pull, predict
+	@$(RUN) PREFECT_HOME="$(CURDIR)/.prefect" python -m flows.demo
+
+test: setup     ## run all tests
+	@$(RUN) python -m pytest
+
+lint: setup     ## check style and layers
+	@$(RUN) ruff check
+
+wheel: setup    ## build the small package for those who only use models, into dist/
+	@$(RUN) uv build --quiet --wheel --no-build-isolation --out-dir dist
+
+infra-test: setup  ## apply and destroy infra/terraform on an emulator of AWS, about 2 minutes
+	@$(RUN) python infra/on_emulator.py
+
+lock: setup     ## compile requirements/*.txt anew from pyproject.toml
+	$(COMPILE) --group dev pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --group gpu pyproject.toml --output-file requirements/gpu.txt
+	$(COMPILE) --group cpu pyproject.toml --output-file requirements/cpu.txt
+	echo 'uv' | $(COMPILE:--all-extras=) - --output-file requirements/uv.txt
+
+# uv compiles the bytecode: without it, each process of the pipeline starts several seconds later
+.venv/installed: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else \
+	  "error: Graft needs Python 3.11, 3.12 or 3.13, found %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
