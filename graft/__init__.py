@@ -1,0 +1,12 @@
+"""Graft: what a published image classifier is, and how it is used.
+
+`load` gives a classifier from a folder or a registry address. The pipeline that makes one stands in `tasks/`.
+"""
+
+
+def load(model: str, **options):
+    """A `graft.classifier.Classifier` from a folder or an address. See `graft.models.find_model`."""
+    from graft.classifier import Classifier
+    from graft.models import find_model
+
+    return Classifier(find_model(str(model), **options)[1])

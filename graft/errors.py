@@ -1,0 +1,26 @@
+"""A mistake that the user can mend: said in one message, without a traceback."""
+
+import contextlib
+import sys
+
+
+class GraftError(Exception):
+    """What happened, what was expected and what to do, naming the file, key and value. May hold several lines."""
+
+
+@contextlib.contextmanager
+def reported(exit_code: int = 2):
+    """Print a `GraftError` on standard error and exit with `exit_code`, instead of a traceback."""
+    try:
+        yield
+    except GraftError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(exit_code)
+
+
+def did_you_mean(word: str, known) -> str:
+    """`" Did you mean 'epochs'?"` for the nearest of `known`, or the empty string."""
+    import difflib
+
+    nearest = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""

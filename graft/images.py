@@ -1,0 +1,225 @@
+"""The one way from bytes to an RGB array, and what makes a file unreadable.
+
+Training, evaluation, prediction and serving all read images here, so that no image is ever decoded in two ways.
+"""
+
+import io
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo")
+MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; nothing larger is ever decoded
+MAX_BYTES = 100_000_000         # of one file
+GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+TRUNCATED = "truncated: the file ends before the picture does"
+UNSUPPORTED = "unsupported format {}: supported are " + ", ".join(FORMATS)
+SIGNATURES = (          # bytes, where, and what a file is that Pillow does not open
+    (b"\xff\xd8\xff", 0, "JPEG"),
+    (b"\x89PNG", 0, "PNG"),
+    (b"WEBP", 8, "WEBP"),
+    (b"GIF8", 0, "GIF"),
+    (b"BM", 0, "BMP"),
+    (b"II*\0", 0, "TIFF"),
+    (b"MM\0*", 0, "TIFF"),
+    (b"ftypheic", 4, UNSUPPORTED.format("HEIF")),
+    (b"ftypheix", 4, UNSUPPORTED.format("HEIF")),
+    (b"ftypmif1", 4, UNSUPPORTED.format("HEIF")),
+    (b"ftypavif", 4, UNSUPPORTED.format("AVIF")),
+    (b"ftyp", 4, "not an image, but a video"),
+    (b"\0\0\0\x0cjP  ", 0, UNSUPPORTED.format("JPEG 2000")),
+    (b"\xff\x4f\xff\x51", 0, UNSUPPORTED.format("JPEG 2000")),
+    (b"\0\0\0\x0cJXL ", 0, UNSUPPORTED.format("JPEG XL")),
+    (b"\xff\x0a", 0, UNSUPPORTED.format("JPEG XL")),
+    (b"8BPS", 0, UNSUPPORTED.format("PSD")),
+    (b"\0\0\1\0", 0, UNSUPPORTED.format("ICO")),
+    (b"qoif", 0, UNSUPPORTED.format("QOI")),
+    (b"DDS ", 0, UNSUPPORTED.format("DDS")),
+    (b"<svg", 0, UNSUPPORTED.format("SVG")),
+    (b"<?xml", 0, "not an image, but an XML document (SVG is not supported)"),
+    (b"<!doctype html", 0, "not an image, but a web page"),
+    (b"<html", 0, "not an image, but a web page"),
+    (b"%PDF", 0, "not an image, but a PDF document"),
+    (b"PK\3\4", 0, "not an image, but a ZIP archive"),
+    (b"\x1f\x8b", 0, "not an image, but a gzip archive"),
+)
+# the next marker in the pixels of a JPEG; FF00 is a byte of them, FFD0 to FFD7 are their restarts, FFFF fills
+JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+JPEG_BETWEEN_SCANS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
+MAX_SCANS = 1000                # a progressive JPEG has about ten, with a table before each
+
+
+class UnreadableImage(ValueError):
+    """These bytes are no image that Graft reads; the message is the reason, in a few words."""
+
+
+def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.ndarray:
+    """Decode and resize one image.
+
+    Args:
+        source: a path, or the bytes of an image file.
+        image_size: `(height, width)` in pixels.
+
+    Returns:
+        uint8 `(height, width, 3)`, RGB in 0 to 255. The aspect ratio is not kept: the whole picture is seen.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
+    return resize(decode(read_bytes(source), at_least=image_size), image_size)
+
+
+def read_bytes(source: str | Path | bytes) -> bytes:
+    """The bytes of a file, or the bytes themselves. Raises `UnreadableImage` when there are none to be had."""
+    if isinstance(source, bytes):
+        return source
+    try:
+        with open(source, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableImage((error.strerror or str(error)).lower()) from error
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage(f"larger than {MAX_BYTES // 1_000_000} MB")
+    return data
+
+
+def decode(data: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
+    """Decode the first frame, turned upright as its EXIF orientation says, as RGB on white.
+
+    Args:
+        data: the bytes of an image file; its content decides on the format, never its name.
+        at_least: `(height, width)` that will be needed: a large JPEG may then be decoded at 1/2, 1/4 or 1/8 of its
+            size, as long as twice this is left.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
+    image = identify(data)
+    if at_least:
+        image.draft(None, (2 * max(at_least), 2 * max(at_least)))
+    return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The pixels of an opened picture, turned upright as its EXIF orientation says, as RGB on white.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            return _to_rgb(_upright(image))
+    except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError …
+        raise UnreadableImage(_why_undecodable(error)) from error
+
+
+def identify(data: bytes) -> Image.Image:
+    """Read only the header: format, size and mode are known, no pixel is decoded yet.
+
+    Raises:
+        UnreadableImage: when the bytes are empty, no image, of no supported format, incomplete, or declare too many
+            pixels.
+    """
+    if not data:
+        raise UnreadableImage("empty file")
+    if data.startswith(GIT_LFS_POINTER):
+        raise UnreadableImage("Git LFS pointer, not the image itself: run `git lfs pull`")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:      # UnidentifiedImageError, DecompressionBombError, ValueError of a plug-in …
+        raise UnreadableImage(_why_unidentified(data, error)) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImage(
+            f"decompression bomb: declares {image.width} × {image.height} pixels, at most {MAX_PIXELS:,} are read"
+        )
+    if image.format in ("JPEG", "MPO") and (fault := _jpeg_fault(data)):
+        raise UnreadableImage(fault)
+    return image
+
+
+def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
+    """Resize with an antialiased bilinear filter to `(height, width)`; uint8 `(height, width, 3)`."""
+    height, width = image_size
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:               # a picture is not lost for its broken EXIF block
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
+        # 16-bit grey: Pillow would clip at 255 where 65535 is white
+        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode in ("F", "LAB"):
+        raise ValueError(f"colour mode {image.mode} is not supported")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def _jpeg_fault(data: bytes) -> str | None:
+    """What is wrong behind the header of a JPEG file: libjpeg fills what is missing or broken with grey, silently.
+
+    Bytes changed within the compressed pixels remain unseen where they still mean something. (ITU-T T.81, annex B)
+    """
+    at = _first_scan(data)
+    for _ in range(MAX_SCANS):
+        found = JPEG_MARKER.search(data, at) if at else None
+        if found is None:
+            return TRUNCATED
+        marker = found.group()[1]
+        if marker == 0xD9:      # end of the image; what follows belongs to others
+            return None
+        if marker not in JPEG_BETWEEN_SCANS:
+            return f"broken image data (marker {marker:02X} within the pixels of a JPEG)"
+        at = found.end() + int.from_bytes(data[found.end():found.end() + 2])
+    return f"decompression bomb: more than {MAX_SCANS} segments in one JPEG"
+
+
+def _first_scan(data: bytes) -> int | None:
+    """Where the pixels begin: the segments before them are skipped by their lengths, thumbnails in them too."""
+    at = 2
+    while (marker := data[at:at + 2]) and marker[0] == 0xFF:
+        if marker == b"\xff\xff":         # a fill byte
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2:at + 4])
+        if marker == b"\xff\xda":
+            return at
+    return None
+
+
+def _why_unidentified(data: bytes, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        declared = int("".join(re.findall(r"\((\d+) pixels", str(error))) or 0)
+        return f"decompression bomb: declares {declared:,} pixels, at most {MAX_PIXELS:,} are read"
+    if "too large" in str(error):       # compressed text or a colour profile within a PNG
+        return "decompression bomb: its description unpacks to more than is ever needed"
+    start = data[:512].lstrip().lower()
+    for signature, offset, kind in SIGNATURES:
+        if data[offset:].startswith(signature) or (offset == 0 and start.startswith(signature)):
+            if kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
+                return TRUNCATED
+            return f"broken or truncated {kind} header" if kind in FORMATS else kind
+    return "not an image"
+
+
+def _why_undecodable(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+        return TRUNCATED
+    return f"broken image data ({error})"
