@@ -1,0 +1,155 @@
+"""Reading a whole registry, and telling whatever is not as it was written."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from graft.errors import GraftError
+from graft.registry import log, manifest
+from graft.registry.address import check_registry, default_registry
+from graft.registry.lookup import MARKER
+from graft.registry.manifest import File, Manifest
+from graft.registry.transfer import PART_BYTES
+from graft.store import Damaged, Missing, Store, Stored, open_store
+
+DAMAGE, LEFTOVER = "DAMAGE", "leftover"
+_KEYS = re.compile(
+    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/[^/]+/aliases\.json"
+    r"|models/[^/]+/log/[0-9]{6,9}\.json|models/[^/]+/versions/[0-9]{6,9}/manifest\.(json|sig)"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`DAMAGE` breaks a promise; a `LEFTOVER` harms nobody, and `gc` or the next promotion clears it away."""
+
+    kind: str
+    where: str
+    what: str
+
+
+@dataclass
+class Report:
+    """What was read, and what was found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    models: int = 0
+    versions: int = 0
+    blobs: int = 0
+    size_bytes: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        return all(finding.kind != DAMAGE for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        damaged = sum(finding.kind == DAMAGE for finding in self.findings)
+        leftover = len(self.findings) - damaged
+        also = f", {leftover} leftover (`graft gc` removes what is old enough)" if leftover else ""
+        return (f"{damaged} DAMAGED" if damaged else "sound") + also
+
+
+def verify(registry: str | None = None) -> Report:
+    """Check every promotion log, manifest, alias and file of a registry. Reads all of it.
+
+    Raises:
+        GraftError: when there is no registry.
+    """
+    store = open_store(check_registry(registry or default_registry()))
+    stored = {each.key: each for each in store.scan("")}
+    if not any(key.startswith(("models/", "blobs/")) or key == MARKER for key in stored):
+        raise GraftError(f"there is no registry at {store.address}. Expected {store.address}/{MARKER}.")
+    names = sorted({key.split("/")[1] for key in stored if key.startswith("models/") and key.count("/") > 1})
+    report = Report(models=len(names))
+    needed: dict[File, str] = {}
+    for name in names:
+        versions = list(_read_versions(store, name, report))
+        report.versions += len(versions)
+        report.findings += _check_log(store, name, {each.number: each for each in versions})
+        needed |= {file: f"{name}@{each.number}" for each in versions for file in each.all_files.values()}
+    report.findings += _check_blobs(store, needed, stored, report)
+    foreign = [key for key in stored if not _KEYS.fullmatch(key)]
+    report.findings += [Finding(LEFTOVER, key, "was not written by graft") for key in foreign]
+    return report
+
+
+def _read_versions(store: Store, name: str, report: Report) -> Iterator[Manifest]:
+    for number in manifest.numbers(store, name):
+        try:
+            yield manifest.read(store, name, number)
+        except (Damaged, Missing) as error:
+            report.findings.append(Finding(DAMAGE, f"{name}@{number}", str(error)))
+
+
+def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterator[Finding]:
+    try:
+        entries = log.read(store, name)
+    except Damaged as error:
+        yield Finding(DAMAGE, name, str(error))
+        return
+    last = entries[-1] if entries else log.Entry()
+    for alias, number, digest in sorted({move for entry in entries for move in _moves(entry)}):
+        if number in versions and versions[number].digest != digest:
+            yield Finding(DAMAGE, f"{name}@{number}", f"its manifest is not the one that was promoted as {alias}")
+        if number not in versions and number not in last.deleted:
+            yield Finding(DAMAGE, f"{name}@{number}", f"was promoted as {alias} and is not there")
+    for number in sorted(set(last.deleted) & set(versions)):
+        yield Finding(LEFTOVER, f"{name}@{number}", "was given up, and `graft gc` was stopped before it was removed")
+    yield from _check_aliases(store, name, last)
+
+
+def _moves(entry: log.Entry) -> Iterator[tuple[str, int, str]]:
+    for alias, each in entry.aliases.items():
+        yield alias, each["version"], each["manifest"]
+
+
+def _check_aliases(store: Store, name: str, last: log.Entry) -> Iterator[Finding]:
+    try:
+        found = store.read_whole(log.aliases_key(name), manifest.LIMIT_BYTES)
+    except Missing:
+        found = None
+    if found != (log.aliases_json(last) if last.number else None):
+        yield Finding(LEFTOVER, log.aliases_key(name), "does not say what the log says, which alone counts")
+
+
+def _check_blobs(store: Store, needed: dict[File, str], stored: dict[str, Stored], report: Report) -> list[Finding]:
+    from tqdm import tqdm
+
+    blobs = {key: each for key, each in stored.items() if key.startswith("blobs/")}
+    report.blobs, report.size_bytes = len(blobs), sum(each.size_bytes for each in blobs.values())
+    with tqdm(total=report.size_bytes, unit="B", unit_scale=True, desc="verify", leave=False, disable=None) as bar:
+        def problem_of(blob: Stored) -> str | None:
+            return _problem(store, blob, bar.update)
+
+        with ThreadPoolExecutor(4) as pool:
+            problems = zip(blobs, pool.map(problem_of, blobs.values()))
+            findings = [Finding(DAMAGE, key, problem) for key, problem in problems if problem]
+    for file, version in needed.items():
+        if file.key not in blobs and not store.stat(file.key):      # it may have come since they were listed
+            findings.append(Finding(DAMAGE, file.key, f"is missing, and {version} needs it"))
+        elif file.key in blobs and blobs[file.key].size_bytes != file.size_bytes:
+            findings.append(Finding(DAMAGE, file.key, f"is not of the size that {version} says"))
+    return findings + list(_orphans(blobs, needed))
+
+
+def _orphans(blobs: Iterable[str], needed: Iterable[File]) -> Iterator[Finding]:
+    keys = {file.key for file in needed}
+    for key in blobs:
+        if key not in keys:
+            yield Finding(LEFTOVER, key, "no version needs this file")
+
+
+def _problem(store: Store, blob: Stored, progress) -> str | None:
+    hasher = hashlib.sha256()
+    for start in range(0, blob.size_bytes, PART_BYTES):
+        try:
+            data = store.read(blob.key, start, PART_BYTES)
+        except Missing:
+            return None                 # removed meanwhile; when a version needs it, that is found
+        hasher.update(data)
+        progress(len(data))
+    found = hasher.hexdigest()
+    return None if blob.key.endswith(found) else f"its content has the sha256 {found}"

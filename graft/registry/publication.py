@@ -1,0 +1,108 @@
+"""A bundle's folder -> the next version of a model."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC
+from pathlib import Path
+
+from graft import bundle as bundles
+from graft.errors import GraftError
+from graft.registry import log, manifest
+from graft.registry.address import CHAMPION, check_name, check_registry
+from graft.registry.lookup import check_promises
+from graft.registry.manifest import File, Manifest, describe, is_file_name
+from graft.registry.transfer import upload
+from graft.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version; `is_new` is false when the very same files had been published before."""
+
+    name: str
+    version: int
+    address: str
+    is_new: bool
+
+
+def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[str, Path] | None = None,
+            facts: dict | None = None, signing_key: str | Path | None = None) -> Published:
+    """Publish a bundle's folder as the next version of `name`.
+
+    The same files are the same version: to publish again is no error, and mends what a killed publisher left undone.
+
+    Args:
+        attachments: file name -> path of what belongs to the version without being needed to predict.
+        facts: whatever else should be known of it, as JSON can hold it: metrics, data, commit, libraries, seconds.
+        signing_key: a PEM file with a private elliptic-curve key; see `graft.registry.signing`.
+
+    Raises:
+        GraftError: when the bundle, a name or the registry is not as it must be. Nothing is published then.
+    """
+    check_name(name)
+    store = open_store(check_registry(registry))
+    files, attached = _bundle_files(Path(bundle)), _check_files(attachments or {})
+    wanted = _manifest(name, bundles.read_description(bundle), files, attached, facts or {})
+    if signing_key:
+        from graft.registry.signing import sign, sign_version
+
+        sign(wanted, signing_key)       # a key that cannot be used is refused before anything is sent
+    check_promises(store)
+    needed = {wanted.files[each]: path for each, path in files.items()}
+    blobs = needed | {wanted.attachments[each]: path for each, path in attached.items()}
+    while True:
+        version, is_new = _create(store, wanted, blobs)
+        upload(store, blobs if is_new else needed)      # again: `gc` may have taken what no version used until now
+        if is_new or version.number not in log.head(store, name).deleted:
+            break                   # it has not even given up the version meanwhile
+    if signing_key:
+        sign_version(store, version, signing_key)
+    return Published(name, version.number, f"{store.address}/{name}@{version.number}", is_new)
+
+
+def _manifest(name: str, description: bundles.Description, files: dict, attached: dict, facts: dict) -> Manifest:
+    """All of it but the number, time and parent, which only the registry knows. Raises `GraftError` for bad facts."""
+    height, width = description.image_size
+    wanted = Manifest(
+        name=name, number=0, published="", class_names=description.class_names, facts=facts,
+        files={each: describe(path) for each, path in files.items()},
+        attachments={each: describe(path) for each, path in attached.items()},
+        input={"name": "images", "dtype": "uint8", "shape": ["batch", height, width, 3], "colours": "RGB",
+               "range": [0, 255]},
+    )
+    manifest.encode(wanted)
+    return wanted
+
+
+def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Manifest, bool]:
+    """The version that holds these files, and whether it was made just now. Another publisher may take our number."""
+    last = log.head(store, wanted.name)
+    versions = {each.number: each for each in manifest.read_all(store, wanted.name)}
+    while True:
+        kept = [each for number, each in versions.items() if number not in last.deleted]
+        if same := [each for each in kept if each.identity == wanted.identity]:
+            return same[-1], False
+        upload(store, blobs)
+        number = max([*versions, *last.deleted], default=0) + 1
+        now = store.now().astimezone(UTC).isoformat(timespec="seconds")
+        data = manifest.encode(replace(wanted, number=number, published=now, parent=last.version_of(CHAMPION)))
+        if store.create(manifest.key_of(wanted.name, number), data):
+            return manifest.decode(data, wanted.name, number, wanted.name), True
+        versions[number] = manifest.read(store, wanted.name, number)
+
+
+def _bundle_files(folder: Path) -> dict[str, Path]:
+    bundles.read_description(folder)
+    files = {name: folder / name for name in (bundles.MODEL, bundles.DESCRIPTION, bundles.UNKNOWN)}
+    if not files[bundles.UNKNOWN].exists():
+        del files[bundles.UNKNOWN]
+    return _check_files(files)
+
+
+def _check_files(files: dict[str, Path]) -> dict[str, Path]:
+    """Raises `GraftError` naming all that are missing or cannot have that name in a version."""
+    problems = [f"{path}: there is no such file" for path in files.values() if not Path(path).is_file()]
+    problems += [f"'{name}': expected a plain file name of letters, digits, '.', '_' and '-'"
+                 for name in files if not is_file_name(name)]
+    if problems:
+        raise GraftError("this cannot be published: " + "; ".join(problems) + ".")
+    return {name: Path(path) for name, path in sorted(files.items())}

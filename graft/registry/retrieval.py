@@ -1,0 +1,140 @@
+"""A model's address -> a folder on this machine, every byte of it checked before anything is read from it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from graft import bundle
+from graft.errors import GraftError
+from graft.registry import log
+from graft.registry.address import CHAMPION, LATEST, Address, parse
+from graft.registry.cache import Cache, Seen
+from graft.registry.folder import build, is_whole, read_folder, replace_folder
+from graft.registry.lookup import find_number, is_unpromoted, read_version
+from graft.registry.manifest import LIMIT_BYTES, MANIFEST, SIGNATURE, Manifest, signature_key
+from graft.store import Damaged, Missing, Store, open_store
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version on this machine.
+
+    Attributes:
+        folder: a bundle's folder; `manifest.json` in it tells where the model comes from.
+        transferred_bytes: 0 when all of it was here already.
+        note: what should be said to the person who asked, or the empty string.
+    """
+
+    folder: Path
+    name: str
+    version: int
+    transferred_bytes: int
+    note: str = ""
+
+
+def resolve(model: str | Path, *, registry: str | None = None, offline: bool = False) -> Path:
+    """The bundle's folder for a folder or for any registry address; see `pull`.
+
+    A folder that is named by its path is one, whatever is in it; a plain name is a folder only if a model is in it.
+    """
+    path = Path(model)
+    if (path / bundle.DESCRIPTION).is_file() or (path.is_dir() and path.name != str(model)):
+        return path
+    return pull(str(model), registry=registry, offline=offline).folder
+
+
+def pull(model: str, to: str | Path | None = None, *, registry: str | None = None, offline: bool = False,
+         attachments: bool = False, public_key: str | Path | None = None) -> Pulled:
+    """Fetch a published version into the user's cache, and copy it to the folder `to` when one is given.
+
+    What is here already is checked and not fetched again. When anything is wrong nothing changes: an earlier pulled
+    version stays as it is.
+
+    Args:
+        offline: ask no registry; take what an earlier pull brought, after checking it again.
+        attachments: fetch the report, metrics, parameters and so on too.
+        public_key: a PEM file; a version that was not signed with its private key is refused.
+
+    Raises:
+        Damaged: when anything in the registry is not as it was written, or is older than what was seen before.
+        GraftError: when there is no such model, or it cannot be reached.
+    """
+    address = parse(model, registry)
+    cache = Cache(address)
+    with cache.locked():
+        seen = cache.load()
+        if offline:
+            pulled = _from_cache(address, cache, seen, attachments, public_key)
+        else:
+            pulled = _from_registry(address, cache, seen, attachments, public_key)
+        return pulled if to is None else replace(pulled, folder=replace_folder(pulled.folder, Path(to)))
+
+
+def _from_registry(address: Address, cache: Cache, seen: Seen, attachments: bool, public_key) -> Pulled:
+    store = open_store(address.registry)
+    last = _newest(store, seen, cache.folder)
+    number = find_number(store, address, last)
+    version = read_version(store, address.name, number, _known_digest(number, last, seen))
+    texts = {MANIFEST: version.data, SIGNATURE: _read_signature(store, version)}
+    _check_signature(version, texts[SIGNATURE], public_key)
+    files = version.all_files if attachments else version.files
+    transferred = build(cache.version(number), store, files, texts, cache.incoming)
+    unpromoted = is_unpromoted(address, last)
+    seen.last, seen.manifests[str(number)] = last, version.digest
+    seen.latest = number if unpromoted or address.alias == LATEST else seen.latest
+    cache.save(seen)
+    note = f"{address.name} was never promoted: this is its newest version." if unpromoted else ""
+    return Pulled(cache.version(number), address.name, number, transferred, note)
+
+
+def _from_cache(address: Address, cache: Cache, seen: Seen, attachments: bool, public_key) -> Pulled:
+    number = address.number or seen.last.version_of(address.alias or CHAMPION)
+    if number is None and (address.alias == LATEST or is_unpromoted(address, seen.last)):
+        number = seen.latest
+    folder = cache.version(number or 0)
+    if str(number) not in seen.manifests or not folder.exists():
+        raise GraftError(f"{address} was never pulled to this machine. Pull it once without --offline.")
+    version = read_folder(folder, address.name, number, seen.manifests[str(number)])
+    if not is_whole(folder, version.all_files if attachments else version.files):
+        raise Damaged(f"{folder} is not as it was pulled. Pull {address} again without --offline.")
+    signature = folder / SIGNATURE
+    _check_signature(version, signature.read_bytes() if signature.exists() else None, public_key)
+    return Pulled(folder, address.name, number, 0)
+
+
+def _newest(store: Store, seen: Seen, forget: Path) -> log.Entry:
+    """The head of the log, which must be the one seen last or follow from it.
+
+    Raises:
+        Damaged: when the registry shows an older state than before, or another past.
+    """
+    entries = log.read(store, seen.name, since=max(1, seen.last.number))
+    if seen.last.number == 0:
+        return entries[-1] if entries else log.Entry()
+    if not entries or entries[0].digest != seen.last.digest:
+        what = "a different" if entries else "no"
+        raise Damaged(
+            f"{store.address}: the promotion log of {seen.name} has {what} entry {seen.last.number}, which this "
+            "machine saw before: an old state is being replayed, or the log was rewritten. Nothing was pulled. "
+            f"If the registry was made anew on purpose, remove {forget}."
+        )
+    return entries[-1]
+
+
+def _known_digest(number: int, last: log.Entry, seen: Seen) -> str | None:
+    """The manifest's sha256 as the log or an earlier pull tells it."""
+    promoted = [each["manifest"] for each in last.aliases.values() if each["version"] == number]
+    return promoted[0] if promoted else seen.manifests.get(str(number))
+
+
+def _read_signature(store: Store, version: Manifest) -> bytes | None:
+    try:
+        return store.read_whole(signature_key(version.name, version.number), LIMIT_BYTES)
+    except Missing:
+        return None
+
+
+def _check_signature(version: Manifest, signature: bytes | None, public_key: str | Path | None) -> None:
+    if public_key:
+        from graft.registry.signing import check
+
+        check(version, signature, public_key)

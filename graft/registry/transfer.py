@@ -1,0 +1,132 @@
+"""Moving blobs: up, whatever is not there yet; down in parallel parts, resumable, through sha256."""
+
+import contextlib
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from graft.errors import GraftError
+from graft.registry.manifest import File, describe
+from graft.store import Damaged, Missing, Store, StoreError
+
+PART_BYTES = 8 << 20                # one request's share of a file
+PARTS_AT_ONCE = 8
+GRACE = timedelta(hours=24)         # longer than any upload: what is younger is never swept by `gc`
+
+
+def upload(store: Store, files: dict[File, Path]) -> None:
+    """Store the blobs that are missing. One that may soon be swept, because nothing used it, is made young again."""
+    from tqdm import tqdm
+
+    total = sum(file.size_bytes for file in files)
+    young = store.now() - GRACE / 2
+    with tqdm(total=total, unit="B", unit_scale=True, desc="publish", leave=False, disable=None) as bar:
+        for file, path in files.items():
+            stored = store.stat(file.key)
+            if stored is None:
+                store.create(file.key, path)
+            elif stored.size_bytes != file.size_bytes or stored.modified < young:
+                store.replace(file.key, path)
+            if describe(path) != file:
+                with contextlib.suppress(StoreError):       # publishers need not have the right to remove
+                    store.delete(file.key)
+                raise GraftError(f"{path} changed while it was being published. Publish when nothing writes to it.")
+            bar.update(file.size_bytes)
+
+
+def download(store: Store, files: Iterable[File], folder: Path) -> int:
+    """Complete `folder/<sha256>` for each file, from wherever an earlier attempt was killed; the bytes transferred.
+
+    Raises:
+        Damaged: when what is stored is not what it is called; its part file is removed.
+    """
+    files = list(dict.fromkeys(files))
+    if not files:
+        return 0
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [part for file in files for part in _missing_parts(file, folder / file.sha256)]
+    missing_bytes = sum(part.length for part in parts)
+    _check_room(folder, missing_bytes)
+    with tqdm(total=missing_bytes, unit="B", unit_scale=True, desc="pull", leave=False, disable=None) as bar:
+        received = _in_order(lambda part: _read(store, part), parts)
+        for file in files:
+            _complete(store, file, folder / file.sha256, received, bar.update)
+    return missing_bytes
+
+
+class _Part(NamedTuple):
+    file: File
+    start: int
+    length: int
+
+
+def _missing_parts(file: File, path: Path) -> list[_Part]:
+    done = path.stat().st_size if path.exists() else 0
+    if done > file.size_bytes:
+        path.unlink()
+        done = 0
+    return [_Part(file, start, min(PART_BYTES, file.size_bytes - start))
+            for start in range(done, file.size_bytes, PART_BYTES)]
+
+
+def _read(store: Store, part: _Part) -> bytes:
+    """A part, and one byte more at the end of the file, where there must be none."""
+    at_end = part.start + part.length == part.file.size_bytes
+    try:
+        data = store.read(part.file.key, part.start, part.length + at_end)
+    except Missing:
+        raise Damaged(f"{store.address}/{part.file.key} is missing. Publish this model again.") from None
+    if len(data) != part.length:
+        raise Damaged(f"{store.address}/{part.file.key} is not {part.file.size_bytes:,} bytes long. Publish it again.")
+    return data
+
+
+def _complete(store: Store, file: File, path: Path, received: Iterator, progress: Callable[[int], None]) -> None:
+    """Append the file's parts to what is there already, and check the whole."""
+    hasher = hashlib.sha256()
+    try:
+        with open(path, "a+b") as target:
+            target.seek(0)
+            while chunk := target.read(1 << 20):
+                hasher.update(chunk)
+            while target.tell() < file.size_bytes:
+                data = next(received)
+                target.write(data)
+                hasher.update(data)
+                progress(len(data))
+        if hasher.hexdigest() != file.sha256:
+            raise Damaged(
+                f"{store.address}/{file.key} is damaged: its sha256 is {hasher.hexdigest()}. Nothing of it was kept. "
+                "Pull again; when this stays, remove that object and publish the model again."
+            )
+    except Damaged:
+        path.unlink()
+        raise
+
+
+def _in_order(function: Callable, items: Iterable) -> Iterator:
+    """Like `map` with threads, but never more than a few results ahead of whoever takes them."""
+    items = iter(items)
+    pool = ThreadPoolExecutor(PARTS_AT_ONCE)
+    try:
+        waiting = deque(pool.submit(function, item) for item in islice(items, PARTS_AT_ONCE))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed_bytes > free:
+        raise GraftError(f"{folder}: {needed_bytes:,} bytes are to be pulled, {free:,} are free. Make room there.")
