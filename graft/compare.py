@@ -1,0 +1,91 @@
+"""Two published versions side by side, from their manifests alone: no model is fetched."""
+
+from graft.registry import log
+from graft.registry.address import parse
+from graft.registry.lookup import find_number, read_version
+from graft.registry.manifest import Manifest
+from graft.store import open_store
+
+ABSENT = "–"
+Row = tuple[str, str, str]
+
+
+def read_manifest(model: str, registry: str | None = None) -> Manifest:
+    """The manifest that an address such as `pets@champion` means. Raises `GraftError` when there is no such version."""
+    address = parse(model, registry)
+    store = open_store(address.registry)
+    last = log.head(store, address.name)
+    number = find_number(store, address, last)
+    promised = {alias["version"]: alias["manifest"] for alias in last.aliases.values()}
+    return read_version(store, address.name, number, promised.get(number))
+
+
+def compare(left: Manifest, right: Manifest) -> str:
+    """Origin, classes, data, parameters and metrics of both as text in columns; of parameters only what differs."""
+    facts = left.facts, right.facts
+    sections = {
+        "": [("", *(f"{each.name}@{each.number}" for each in (left, right))), *_origin(left, right)],
+        "classes": _classes(left.class_names, right.class_names),
+        "data": _side_by_side(*(_flat(each.get("data")) for each in facts)),
+        "parameters that differ": _differing(*(_flat(each.get("params")) for each in facts)),
+        "metrics": _side_by_side(*(_metrics(each.get("metrics")) for each in facts)),
+    }
+    rows = [row for section in sections.values() for row in section]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    return "\n\n".join(_text(title, section, widths) for title, section in sections.items())
+
+
+def _origin(left: Manifest, right: Manifest) -> list[Row]:
+    def facts(manifest: Manifest) -> dict[str, str]:
+        gate = manifest.facts.get("gate")
+        return {
+            "published": manifest.published,
+            "commit": str(manifest.facts.get("commit") or ABSENT)[:12],
+            "gate": str(gate.get("verdict", ABSENT)) if isinstance(gate, dict) else ABSENT,
+            "input": str(manifest.input.get("shape", ABSENT)),
+            "size": f"{sum(file.size_bytes for file in manifest.files.values()) / 1e6:.1f} MB",
+        }
+
+    return _side_by_side(facts(left), facts(right))
+
+
+def _classes(left: list[str], right: list[str]) -> list[Row]:
+    gained, lost = (", ".join(sorted(one - other)) for one, other in
+                    ((set(right), set(left)), (set(left), set(right))))
+    rows = [("count", str(len(left)), str(len(right)))]
+    return rows + [(name, "", found) for name, found in (("gained", gained), ("lost", lost)) if found]
+
+
+def _metrics(metrics) -> dict[str, str]:
+    """metric -> value and interval, as text. Facts are whatever a publisher wrote: what is no metric is left out."""
+    found = {}
+    for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
+        parts = [metric.get(key) for key in ("value", "low", "high")] if isinstance(metric, dict) else [None]
+        if all(isinstance(part, int | float) for part in parts):
+            form = "{:.3g} ({:.3g} to {:.3g})" if "loss" in name else "{:.1%} ({:.1%} to {:.1%})"
+            found[name] = form.format(*parts)
+    return found
+
+
+def _flat(content, prefix: str = "") -> dict[str, str]:
+    """`{"a": {"b": 1}}` -> `{"a.b": "1"}`."""
+    if not isinstance(content, dict):
+        return {prefix: str(content)} if prefix else {}
+    flat = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _side_by_side(left: dict[str, str], right: dict[str, str]) -> list[Row]:
+    names = [*left, *(name for name in right if name not in left)]
+    return [(name, left.get(name, ABSENT), right.get(name, ABSENT)) for name in names]
+
+
+def _differing(left: dict[str, str], right: dict[str, str]) -> list[Row]:
+    return [row for row in _side_by_side(left, right) if row[1] != row[2]]
+
+
+def _text(title: str, rows: list[Row], widths: list[int]) -> str:
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([title] * bool(title) + [f"  {line}" for line in lines or ["none"]])

@@ -1,0 +1,96 @@
+"""A picture beside a bar chart of its top classes, drawn with Pillow alone."""
+
+import os
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from graft.errors import GraftError
+from graft.images import decode, read_bytes
+
+MAX_PANELS = 20                     # one below the other in one file
+_PICTURE_PX, _BARS_PX, _MARGIN_PX, _LINE_PX = 320, 480, 24, 40
+_BLUE, _ORANGE, _PALE, _INK, _RED = "#2b6cb0", "#c05621", "#e2e8f0", "#1a202c", "#9b2c2c"
+
+
+def check(path: str, sources: list[str]) -> None:
+    """Raises `GraftError` when no plot can be drawn there, or of so many images."""
+    if Path(path).suffix.lower() != ".png":
+        raise GraftError(f"--plot {path}: expected a name that ends in .png")
+    if not Path(path).absolute().parent.is_dir():
+        raise GraftError(f"--plot {path}: there is no folder {Path(path).absolute().parent}")
+    if len(sources) > MAX_PANELS:
+        raise GraftError(f"--plot {path}: at most {MAX_PANELS} images fit, received {len(sources)}")
+
+
+def thumbnail(source: str | bytes) -> Image.Image:
+    """The picture, as large as its panel. Raises `UnreadableImage`."""
+    image = decode(read_bytes(source), at_least=(_PICTURE_PX, _PICTURE_PX))
+    return ImageOps.contain(image, (_PICTURE_PX, _PICTURE_PX))
+
+
+def save(path: str, rows: list[dict], pictures: list[Image.Image | None]) -> None:
+    """Draw one panel a row, and write the PNG whole or not at all."""
+    panels = [_panel(row, picture) for row, picture in zip(rows, pictures)]
+    sheet = Image.new("RGB", (panels[0].width, sum(panel.height for panel in panels)), "white")
+    top = 0
+    for panel in panels:
+        sheet.paste(panel, (0, top))
+        top += panel.height
+    unfinished = Path(path).with_suffix(f".{os.getpid()}.tmp")
+    try:
+        sheet.save(unfinished, "PNG")
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise GraftError(f"--plot {path} cannot be written: {error.strerror or error}") from error
+
+
+def _panel(row: dict, picture: Image.Image | None) -> Image.Image:
+    shares = row.get("probabilities", {})
+    height = max(_PICTURE_PX, _LINE_PX * (len(shares) + 2)) + 2 * _MARGIN_PX
+    panel = Image.new("RGB", (_PICTURE_PX + _BARS_PX + 3 * _MARGIN_PX, height), "white")
+    if picture:
+        panel.paste(picture, (_MARGIN_PX + (_PICTURE_PX - picture.width) // 2, (height - picture.height) // 2))
+    draw, left = ImageDraw.Draw(panel), _PICTURE_PX + 2 * _MARGIN_PX
+    _write(draw, (left, _MARGIN_PX), Path(row["source"]).name or row["source"], 18, _INK)
+    said, colour = _said(row)
+    _write(draw, (left, _MARGIN_PX + 26), said, 16, colour)
+    for number, (name, share) in enumerate(shares.items()):
+        _bar(draw, left, _MARGIN_PX + _LINE_PX * (number + 2) - 12, name, share, colour)
+    return panel
+
+
+def _said(row: dict) -> tuple[str, str]:
+    """The verdict in words, and its colour."""
+    if "error" in row:
+        return row["error"], _RED
+    if row["is_unknown"]:
+        return f"unknown, most like {row['label']}", _ORANGE
+    return row["label"], _BLUE
+
+
+def _bar(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, share: float, colour: str) -> None:
+    label_px, percent_px = 170, 70
+    bar_px = _BARS_PX - label_px - percent_px
+    _write(draw, (left, top + 4), name, 16, _INK, label_px - 10)
+    draw.rectangle((left + label_px, top + 4, left + label_px + bar_px, top + 24), fill=_PALE)
+    draw.rectangle((left + label_px, top + 4, left + label_px + round(bar_px * share), top + 24), fill=colour)
+    _write(draw, (left + label_px + bar_px + 8, top + 4), f"{share:.1%}", 16, _INK)
+
+
+def _write(draw, place: tuple[int, int], text: str, size_px: int, colour: str, width_px: int = _BARS_PX) -> None:
+    """One line of text, cut with an ellipsis where it would be wider than `width_px`."""
+    font, shown = _font(size_px), text
+    while shown and draw.textlength(shown + ("" if shown == text else "…"), font) > width_px:
+        shown = shown[:-1]
+    draw.text(place, shown + ("" if shown == text else "…"), colour, font)
+
+
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    for name in ("DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf"):      # these know more scripts than Pillow's own
+        try:
+            return ImageFont.truetype(name, size_px)
+        except OSError:
+            continue
+    return ImageFont.load_default(size_px)

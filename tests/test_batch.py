@@ -1,0 +1,144 @@
+"""Batch prediction; the oracles are the classifier called by hand, and pandas as another reader of the files."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from tiny_bundle import COLOURS, make_bundle, make_images
+
+from graft.batch import Batch
+from graft.classifier import Classifier
+from graft.errors import GraftError
+from graft.store import StoreError
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("models") / "colours")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Twelve images in three folders, one strange and one broken."""
+    folder = make_images(tmp_path / "images", images=4, spread=5)
+    Image.new("RGB", (50, 50), (255, 0, 255)).save(folder / "strange.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def run(batch):
+    for shard in batch.pending:
+        batch.predict(shard)
+    return batch.finish()
+
+
+def expected_rows(bundle, folder) -> dict:
+    classifier = Classifier(bundle)
+    paths = sorted(folder.glob("**/*.png"))
+    return {str(path): answer for path, answer in zip(paths, map(classifier.predict, paths))}
+
+
+@pytest.mark.parametrize("suffix, read", [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_a_folder_becomes_a_table(bundle, images, tmp_path, suffix, read):
+    summary = run(Batch(str(images), tmp_path / f"out.{suffix}", bundle, shard_size=5))
+    assert (summary.images, summary.unreadable) == (14, 1) and sum(summary.labels.values()) == 13
+    table = read(tmp_path / f"out.{suffix}").set_index("source")
+    assert list(table.index) == sorted(str(path) for path in images.glob("**/*") if path.is_file())
+    assert table["error"].dropna().to_dict() == {f"{images}/broken.jpg": "not an image"}
+    for source, answer in expected_rows(bundle, images).items():
+        row = table.loc[source]
+        assert (row["label"], row["is_unknown"]) == (answer.label, answer.is_unknown)
+        shares = {name: row[f"probability_{name}"] for name in COLOURS}
+        assert shares == pytest.approx(answer.probabilities, abs=1e-6)
+    assert summary.unknown == table["is_unknown"].dropna().astype(bool).sum() >= 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", f"out.{suffix}"]
+
+
+def test_a_killed_run_is_continued(bundle, images, tmp_path):
+    whole = tmp_path / "whole.csv"
+    run(Batch(str(images), whole, bundle, shard_size=4))
+    output = tmp_path / "out.csv"
+    killed = Batch(str(images), output, bundle, shard_size=4)
+    first = killed.pending[0]
+    killed.predict(first)
+    (killed.parts / "000002-0123456789abcdef.999.tmp").write_text('{"source": "half a')
+    written = first.part.stat().st_mtime_ns
+    again = Batch(str(images), output, bundle, shard_size=4)
+    assert [shard.number for shard in again.pending] == [2, 3, 4] and not output.exists()
+    run_pending = [again.predict(shard) for shard in again.pending]
+    assert run_pending and first.part.stat().st_mtime_ns == written
+    again.finish()
+    assert output.read_bytes() == whole.read_bytes()
+
+
+def test_changed_images_and_another_model_are_predicted_again(bundle, images, tmp_path):
+    output = tmp_path / "out.csv"
+    batch = Batch(str(images), output, bundle, shard_size=4)
+    for shard in batch.pending:
+        batch.predict(shard)
+    assert Batch(str(images), output, bundle, shard_size=4).pending == []
+    shutil.copy(images / "blue" / "00.png", images / "red" / "00.png")
+    assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [3]
+    other = make_bundle(tmp_path / "other", temperature=2.0)
+    assert len(Batch(str(images), output, other, shard_size=4).pending) == 4
+
+
+def test_an_s3_prefix_becomes_the_same_table(bundle, images, tmp_path, ceph, monkeypatch):
+    import s3_server
+
+    bucket = ceph.removeprefix("s3://").partition("/")[0]
+    for path in images.glob("**/*"):
+        if path.is_file():
+            s3_server.client().upload_file(str(path), bucket, f"photos/{path.relative_to(images)}")
+    s3_server.client().put_object(Bucket=bucket, Key="photos/notes.txt", Body=b"no image")
+    s3_server.client().put_object(Bucket=bucket, Key="elsewhere/red.png", Body=b"not asked for")
+    source = f"s3://{bucket}/photos"
+    run(Batch(str(images), tmp_path / "local.csv", bundle))
+    run(Batch(source, tmp_path / "s3.csv", bundle, shard_size=5))
+    local = pd.read_csv(tmp_path / "local.csv").assign(source=lambda t: t["source"].str.replace(str(images), source))
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s3.csv"), local, rtol=1e-5)
+
+
+def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle, images, tmp_path, ceph):
+    import s3_server
+
+    bucket = ceph.removeprefix("s3://").partition("/")[0]
+    for path in images.glob("*/*.png"):
+        s3_server.client().upload_file(str(path), bucket, f"photos/{path.relative_to(images)}")
+    batch = Batch(f"s3://{bucket}/photos", tmp_path / "out.csv", bundle, shard_size=6)
+    first, second = batch.pending
+    batch.predict(first)
+    for each in s3_server.client().list_objects_v2(Bucket=bucket)["Contents"]:
+        s3_server.client().delete_object(Bucket=bucket, Key=each["Key"])
+    s3_server.client().delete_bucket(Bucket=bucket)
+    with pytest.raises(StoreError):
+        batch.predict(second)
+    assert batch.pending == [second] and not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("source, output, said", [
+    ("{empty}", "{tmp}/out.csv", "there is no image in it"),
+    ("{tmp}/missing", "{tmp}/out.csv", "there is no image in it"),
+    ("{images}", "{tmp}/out.xlsx", "ends in .csv or .parquet"), ("{images}", "{tmp}/no/out.csv", "there is no folder"),
+])
+def test_a_mistake_is_one_message(bundle, images, tmp_path, source, output, said):
+    (tmp_path / "empty").mkdir()
+    places = {"tmp": tmp_path, "empty": tmp_path / "empty", "images": images}
+    with pytest.raises(GraftError, match=said):
+        Batch(source.format(**places), output.format(**places), bundle)
+
+
+def test_the_flow_predicts_shard_by_shard(bundle, images, tmp_path):
+    output = tmp_path / "out.csv"
+    command = [sys.executable, "-m", "flows.batch_prediction", images, output, "--model", bundle, "--shard-size", "7"]
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": ""}
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{output}: 14 images, 1 unknown, 1 unreadable"
+    assert "2 of 2 shards are to be predicted" in done.stderr and "shard 2" in done.stderr
+    assert len(pd.read_csv(output)) == 14
