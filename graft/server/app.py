@@ -1,0 +1,154 @@
+"""The routes of the HTTP API, and the command that serves them.
+
+    POST /v1/predict    one or many images -> a row for each, as `graft predict --json` prints them
+    GET  /v1/model      which model answers, and its classes
+    GET  /healthz       the process lives          GET /readyz     it can answer
+    GET  /metrics       for Prometheus             GET /docs       the API, to read and to try
+    GET  /              the web page
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel
+
+from graft.errors import GraftError
+from graft.server.connections import LimitedProtocol
+from graft.server.metrics import CONTENT_TYPE
+from graft.server.served_model import ServedModel
+from graft.server.service import Service
+from graft.server.uploads import Limits
+
+Top = Annotated[str, Query(pattern="^(all|[1-9][0-9]{0,5})$")]
+GRACE_S = 30            # for requests under way when the server is told to end
+PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:; "
+               "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+BODY = {"requestBody": {"required": True, "content": {
+    "multipart/form-data": {"schema": {"type": "object", "properties": {
+        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}}}},
+    "image/*": {"schema": {"type": "string", "format": "binary"}},
+}}}
+REFUSALS = {
+    400: "the request is broken", 408: "the request arrived too slowly", 413: "too large, or too many images",
+    415: "neither an image nor a form with files", 429: "too many requests at one time", 503: "no answer in time",
+}
+
+
+class Row(BaseModel):
+    """What the model says of one image, or, in `error`, why it cannot be read."""
+
+    source: str
+    label: str | None = None
+    probability: float | None = None
+    is_unknown: bool | None = None
+    unknown_score: float | None = None
+    probabilities: dict[str, float] | None = None
+    error: str | None = None
+
+
+class Answer(BaseModel):
+    model: str
+    predictions: list[Row]
+
+
+class ModelFacts(BaseModel):
+    name: str
+    class_names: list[str]
+    image_size: list[int]       # [height, width] in pixels that images are resized to
+    can_say_unknown: bool
+
+
+def create_app(served: ServedModel, limits: Limits | None = None, poll_s: float = 30) -> FastAPI:
+    """An application whose model is looked for anew every `poll_s` seconds."""
+    service = Service(served, limits or Limits())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        looking = asyncio.create_task(service.keep_up_to_date(poll_s))
+        yield
+        looking.cancel()
+        await asyncio.to_thread(service.close)
+
+    app = FastAPIOffline(title="Graft", description="What is on a picture?", lifespan=lifespan, redoc_url=None)
+    _add_prediction(app, service)
+    _add_operation(app, service)
+    _add_page(app)
+    return app
+
+
+def _add_prediction(app: FastAPI, service: Service) -> None:
+    answers = {422: {"model": Answer, "description": "no image could be read"}}
+    refusals = {status: {"description": reason} for status, reason in REFUSALS.items()}
+
+    @app.post("/v1/predict", response_model=Answer, responses=answers | refusals, openapi_extra=BODY)
+    async def predict(request: Request, top: Top = "5") -> Response:
+        """Predict the image in the body, or every file of a form. `top` is how many classes are told, or `all`."""
+        return await service.predict(request, None if top == "all" else int(top))
+
+    @app.get("/v1/model")
+    async def model() -> ModelFacts:
+        """The model that answers now."""
+        loaded = service.served.now
+        description = loaded.classifier.description
+        return ModelFacts(name=loaded.name, class_names=description.class_names, image_size=description.image_size,
+                          can_say_unknown=description.unknown_threshold is not None)
+
+
+def _add_operation(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """It can answer."""
+        if not service.is_ready():
+            raise HTTPException(503, "the model does not answer any more")
+        return {"status": "ready", "model": service.served.now.name}
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Counters and histograms for Prometheus."""
+        return Response(service.metrics.as_text(), media_type=CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI) -> None:
+    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def show() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
+
+
+def serve(model: str, registry: str | None, host: str, port: int, poll_s: float) -> None:
+    """Serve until told to end (SIGTERM, SIGINT); requests under way are answered first. Raises `GraftError`."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("graft").setLevel(logging.INFO)
+    app = create_app(ServedModel(model, registry), poll_s=poll_s)
+    listening = _listen(host, port)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    print(f"{model} answers at {url} until Ctrl-C; its API is told at {url}/docs", flush=True)
+    uvicorn.Server(configure(app)).run(sockets=[listening])
+
+
+def configure(app: FastAPI, **options) -> uvicorn.Config:
+    """How uvicorn runs the application. `options` are its own."""
+    return uvicorn.Config(app, http=LimitedProtocol, ws="none", log_config=None, access_log=False,
+                          timeout_graceful_shutdown=GRACE_S, **options)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise GraftError(f"--host {host} --port {port} cannot be had: {error}. --port 0 takes a free one.") from error

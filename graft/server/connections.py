@@ -1,0 +1,51 @@
+"""uvicorn's HTTP connections, and limits for what comes before a request is one: its head."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_S = 10                 # until a request's head has arrived
+HEAD_BYTES = 64 * 1024      # of a head
+_REFUSAL = "HTTP/1.1 {} {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """Ends a connection that sends nothing, or its head too slowly or without end: uvicorn alone waits for ever."""
+
+    _waiting: asyncio.TimerHandle | None = None     # for a head; None while a request is read or answered
+    _received_bytes = 0                             # of that head
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait_for_head()                   # of the next request on this connection
+        self._received_bytes += len(data)
+        super().data_received(data)
+        if self._waiting is not None and self._received_bytes > HEAD_BYTES:
+            self._refuse(431, "Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._received_bytes = 0
+        self._waiting = self.loop.call_later(HEAD_S, self._refuse, 408, "Request Timeout")
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _refuse(self, status: int, reason: str) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(_REFUSAL.format(status, reason).encode())
+            self.transport.close()

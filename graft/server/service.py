@@ -1,0 +1,91 @@
+"""Answers requests for predictions within limits, and keeps the model up to date."""
+
+import asyncio
+import logging
+import time
+
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+
+from graft.errors import GraftError
+from graft.images import UnreadableImage
+from graft.predict import row
+from graft.server.batching import Batcher
+from graft.server.metrics import Metrics
+from graft.server.served_model import Loaded, ServedModel
+from graft.server.uploads import Limits, Upload, read_uploads
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """One model, one batcher, and the requests that are under way."""
+
+    def __init__(self, served: ServedModel, limits: Limits):
+        self.served, self.limits = served, limits
+        self.metrics = Metrics()
+        self.metrics.name_model(served.now.name)
+        self._batcher = Batcher(on_batch=self.metrics.batch_size.observe)
+        self._under_way = 0
+
+    async def predict(self, request: Request, top: int | None) -> JSONResponse:
+        """The answer to one request. Raises `HTTPException`, 429 when too many requests are under way."""
+        started, status = time.monotonic(), 500
+        self._count(1)
+        try:
+            if self._under_way > self.limits.requests:
+                raise HTTPException(429, "too many requests at one time: try again", {"Retry-After": "1"})
+            response = await self._answer(request, top)
+            status = response.status_code
+            return response
+        except HTTPException as error:
+            status = error.status_code
+            raise
+        finally:
+            self._count(-1)
+            self.metrics.requests.labels(status).inc()
+            self.metrics.seconds.observe(time.monotonic() - started)
+
+    async def keep_up_to_date(self, every_s: float) -> None:
+        """Look for another version for ever. A registry that fails is logged; the present version answers on."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                if await asyncio.to_thread(self.served.refresh):
+                    self.metrics.reloads.labels("loaded").inc()
+                    self.metrics.name_model(self.served.now.name)
+                    logger.info("%s answers from now on", self.served.now.name)
+            except Exception as error:      # whatever it is, the next look may succeed
+                self.metrics.reloads.labels("failed").inc()
+                traceback = None if isinstance(error, GraftError) else error
+                logger.error("%s answers on: %s", self.served.now.name, error, exc_info=traceback)
+
+    def is_ready(self) -> bool:
+        return self._batcher.is_alive()
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    async def _answer(self, request: Request, top: int | None) -> JSONResponse:
+        """200, or 422 when no image of them can be read."""
+        uploads = await read_uploads(request, self.limits)
+        loaded = self.served.now            # all images of a request are answered by one version
+        try:
+            async with asyncio.timeout(self.limits.answer_s):
+                rows = await asyncio.gather(*(self._row(loaded, upload, top) for upload in uploads))
+        except TimeoutError:
+            raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
+        self.metrics.count_images(rows)
+        status = 422 if all("error" in each for each in rows) else 200
+        return JSONResponse({"model": loaded.name, "predictions": rows}, status)
+
+    async def _row(self, loaded: Loaded, upload: Upload, top: int | None) -> dict:
+        try:
+            outcome = await asyncio.wrap_future(self._batcher.submit(loaded.classifier, upload.data))
+        except UnreadableImage as reason:
+            outcome = reason
+        return row(upload.name, outcome, top)
+
+    def _count(self, change: int) -> None:
+        self._under_way += change           # only the event loop's thread comes here
+        self.metrics.in_flight.set(self._under_way)
