@@ -1,0 +1,1 @@
+"""Data intake: every file listed, read, measured and compared, before anything is learnt from it. Pipeline only."""

@@ -1,0 +1,77 @@
+"""The expectations of images.csv, with the thresholds of params.yaml, and which of them stop the run."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from graft.intake.expectations import WARNING, Expectation, Outcome, validate_table
+from graft.intake.leaks import measure_leaks
+from graft.intake.tables import class_table, with_relations
+
+
+def check(images: pd.DataFrame, class_names: set[str], files: int, thresholds: Mapping[str, float]) -> list[Outcome]:
+    """Validate what was read.
+
+    Args:
+        images: the table of images.csv.
+        class_names: every class, also those without a readable image.
+        files: how many files were meant to be images, readable or not.
+        thresholds: the section `validate` of params.yaml.
+    """
+    return [
+        *validate_table(class_table(images, class_names), _of_classes(thresholds), "label"),
+        *validate_table(with_relations(images), _of_images(files, thresholds), "path"),
+        *validate_table(measure_leaks(images), _of_forms(thresholds), "form"),
+    ]
+
+
+def _between(column: str, **limits) -> tuple[str, dict]:
+    return "ExpectColumnValuesToBeBetween", {"column": column, **limits}
+
+
+def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
+    return [
+        Expectation("two classes", "ExpectTableRowCountToBeBetween", {"min_value": 2},
+                    "there are at least two classes"),
+        Expectation("images per class", *_between("images", min_value=limit["min_images_per_class"]),
+                    f"every class has at least {limit['min_images_per_class']} readable images",
+                    "min_images_per_class"),
+        Expectation("class balance", *_between("imbalance", max_value=limit["max_imbalance"]),
+                    f"the largest class has at most {limit['max_imbalance']:g} times the images of any other",
+                    "max_imbalance"),
+        Expectation("class names", *_between("alike", max_value=1),
+                    "no two class names differ only in upper case, blanks, - or _", severity=WARNING),
+    ]
+
+
+def _of_images(files: int, limit: Mapping[str, float]) -> list[Expectation]:
+    share = limit["max_unreadable_share"]
+    enough = math.ceil(files * (1 - share) - 1e-9)
+    copies = limit["max_copies_share"]
+    return [
+        Expectation("readable", "ExpectTableRowCountToBeBetween", {"min_value": enough},
+                    f"at least {enough} of the {files} files can be read, all but {share:.1%}", "max_unreadable_share"),
+        Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),
+                    f"at most {limit['max_label_conflicts']} pictures stand under two labels", "max_label_conflicts"),
+        Expectation("copies", *_between("copy_number", max_value=0, mostly=1 - copies),
+                    f"at most {copies:.0%} of the images are further copies of another", "max_copies_share", WARNING),
+        Expectation("size", *_between("short_side_px", min_value=limit["min_side_px"]),
+                    f"every image has at least {limit['min_side_px']} pixels at its shorter side",
+                    "min_side_px", WARNING),
+        Expectation("aspect ratio", *_between("aspect_ratio", max_value=limit["max_aspect_ratio"]),
+                    f"no image is more than {limit['max_aspect_ratio']:g} times as long as it is wide",
+                    "max_aspect_ratio", WARNING),
+        Expectation("blank images", *_between("contrast", min_value=limit["min_contrast"]),
+                    f"every image has a contrast of at least {limit['min_contrast']:g} of 128",
+                    "min_contrast", WARNING),
+    ]
+
+
+def _of_forms(limit: Mapping[str, float]) -> list[Expectation]:
+    return [
+        Expectation("label leaks by form", *_between("skill", max_value=limit["max_form_skill"]),
+                    f"the form of a file alone predicts its label with a skill of at most {limit['max_form_skill']:g} "
+                    "(0 chance, 1 certain)",
+                    "max_form_skill", WARNING),
+    ]

@@ -1,0 +1,74 @@
+"""Fingerprint every listed file over all cores; what is unchanged since the last time is not opened again."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from graft.images import SUFFIXES, UnreadableImage
+from graft.intake.fingerprint import Fingerprint, take_fingerprint
+from graft.intake.listing import File, Listing
+from graft.intake.scan_cache import ScanCache
+
+FEW = 64            # so few files are read in this process: starting others takes longer
+CHUNK = 16          # files handed to a worker at once
+MAX_WORKERS = 16    # each takes some 100 MB
+OTHER_IMAGE_SUFFIXES = (        # meant as images, but not supported
+    ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".raw", ".dng", ".cr2", ".nef",
+)
+
+
+@dataclass
+class Scan:
+    fingerprints: dict[File, Fingerprint] = field(default_factory=dict)     # in the order of the listing
+    unreadable: dict[File, str] = field(default_factory=dict)               # file -> reason
+    stray: dict[str, str] = field(default_factory=dict)                     # path -> reason
+    read: int = 0                                                           # files opened, not taken from the cache
+
+
+def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
+    """Read what has changed, take the rest from the cache."""
+    known = cache.look_up([file.path for file in listing.files])
+    unknown = [file.path for file in listing.files if file.path not in known]
+    for path, result in _read_all(images, unknown):
+        cache.store(path, result)
+        known[path] = result
+    cache.commit()
+    return _sort_out(listing, known, read=len(unknown))
+
+
+def _read_all(images: Path, paths: list[str]):
+    """Yield (path, fingerprint or reason) in the order of `paths`."""
+    files = [images / path for path in paths]
+    bar = {"total": len(paths), "desc": "reading images", "unit": "image", "disable": None, "leave": False}
+    if len(paths) <= FEW:
+        yield from zip(paths, tqdm(map(_read, files), **bar))
+        return
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["graft.intake.fingerprint", "imagehash"])
+    workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from zip(paths, tqdm(pool.map(_read, files, chunksize=CHUNK), **bar))
+
+
+def _read(path: Path) -> Fingerprint | str:
+    try:
+        return take_fingerprint(path)
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _sort_out(listing: Listing, results: dict, read: int) -> Scan:
+    found = Scan(stray=dict(listing.stray), read=read)
+    for file in listing.files:
+        result = results[file.path]
+        if isinstance(result, Fingerprint):
+            found.fingerprints[file] = result
+        elif result.startswith("not an image") and not file.path.lower().endswith(SUFFIXES + OTHER_IMAGE_SUFFIXES):
+            found.stray[file.path] = result
+        else:
+            found.unreadable[file] = result
+    return found

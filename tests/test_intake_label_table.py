@@ -1,0 +1,96 @@
+"""labels.csv and labels.parquet: what is read of them, and every mistake with its line."""
+
+import unicodedata
+
+import pandas as pd
+import pytest
+
+from graft.errors import GraftError
+from graft.intake.listing import list_files
+
+
+def folder(tmp_path, table, files=("a.jpg", "b.jpg"), encoding="utf-8"):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "labels.csv").write_bytes(table.encode(encoding))
+    return tmp_path
+
+
+def test_labels_groups_and_splits(tmp_path):
+    table = "split,label,path,group,comment\ntrain,cat,x/a.jpg,patient 1,good\nvalidation,NA,./b.jpg,,\n"
+    listing = list_files(folder(tmp_path, table, ["x/a.jpg", "b.jpg", "c.jpg"]))
+    assert [(file.path, file.label, file.group, file.split) for file in listing.files] == [
+        ("b.jpg", "NA", "", "val"),
+        ("x/a.jpg", "cat", "patient 1", "train"),
+    ]
+    assert listing.stray == {"c.jpg": "not in labels.csv"}
+
+
+def test_a_parquet_table_is_the_same(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    pd.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [3, 4], "group": ["p", None]}).to_parquet(
+        tmp_path / "labels.parquet"
+    )
+    listing = list_files(tmp_path)
+    assert [(file.path, file.label, file.group) for file in listing.files] == [("a.jpg", "3", "p"), ("b.jpg", "4", "")]
+
+
+def test_a_table_made_by_a_spreadsheet_on_windows(tmp_path):
+    listing = list_files(folder(tmp_path, "path, label\r\nx\\ä.jpg, 007\r\n", ["x/ä.jpg"], "utf-8-sig"))
+    assert [(file.path, file.label) for file in listing.files] == [("x/ä.jpg", "007")]
+
+
+def test_paths_are_found_in_either_unicode_form(tmp_path):
+    disk, table = unicodedata.normalize("NFD", "é.jpg"), unicodedata.normalize("NFC", "é.jpg")
+    listing = list_files(folder(tmp_path, f"path,label\n{table},cat\n", [disk]))
+    assert [file.path for file in listing.files] == [disk] and not listing.stray
+
+
+def test_every_mistake_is_told_with_its_line(tmp_path):
+    table = "path,label,split\na.jpg,cat,\nb.jpg,,\n../c.jpg,cat,\n/d.jpg,cat,\na.jpg,dog,\nb.jpg,dog,tests\n,cat,\n"
+    with pytest.raises(GraftError) as raised:
+        list_files(folder(tmp_path, table))
+    message = str(raised.value)
+    for part in (
+        "line 3: the label of 'b.jpg' is empty",
+        "line 4: path '../c.jpg' leads out",
+        "line 5: path '/d.jpg' leads out",
+        "line 6: 'a.jpg' stands on line 2 already",
+        "line 7: split 'tests'",
+        "line 8: the path is empty",
+        "labels.csv",
+    ):
+        assert part in message
+
+
+def test_a_row_said_twice_is_no_mistake(tmp_path):
+    assert len(list_files(folder(tmp_path, "path,label\na.jpg,cat\na.jpg,cat\n")).files) == 1
+
+
+@pytest.mark.parametrize(
+    "table, part",
+    [
+        ("file,label\na.jpg,cat\n", "column path is missing.*found 'file', 'label'"),
+        ("path;label\na.jpg;cat\n", "column path and label is missing"),
+        ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
+        ("", "cannot be read"),
+        ("path,label\n", "there is no row"),
+    ],
+)
+def test_a_table_that_is_none(tmp_path, table, part):
+    with pytest.raises(GraftError, match=part):
+        list_files(folder(tmp_path, table))
+
+
+def test_a_table_in_another_encoding(tmp_path):
+    with pytest.raises(GraftError, match="labels.csv cannot be read"):
+        list_files(folder(tmp_path, "path,label\nä.jpg,cat\n", encoding="latin-1"))
+
+
+def test_two_tables_are_one_too_many(tmp_path):
+    folder(tmp_path, "path,label\na.jpg,cat\n")
+    (tmp_path / "labels.parquet").write_bytes(b"")
+    with pytest.raises(GraftError, match="found labels.csv and labels.parquet"):
+        list_files(tmp_path)

@@ -1,0 +1,140 @@
+"""Reading a whole folder: every file is accounted for, and none is read twice."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from intake_faults import FAULTS, ODD
+from intake_images import jpeg, picture, write_classes
+from PIL import Image
+
+from graft.intake.fingerprint import Fingerprint, take_fingerprint
+from graft.intake.listing import list_files
+from graft.intake.scan import scan
+from graft.intake.scan_cache import ScanCache
+
+
+def read(folder: Path, cache: Path):
+    return scan(folder, list_files(folder), ScanCache(cache, folder))
+
+
+def same(a: Fingerprint, b: Fingerprint) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in Fingerprint.__slots__)
+
+
+def test_every_fault_is_reported_by_path_and_every_odd_file_is_read(tmp_path):
+    """More files than one process reads alone, so that the workers are tried, too."""
+    images = tmp_path / "images"
+    write_classes(images, {"good": 30})
+    for kind, files in (("fault", FAULTS), ("odd", ODD)):
+        (images / kind).mkdir()
+        for name, (data, _) in files.items():
+            (images / kind / name).write_bytes(data)
+    found = read(images, tmp_path / "cache")
+    reasons = {file.path: reason for file, reason in found.unreadable.items()} | found.stray
+    assert reasons.keys() == {f"fault/{name}" for name in FAULTS}
+    for name, (_, reason) in FAULTS.items():
+        assert reason in reasons[f"fault/{name}"]
+    assert {file.path for file in found.fingerprints} == {f"good/{n}.jpg" for n in range(30)} | {
+        f"odd/{name}" for name in ODD
+    }
+    again = read(images, tmp_path / "cache")
+    assert again.read == 0
+    assert again.unreadable == found.unreadable
+    assert all(same(found.fingerprints[file], again.fingerprints[file]) for file in found.fingerprints)
+
+
+def test_only_what_changed_is_read_again(tmp_path):
+    images = tmp_path / "images"
+    write_classes(images, {"cat": 5})
+    assert read(images, tmp_path / "cache").read == 5
+    changed = images / "cat" / "2.jpg"
+    before = changed.stat()
+    data = bytearray(changed.read_bytes())
+    data[-20] ^= 1
+    changed.write_bytes(bytes(data))  # the same size …
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))  # … and the same time of modification
+    (images / "cat" / "new.jpg").write_bytes(jpeg(picture(77)))
+    (images / "cat" / "0.jpg").unlink()
+    found = read(images, tmp_path / "cache")
+    assert found.read == 2
+    assert same(found.fingerprints[list_files(images).files[1]], take_fingerprint(changed))
+
+
+def test_a_damaged_cache_is_made_again(tmp_path):
+    images = tmp_path / "images"
+    write_classes(images, {"cat": 3})
+    read(images, tmp_path / "cache")
+    [file] = (tmp_path / "cache").glob("*.sqlite")
+    file.write_bytes(b"SQLite format 3\0" + os.urandom(5000))
+    assert read(images, tmp_path / "cache").read == 3
+    assert read(images, tmp_path / "cache").read == 0
+
+
+def test_two_folders_share_one_cache(tmp_path):
+    for name in ("a", "b"):
+        write_classes(tmp_path / name, {"cat": 2}, seed=ord(name))
+        assert read(tmp_path / name, tmp_path / "cache").read == 2
+    assert read(tmp_path / "a", tmp_path / "cache").read == 0
+
+
+def test_other_files_are_stray_and_broken_pictures_are_not(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 2})
+    for name in ("notes.txt", "README", "photo.heic", "photo.jpg"):
+        (tmp_path / "images" / "cat" / name).write_bytes(b"no picture at all")
+    found = read(tmp_path / "images", tmp_path / "cache")
+    assert found.stray.keys() == {"cat/notes.txt", "cat/README"}
+    assert {file.path for file in found.unreadable} == {"cat/photo.heic", "cat/photo.jpg"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read as somebody else")
+def test_a_file_without_permission_is_named_and_tried_again(tmp_path):
+    """As nobody, in a process of its own: root may read everything."""
+    code = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+import imagehash
+from test_intake_scan import read
+os.setuid(65534)        # only now: nobody may not even import from everywhere
+found = read(Path("images"), Path("cache"))
+print([(file.path, reason) for file, reason in found.unreadable.items()], len(found.fingerprints), found.read)
+"""
+    write_classes(tmp_path / "images", {"cat": 3})
+    (tmp_path / "images" / "cat" / "1.jpg").chmod(0)
+    (tmp_path / "cache").mkdir()
+    for path in [tmp_path, *tmp_path.parents]:
+        if (path.stat().st_mode & 0o005) != 0o005 and str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    (tmp_path / "cache").chmod(0o777)
+    for expected in ("3", "1"):  # the second time only the forbidden one
+        run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == f"[('cat/1.jpg', 'permission denied')] 2 {expected}"
+
+
+def test_a_vanished_file_is_named(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 3})
+    listing = list_files(tmp_path / "images")
+    (tmp_path / "images" / "cat" / "1.jpg").unlink()
+    found = scan(tmp_path / "images", listing, ScanCache(tmp_path / "cache", tmp_path / "images"))
+    assert {file.path: reason for file, reason in found.unreadable.items()} == {
+        "cat/1.jpg": "no such file or directory"
+    }
+
+
+def test_thumbnails_are_kept(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 1})
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    small = cache.thumbnail("cat/0.jpg")
+    cache.commit()
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.format == "JPEG" and max(image.size) == 96
+    statement = []
+    again = ScanCache(tmp_path / "cache", tmp_path / "images")
+    again.connection.set_trace_callback(statement.append)
+    assert again.thumbnail("cat/0.jpg") == small
+    assert [each.split()[0] for each in statement] == ["SELECT"]  # nothing was made, nothing stored

@@ -1,0 +1,156 @@
+"""The stage `split`: where images go, that they stay there, and what is said when it cannot be done."""
+
+import hashlib
+import random
+
+import pandas as pd
+import pytest
+
+from graft.errors import GraftError
+from graft.intake.splitting import count_by_class, find_leaks, split_images
+from tasks import artifacts, split
+
+
+def table(count=1000, classes=2, seed=0, **columns):
+    """Distinct images, their bytes' hash made of the seed and their number."""
+    rows = pd.DataFrame({"path": [f"c{i % classes}/{seed}-{i}.jpg" for i in range(count)]})
+    rows["label"] = [f"c{i % classes}" for i in range(count)]
+    rows["sha256"] = [hashlib.sha256(f"{seed} {i}".encode()).hexdigest() for i in range(count)]
+    rows["duplicate_group"] = rows["sha256"]
+    rows["group"] = rows["given_split"] = ""
+    return rows.assign(**columns)
+
+
+def with_copies(images, pairs, seed):
+    """`pairs` of randomly chosen images become copies of each other, as `find_groups` names them."""
+    images = images.copy()
+    draw = random.Random(seed)
+    for _ in range(pairs):
+        a, b = draw.sample(range(len(images)), 2)
+        if images.at[a, "label"] == images.at[b, "label"]:
+            both = images["duplicate_group"].isin([images.at[a, "duplicate_group"], images.at[b, "duplicate_group"]])
+            images.loc[both, "duplicate_group"] = images.loc[both, "duplicate_group"].min()
+    return images
+
+
+def test_shares_are_those_asked_for():
+    counts = split_images(table(20_000), 0.15, 0.2, "graft")["split"].value_counts(normalize=True)
+    # four standard deviations of a share of 20,000 draws
+    assert counts["val"] == pytest.approx(0.15, abs=0.010)
+    assert counts["test"] == pytest.approx(0.2, abs=0.0115)
+
+
+def test_the_place_is_the_salted_hash_of_the_bytes():
+    images = table(50)
+    splits = split_images(images, 0.15, 0.2, "graft")
+    for sha256, name in zip(splits["sha256"], splits["split"]):
+        number = int(hashlib.sha256(b"graft\n" + sha256.encode()).hexdigest(), 16) / 2**256
+        assert name == ("test" if number < 0.2 else "val" if number < 0.35 else "train")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_percent_more_images_move_none_across_splits(seed):
+    """Also when they are copies of those that are there, and even when they join two of them to one group."""
+    everything = with_copies(pd.concat([table(1000), table(100, seed=seed + 1)], ignore_index=True), 200, seed)
+    # the old table has the same copies among its own images, each group named by its own smallest hash
+    old = everything[:1000].copy()
+    old["duplicate_group"] = old.groupby("duplicate_group")["sha256"].transform("min")
+    before = split_images(old, 0.15, 0.15, "graft").set_index("path")["split"]
+    after = split_images(everything, 0.15, 0.15, "graft").set_index("path")["split"].loc[before.index]
+    stayed = (after == before) | (after == "") | (before == "")
+    assert stayed.all()
+    assert (after == before).mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_copies_and_no_group_straddle_two_splits(seed):
+    images = with_copies(table(1000, group=[f"p{i // 7}" if i % 3 else "" for i in range(1000)]), 300, seed)
+    splits = split_images(images, 0.15, 0.15, "graft")
+    used = splits[splits["split"] != ""]
+    assert used.groupby("duplicate_group")["split"].nunique().max() == 1
+    assert used[used["group"] != ""].groupby("group")["split"].nunique().max() == 1
+    assert used["duplicate_group"].nunique() == images["duplicate_group"].nunique()  # of each picture one copy is left
+    assert (splits.loc[splits["split"] == "", "left_out"] != "").all()
+
+
+def test_a_picture_under_two_labels_is_in_no_split():
+    images = table(100)
+    images.loc[[0, 1], "duplicate_group"] = images["sha256"][:2].min()  # images 0 and 1 have different labels
+    splits = split_images(images, 0.15, 0.15, "graft")
+    assert list(splits["split"][:2]) == ["", ""]
+    assert "two labels" in splits["left_out"][0]
+
+
+def test_given_val_and_test_are_kept_and_val_is_drawn_where_it_is_missing():
+    given = ["test" if i % 5 == 0 else "train" for i in range(1000)]
+    splits = split_images(table(1000, given_split=given), 0.15, 0.15, "graft")
+    assert set(splits["split"][::5]) == {"test"}
+    rest = splits.drop(splits.index[::5])
+    assert set(rest["split"]) == {"train", "val"}
+    full = [("train", "val", "test")[i % 3] for i in range(1000)]
+    assert list(split_images(table(1000, given_split=full), 0.15, 0.15, "graft")["split"]) == full
+
+
+def test_leaks_between_given_splits_are_found():
+    images = table(100, given_split=[("train", "test")[i % 2] for i in range(100)], classes=1)
+    images.loc[[2, 5], "duplicate_group"] = images["sha256"][[2, 5]].min()
+    images.loc[[10, 11, 12], "group"] = "patient 1"
+    leaks = find_leaks(images)
+    assert [(leak["what"], [image["path"][5:] for image in leak["images"]]) for leak in leaks] == [
+        ("copies of one picture", ["2.jpg", "5.jpg"]),
+        ("one group", ["10.jpg", "11.jpg", "12.jpg"]),
+    ]
+
+
+def write_images(images):
+    filled = {
+        name: 1 if kind is not str else "x" for name, kind in artifacts.IMAGE_COLUMNS.items() if name not in images
+    }
+    artifacts.write_table(artifacts.IMAGES, images.assign(**filled), artifacts.IMAGE_COLUMNS)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("split: {val_share: 0.15, test_share: 0.15, salt: graft, max_leaks: 0}\n")
+    return tmp_path
+
+
+def test_the_stage_writes_each_used_image_once_and_the_same_bytes_again(project, capsys):
+    write_images(with_copies(table(300), 30, 0))
+    split.main()
+    first = artifacts.SPLITS.read_bytes()
+    written = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
+    assert written["path"].is_unique
+    findings = artifacts.read_json(artifacts.SPLIT_FINDINGS)
+    assert len(written) + len(findings["left_out"]) == 300
+    assert count_by_class(written).loc["c0"].to_dict() == findings["classes"]["c0"]
+    split.main()
+    assert artifacts.SPLITS.read_bytes() == first
+    assert "asked 70%" in capsys.readouterr().out
+
+
+def test_a_class_too_small_stops_the_run_and_a_salt_that_helps_is_named(project):
+    images = table(400)
+    images.loc[:7, "label"] = "rare"
+    images = images[(images["label"] != "rare") | (split_images(images, 0.15, 0.15, "graft")["split"] == "train")]
+    write_images(images)
+    with pytest.raises(GraftError, match="class 'rare' has .* 0 in val, 0 in test.*") as raised:
+        split.main()
+    assert not artifacts.SPLITS.exists()
+    salt = str(raised.value).split("`salt: ")[1].split("`")[0]
+    (project / "params.yaml").write_text(f"split: {{val_share: 0.15, test_share: 0.15, salt: {salt}, max_leaks: 0}}\n")
+    split.main()
+    assert (count_by_class(artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)) > 0).all(axis=None)
+
+
+def test_leaks_and_small_classes_are_told_together(project):
+    images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
+    images.loc[[0, 2], "duplicate_group"] = images["sha256"][[0, 2]].min()
+    images.loc[58:, "label"] = "rare"
+    write_images(images)
+    with pytest.raises(GraftError) as raised:
+        split.main()
+    message = str(raised.value)
+    assert "1 leaks between the given splits" in message and "c0/0-0.jpg (train) = c0/0-2.jpg (test)" in message
+    assert "class 'rare' has 0 in train" in message

@@ -1,0 +1,172 @@
+"""The stage `validate` on folders with known faults: what it says, what it writes, and that it does so again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from intake_images import jpeg, picture, write_classes
+
+from graft.errors import GraftError
+from tasks import artifacts, validate
+
+PARAMS = {
+    "labels_from": "path",
+    "split_folders": False,
+    "max_unreadable_share": 0.05,
+    "min_images_per_class": 5,
+    "max_imbalance": 4.0,
+    "max_label_conflicts": 0,
+    "max_copies_share": 0.05,
+    "min_side_px": 32,
+    "max_aspect_ratio": 4.0,
+    "min_contrast": 3.0,
+    "max_form_skill": 0.5,
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_classes(tmp_path / "images", {"cat": 12, "dog": 10})
+    set_params()
+    return tmp_path
+
+
+def set_params(**changes):
+    with open("params.yaml", "w") as file:
+        json.dump({"data": {"images": "images"}, "validate": PARAMS | changes}, file)  # JSON is YAML
+
+
+def outputs():
+    return {path: path.read_bytes() for path in (artifacts.IMAGES, artifacts.DATA_REPORT, artifacts.DATA_FINDINGS)}
+
+
+def message() -> str:
+    with pytest.raises(GraftError) as raised:
+        validate.main()
+    return str(raised.value)
+
+
+def test_good_images_pass_and_a_rerun_writes_the_same_bytes(project, capsys):
+    validate.main()
+    assert "22 images in 2 classes: cat 12, dog 10" in capsys.readouterr().out
+    table = artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)
+    assert list(table["path"]) == sorted(table["path"])
+    assert set(table["label"]) == {"cat", "dog"}
+    assert set(table["width_px"]) == {160} and set(table["mode"]) == {"RGB"} and set(table["format"]) == {"JPEG"}
+    first = outputs()
+    validate.main()  # from the cache of the scan
+    assert outputs() == first
+    shutil.rmtree(artifacts.CACHE)
+    validate.main()  # read again
+    assert outputs() == first
+
+
+def test_nothing_in_the_outputs_names_this_machine(project):
+    validate.main()
+    for path, content in outputs().items():
+        assert str(project).encode() not in content, path
+
+
+def test_every_failure_is_told_at_once_with_its_key_and_value(project):
+    (project / "images" / "cat" / "copy.jpg").write_bytes((project / "images" / "dog" / "3.jpg").read_bytes())
+    (project / "images" / "dog" / "cut.jpg").write_bytes(jpeg(picture(99))[:1500])
+    (project / "images" / "dog" / "empty.jpg").write_bytes(b"")
+    (project / "images" / "nothing here").mkdir()
+    write_classes(project / "images", {"rare": 2}, seed=500)
+    text = message()
+    assert "cat/copy.jpg (cat) = dog/3.jpg (dog)" in text
+    assert "dog/cut.jpg: truncated" in text and "dog/empty.jpg: empty file" in text
+    assert "rare: 2 images" in text and "nothing here: 0 images" in text
+    for key in (
+        "max_label_conflicts: 0",
+        "max_unreadable_share: 0.05",
+        "min_images_per_class: 5",
+        "max_imbalance: 4.0",
+    ):
+        assert f"params.yaml: validate.{key}" in text
+    assert str(artifacts.DATA_REPORT) in text and artifacts.DATA_REPORT.exists()
+    findings = artifacts.read_json(artifacts.DATA_FINDINGS)
+    assert findings["unreadable"].keys() == {"dog/cut.jpg", "dog/empty.jpg"}
+
+
+@pytest.mark.parametrize("share, passes", [(0.08, False), (0.1, True)])
+def test_some_unreadable_files_are_left_out_up_to_the_share(project, share, passes):
+    for name in ("a.jpg", "b.jpg"):
+        (project / "images" / "dog" / name).write_bytes(b"")  # 2 of 24 are 8.3 %
+    set_params(max_unreadable_share=share)
+    if not passes:
+        assert "at least 23 of the 24 files can be read, all but 8.0%" in message()
+        return
+    validate.main()
+    assert "dog/a.jpg" not in artifacts.IMAGES.read_text()
+
+
+def test_one_class_only(project):
+    shutil.rmtree(project / "images" / "dog")
+    assert "at least two classes" in message()
+
+
+@pytest.mark.parametrize("kind", ["missing", "a file", "empty", "no class folder"])
+def test_a_folder_that_holds_no_classes(project, kind):
+    shutil.rmtree(project / "images")
+    if kind == "a file":
+        (project / "images").write_bytes(b"")
+    elif kind != "missing":
+        (project / "images").mkdir()
+    if kind == "no class folder":
+        (project / "images" / "a.jpg").write_bytes(jpeg(picture(1)))
+    text = message()
+    assert "params.yaml: data.images" in text and "'images'" in text
+    assert not artifacts.IMAGES.exists()
+
+
+def test_warnings_name_the_images_and_do_not_stop_the_run(project, capsys):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), "grey").save(project / "images" / "cat" / "blank.png")
+    picture(7, 20, 30).save(project / "images" / "cat" / "small.png")
+    picture(8, 300, 40).save(project / "images" / "cat" / "long.png")
+    for number in range(3):
+        picture(3).save(project / "images" / "cat" / f"copy{number}.png", compress_level=number + 1)
+    validate.main()
+    out = capsys.readouterr().out
+    for name in ("blank", "small", "long", "copy0"):
+        assert f"cat/{name}.png" in out
+
+
+def test_classes_told_apart_by_their_format_are_a_warning(project, capsys):
+    for path in (project / "images" / "dog").iterdir():
+        from PIL import Image
+
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    validate.main()
+    findings = artifacts.read_json(artifacts.DATA_FINDINGS)
+    leaks = next(each for each in findings["expectations"] if each["name"] == "label leaks by form")
+    assert not leaks["success"] and "file format" in leaks["offending"]
+    assert "file format" in capsys.readouterr().out
+
+
+def test_nothing_is_asked_of_the_network_and_no_progress_bar_is_drawn_in_a_log(project):
+    """In a process where every connection is counted and refused: no telemetry, and no stray line on standard error."""
+    code = """
+import runpy, socket
+asked = []
+def refuse(self, address):
+    asked.append(address)
+    raise OSError("no network")
+socket.socket.connect = refuse
+socket.getaddrinfo = lambda *arguments, **_: asked.append(arguments) or []
+runpy.run_module("tasks.validate", run_name="__main__")
+print("asked:", asked)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(artifacts.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "asked: []" in done.stdout
+    assert done.stderr == ""
