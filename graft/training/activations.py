@@ -1,0 +1,184 @@
+"""The frozen part as a function of (image, view): computed once, kept on disk, read ever after.
+
+The frozen part never trains, so its output at the cut stays the same for the same picture. The cache is *where* this
+function is evaluated, never another function: what is not on disk is computed when it is asked for.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from os import cpu_count
+from pathlib import Path
+from shutil import disk_usage
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from graft.errors import GraftError
+from graft.images import UnreadableImage, read_bytes, read_image
+from graft.training import backbones, runtime
+from graft.training.augmentation import augment, generator
+from graft.training.shards import Shards
+
+BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
+SHARD_BYTES = 32_000_000        # what a killed run may lose
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of one image: number 0 is the plain picture, 1 and above are augmented."""
+
+    path: str
+    sha256: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """All that decides on an activation, but for the image and the view: the contents of backbone.json.
+
+    Attributes:
+        weights: where they came from, for people; `weights_sha256` is what counts.
+        precision: the Keras dtype policy that the frozen part computes with.
+        views: how many augmented views there are of each training image.
+        augmentation: keyword arguments of `graft.training.augmentation.augment`.
+    """
+
+    name: str
+    alpha: float | None
+    image_size: tuple[int, int]
+    weights: str
+    weights_sha256: str
+    cut: str
+    precision: str
+    views: int
+    augmentation: dict
+    seed: int
+    cache_gigabytes: float
+
+    def network(self, weights: Path) -> keras.Model:
+        """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
+        network = backbones.build(self.name, self.image_size, self.alpha)
+        network.load_weights(weights)
+        return network
+
+
+class Activations:
+    """float16 activations at the cut, of any view of any image.
+
+    Args:
+        part: see `FrozenPart`.
+        weights: the backbone's weights file.
+        images: the folder that the views' paths are relative to.
+        cache: a folder; may be empty or partly filled.
+    """
+
+    def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path):
+        self.part, self.images, self._weights = part, images, weights
+        self._shards = Shards(cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
+                                              part.precision, keras.backend.backend(), keras.__version__))
+        self._augmentation = _digest(part.augmentation, part.seed)
+        self._frozen: keras.Model | None = None
+
+    def fill(self, views: list[View]) -> int:
+        """Compute what is not on disk yet, if the cache may grow that large; say so if not. Returns how many were."""
+        missing = [view for view in views if self._key(view) not in self._shards]
+        if missing and self._fits(len(views), len(missing)):
+            self._write(missing)
+            return len(missing)
+        return 0
+
+    def batch(self, views: list[View]) -> np.ndarray:
+        """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
+        if all(self._key(view) in self._shards for view in views):
+            return self._shards.read([self._key(view) for view in views])
+        return np.concatenate(list(self._compute(views)))
+
+    def _write(self, missing: list[View]) -> None:
+        per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
+        with tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress:
+            for start in range(0, len(missing), per_shard):
+                rows = []
+                for some_rows in self._compute(missing[start : start + per_shard]):
+                    rows.append(some_rows)
+                    progress.update(len(some_rows))
+                keys = [self._key(view) for view in missing[start : start + per_shard]]
+                self._shards.write(keys, np.concatenate(rows))
+
+    def _compute(self, views: list[View]) -> Iterator[np.ndarray]:
+        waiting: list[np.ndarray] = []
+        for images in self._rendered(views):
+            waiting += images
+            while len(waiting) >= BATCH_SIZE:
+                yield self._run(waiting[:BATCH_SIZE])
+                waiting = waiting[BATCH_SIZE:]
+        if waiting:
+            yield self._run(waiting)
+
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
+        full = np.stack([*images, *[images[0]] * (BATCH_SIZE - len(images))])
+        rows = np.asarray(self._network().predict_on_batch(full), np.float32)[: len(images)]
+        return rows.clip(-65504, 65504).astype(np.float16)
+
+    def _rendered(self, views: list[View]) -> Iterator[list[np.ndarray]]:
+        """The views' images in order; while the network runs, threads decode the next ones, each image once."""
+        workers = cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            ahead = deque()
+            for _, same_image in groupby(views, key=lambda view: view.sha256):
+                ahead.append(pool.submit(self.images_of, list(same_image)))
+                if len(ahead) > 2 * BATCH_SIZE:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def images_of(self, views: list[View]) -> list[np.ndarray]:
+        """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""
+        path = self.images / views[0].path
+        try:
+            data = read_bytes(path)
+            image = read_image(data, tuple(self.part.image_size))
+        except UnreadableImage as reason:
+            raise GraftError(f"{path} could be read when the data were validated, but not now: {reason}.") from None
+        if hashlib.sha256(data).hexdigest() != views[0].sha256:
+            raise GraftError(f"{path} has changed since the data were validated: run `dvc repro` from there.")
+        return [self._augmented(image, view) for view in views]
+
+    def _augmented(self, image: np.ndarray, view: View) -> np.ndarray:
+        if view.number == 0:
+            return image
+        return augment(image, generator(self.part.seed, view.sha256, view.number), **self.part.augmentation)
+
+    def _key(self, view: View) -> str:
+        return f"{view.sha256}:{self._augmentation}:{view.number}" if view.number else f"{view.sha256}:plain"
+
+    def _network(self) -> keras.Model:
+        if self._frozen is None:
+            with runtime.precision(self.part.precision):
+                self._frozen, _ = backbones.split(self.part.network(self._weights), self.part.cut)
+        return self._frozen
+
+    def _view_bytes(self) -> int:
+        return 2 * int(np.prod(self._network().output.shape[1:]))
+
+    def _fits(self, views: int, missing: int) -> bool:
+        view_bytes = self._view_bytes()
+        self._shards.folder.mkdir(parents=True, exist_ok=True)
+        free = disk_usage(self._shards.folder).free
+        if views * view_bytes > self.part.cache_gigabytes * 1e9 or missing * view_bytes > 0.9 * free:
+            print(
+                f"activations: {views} views of {view_bytes / 1e3:.0f} KB are {views * view_bytes / 1e9:.1f} GB, more "
+                f"than extract.cache_gigabytes ({self.part.cache_gigabytes:g}) or the free disk ({free / 1e9:.1f} GB) "
+                "allow: nothing is cached, activations are computed each time they are needed"
+            )
+            return False
+        return True
+
+
+def _digest(*parts) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

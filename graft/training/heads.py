@@ -1,0 +1,31 @@
+"""The new classifier that is grafted onto a backbone, and the whole model put together."""
+
+import keras
+from keras import layers
+
+
+def build_head(units: int, classes: int, hidden_units: int, dropout: float) -> keras.Model:
+    """A head from pooled features, float `(batch, units)`, to logits, float32 `(batch, classes)`.
+
+    Args:
+        hidden_units: of one hidden layer with ReLU; 0 for none.
+        dropout: share of the last layer's inputs that training sets to zero.
+    """
+    inputs = hidden = keras.Input((units,), name="features")
+    if hidden_units:
+        hidden = layers.Dense(hidden_units, activation="relu", name="hidden")(hidden)
+    if dropout:
+        hidden = layers.Dropout(dropout, name="dropout")(hidden)
+    return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="logits")(hidden), name="head")
+
+
+def trainable_model(top: keras.Model, head: keras.Model) -> keras.Model:
+    """From activations at the cut to logits: all that is left to train once the frozen part's output is known."""
+    return keras.Model(top.input, head(top.output), name="trainable")
+
+
+def whole_model(frozen: keras.Model, top: keras.Model, head: keras.Model) -> keras.Model:
+    """From uint8 `(batch, height, width, 3)` RGB images to logits and pooled features, as it is published."""
+    images = keras.Input(frozen.input.shape[1:], dtype="uint8", name="images")
+    features = top(frozen(images))
+    return keras.Model(images, {"logits": head(features), "features": features}, name="classifier")

@@ -1,0 +1,72 @@
+"""A Keras model as an ONNX file whose bytes depend on the model alone."""
+
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+import onnx
+
+
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Write a float32 model with the input `images` and the outputs `logits` and `features`.
+
+    tf2onnx names its values by a counter and merges equal constants by their address in memory, so that two exports
+    of one model differ. What it writes is brought into one canonical order here.
+    """
+    model.predict_on_batch(np.zeros((1, *model.input.shape[1:]), np.uint8))
+    with TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)      # of tf2onnx, about a name in NumPy
+            model.export(raw, format="onnx", verbose=False)
+        exported = onnx.load(raw)
+    canonical = canonicalise(exported, ["images"], ["logits", "features"])
+    onnx.checker.check_model(canonical)
+    path.write_bytes(canonical.SerializeToString(deterministic=True))
+
+
+def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    """Rename every value and node by its place, order the initializers, and drop what only describes.
+
+    Args:
+        inputs, outputs: the new names, in the order of the graph's own.
+    """
+    graph = model.graph
+    names = dict(zip([each.name for each in graph.input], inputs))
+    names |= {_output(graph, wanted): wanted for wanted in outputs}
+    for place, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{place}"
+        for slot, value in enumerate(node.output):
+            if value:
+                names.setdefault(value, f"value_{place}_{slot}")
+    for node in graph.node:
+        for value in node.input:
+            if value:
+                names.setdefault(value, f"constant_{len(names)}")
+    _rename(graph, names)
+    used = {value for node in graph.node for value in node.input}
+    kept = sorted((each for each in graph.initializer if each.name in used), key=lambda each: each.name)
+    del graph.initializer[:], graph.value_info[:], model.metadata_props[:]
+    graph.initializer.extend(kept)
+    graph.name, graph.doc_string, model.doc_string = "classifier", "", ""
+    return model
+
+
+def _output(graph: onnx.GraphProto, wanted: str) -> str:
+    """The graph's own name of an output; Keras calls them by their key, with or without a suffix."""
+    return next(each.name for each in graph.output if each.name.split(":")[0].split("/")[-1].startswith(wanted))
+
+
+def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    for node in graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+        node.output[:] = [names.get(value, value) for value in node.output]
+    for value in [*graph.input, *graph.output, *graph.initializer]:
+        value.name = names.get(value.name, value.name)
+    for value in [*graph.input, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    ordered = sorted(graph.output, key=lambda each: each.name, reverse=True)     # logits, features
+    del graph.output[:]
+    graph.output.extend(ordered)

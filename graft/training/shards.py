@@ -1,0 +1,56 @@
+"""Arrays on disk under keys, in 16-bit shards that are never changed: what a killed run has written stays good."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+class Shards:
+    """A folder of shards: `NAME.npy`, float16 `(rows, *shape)`, and `NAME.json`, the rows' keys, written last.
+
+    A shard is named by its keys, so that two processes that write the same rows write the same file.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._where: dict[str, tuple[str, int]] = {}        # key -> shard, row
+        self._open: dict[str, np.ndarray] = {}
+        for keys in sorted(folder.glob("*.json")):
+            self._remember(keys.stem, json.loads(keys.read_text(encoding="utf-8")))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._where
+
+    def write(self, keys: list[str], rows: np.ndarray) -> None:
+        """Add float16 `(len(keys), *shape)` rows. Whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:24]
+        self._put(f"{name}.npy", lambda file: np.save(file, rows))
+        self._put(f"{name}.json", lambda file: file.write(json.dumps(keys).encode()))
+        self._remember(name, keys)
+
+    def read(self, keys: list[str]) -> np.ndarray:
+        """float16 `(len(keys), *shape)`, in the order of the keys. Raises `KeyError` for one that is not there."""
+        return np.stack([self._shard(shard)[row] for shard, row in (self._where[key] for key in keys)])
+
+    def _shard(self, name: str) -> np.ndarray:
+        if name not in self._open:
+            self._open[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return self._open[name]
+
+    def _remember(self, name: str, keys: list[str]) -> None:
+        self._where.update((key, (name, row)) for row, key in enumerate(keys))
+
+    def _put(self, name: str, write) -> None:
+        temporary = self.folder / f".{name}.{os.getpid()}"
+        try:
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+import hashlib
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from graft.errors import GraftError
+from graft.images import read_image
+from graft.training import activations, backbones, examples
+from graft.training.activations import View
+from graft.training.augmentation import augment, generator
+
+AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    keras.utils.set_random_seed(1)
+    network = backbones.build("MobileNetV2", (32, 32), 0.35)
+    backbones.scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    path = tmp_path_factory.mktemp("weights") / "b.weights.h5"
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path, weights):
+    """12 images of two classes in three splits, and how to open them."""
+    rows = []
+    for number in range(12):
+        path = tmp_path / "images" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
+        split = ("train", "train", "val", "test")[number % 4]
+        rows.append({"path": path.name, "label": "ab"[number % 2], "split": split, "views": 3 * (split == "train"),
+                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    part = {"name": "MobileNetV2", "alpha": 0.35, "image_size": [32, 32], "weights": "none", "cut": "block_2_add",
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "precision": "float32", "views": 3,
+            "augmentation": AUGMENTATION, "seed": 1, "cache_gigabytes": 1.0}
+
+    def open_again(cache="cache", **changes):
+        table = pd.DataFrame(rows)
+        return examples.open_dataset({**part, **changes}, weights, table, tmp_path / "images", tmp_path / cache)
+
+    return open_again
+
+
+def direct(dataset, view):
+    """The activation by the plain formula: one image, one view, the network in one call."""
+    image = read_image(dataset.splits["train"].activations.images / view.path, (32, 32))
+    if view.number:
+        image = augment(image, generator(1, view.sha256, view.number), **AUGMENTATION)
+    frozen, _ = dataset.models()
+    return np.asarray(frozen(image[None]))[0]
+
+
+def test_what_is_cached_is_what_the_network_says(data):
+    dataset = data()
+    dataset.fill()
+    train = dataset.splits["train"]
+    views = [train.view(0, 0), train.view(1, 1), View(train.paths[2], train.sha256s[2])]
+    rows = train.activations.batch(views)
+    for view, row in zip(views, rows):
+        assert np.allclose(row, direct(dataset, view), atol=1e-2)
+
+
+def test_over_budget_the_same_numbers_come_without_a_cache(data, tmp_path, capsys):
+    cached, live = data(), data(cache="other", cache_gigabytes=0.0)
+    cached.fill()
+    live.fill()
+    assert "more than extract.cache_gigabytes" in capsys.readouterr().out
+    assert not list((tmp_path / "other").rglob("*.npy"))
+    indices = np.arange(4)
+    assert np.array_equal(cached.splits["train"].batch(indices, 1), live.splits["train"].batch(indices, 1))
+
+
+def test_a_grown_data_set_computes_only_what_is_new(data):
+    first = data().splits["train"]
+    half = first.all_views()[: len(first.all_views()) // 2]
+    assert first.activations.fill(half) == len(half)
+    again = data().splits["train"]
+    assert again.activations.fill(again.all_views()) == len(again.all_views()) - len(half)
+    assert data().splits["train"].activations.fill(first.all_views()) == 0
+
+
+@pytest.mark.parametrize("change", [{"cut": "block_4_add"}, {"seed": 2}, {"augmentation": {"shift": 0.2}},
+                                    {"precision": "mixed_bfloat16"}])
+def test_another_function_is_another_cache(data, change):
+    data().fill()
+    train = data(**change).splits["train"]
+    assert train.activations.fill(train.all_views()) == len(train.all_views())
+
+
+def test_plain_views_do_not_depend_on_the_augmentation(data):
+    data().fill()
+    val = data(augmentation={"shift": 0.3}).splits["val"]
+    assert val.activations.fill(val.all_views()) == 0
+
+
+def test_a_row_is_the_same_whatever_stands_beside_it(data):
+    """Batches are always full: what is computed alone equals what is computed among others, to the bit."""
+    train = data().splits["train"]
+    views = train.all_views()
+    together = train.activations.batch(views)
+    for place in (0, 7, len(views) - 1):
+        assert np.array_equal(train.activations.batch([views[place]])[0], together[place])
+
+
+def test_each_epoch_sees_each_image_in_another_view(data):
+    train = data().splits["train"]
+    seen = {epoch: [train.view(index, epoch).number for index in range(len(train))] for epoch in range(3)}
+    for numbers in zip(*seen.values()):
+        assert sorted(numbers) == [1, 2, 3]
+
+
+def test_an_image_that_changed_since_it_was_validated_is_told(data, tmp_path):
+    dataset = data()
+    path = tmp_path / "images" / dataset.splits["train"].paths[0]
+    Image.new("RGB", (40, 50)).save(path)
+    with pytest.raises(GraftError, match=f"{path.name} has changed since"):
+        dataset.fill()
+    path.write_bytes(b"")
+    with pytest.raises(GraftError, match="could be read when the data were validated, but not now: empty file"):
+        dataset.fill()
+
+
+def test_vectors_are_the_top_of_the_activations(data):
+    dataset = data()
+    _, top = dataset.models()
+    train = dataset.splits["train"]
+    made = examples.vectors(top, train)
+    assert made.features.shape == (len(train), 3, 1280)
+    rows = train.activations.batch([train.view(4, epoch) for epoch in range(3)]).astype(np.float32)
+    numbers = [train.view(4, epoch).number - 1 for epoch in range(3)]
+    assert np.allclose(made.features[4][numbers], np.asarray(top(rows)), atol=1e-5)
+
+
+def test_a_killed_run_leaves_only_whole_shards(data, monkeypatch):
+    train = data().splits["train"]
+    monkeypatch.setattr(activations, "SHARD_BYTES", 1)          # a batch a shard
+    original, left = activations.Activations._run, [1]
+
+    def run_and_die(self, images):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return original(self, images)
+
+    views = [View(path, sha256, number) for path, sha256 in zip(train.paths, train.sha256s) for number in range(8)]
+    monkeypatch.setattr(activations.Activations, "_run", run_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train.activations.fill(views)
+    monkeypatch.setattr(activations.Activations, "_run", original)
+    again = data().splits["train"].activations
+    assert again.fill(views) == len(views) - activations.BATCH_SIZE
+    assert np.array_equal(again.batch(views), data(cache="fresh").splits["train"].activations.batch(views))

@@ -1,0 +1,145 @@
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+import sklearn.utils.class_weight
+
+from graft.training import fitting, heads, runtime
+from graft.training.examples import Vectors
+
+OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
+           "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
+
+
+def blobs(seed, images=60, views=2):
+    """Two separable classes in 8 dimensions."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(images) % 2
+    features = rng.normal(size=(images, views, 8)) + 1.5 * labels[:, None, None]
+    return Vectors(features.astype(np.float32), labels)
+
+
+def train(tmp_path, epochs=4, **changes):
+    runtime.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
+    progress = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=epochs,
+                           **{**OPTIONS, **changes})
+    return head, progress
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a.get_weights(), b.get_weights()))
+
+
+def test_it_learns_and_tells_its_history(tmp_path):
+    head, progress = train(tmp_path, epochs=20)
+    assert [row["epoch"] for row in progress.history] == list(range(1, len(progress.history) + 1))
+    assert progress.history[-1]["loss"] < progress.history[0]["loss"]
+    accuracy, loss = fitting.score(fitting.predict(head, blobs(2, views=1)), blobs(2).labels)
+    assert accuracy > 0.9
+    assert loss == min(row["val_loss"] for row in progress.history) == progress.best_loss
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_score_is_that_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(50, 4)) * 5, rng.integers(0, 4, 50)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    accuracy, loss = fitting.score(logits, labels)
+    assert accuracy == sklearn.metrics.accuracy_score(labels, logits.argmax(axis=1))
+    assert loss == pytest.approx(sklearn.metrics.log_loss(labels, probabilities), abs=1e-9)
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = np.array([0] * 7 + [1] * 2 + [2] * 4)
+    expected = sklearn.utils.class_weight.compute_sample_weight("balanced", labels)
+    assert np.allclose(fitting.balanced_weights(labels), expected)
+
+
+def test_class_weights_really_act(tmp_path):
+    """One optimizer step on a batch of three to one moves the biases as if the classes were equally frequent."""
+    train_set = Vectors(np.zeros((4, 1, 8), np.float32), np.array([0, 0, 0, 1]))
+    def bias(class_weights):
+        keras.utils.set_random_seed(1)
+        head = heads.build_head(8, 2, 0, 0)
+        head.set_weights([np.zeros_like(each) for each in head.get_weights()])
+        fitting.fit(head, train_set, train_set, checkpoint=tmp_path / "c.npz", epochs=1, **{
+            **OPTIONS, "class_weights": class_weights, "optimizer": "sgd", "batch_size": 4, "learning_rate": 1.0})
+        return head.get_weights()[-1]
+    assert np.allclose(bias("balanced"), 0, atol=1e-6)
+    assert bias("none")[0] > 0.2          # gradient of the mean log loss: 0.5 - 3/4
+
+
+def test_nothing_better_keeps_the_first_weights(tmp_path):
+    """On a val set whose labels are all wrong, learning can only make it worse."""
+    runtime.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=0, dropout=0)
+    head.set_weights([np.zeros_like(each) for each in head.get_weights()])
+    wrong = Vectors(blobs(2, views=1).features, 1 - blobs(2).labels)
+    progress = fitting.fit(head, blobs(1), wrong, checkpoint=tmp_path / "c.npz", epochs=10, **OPTIONS)
+    assert progress.best_epoch == -1
+    assert len(progress.history) == OPTIONS["patience"]
+    assert not any(each.any() for each in head.get_weights())
+
+
+def test_it_stops_when_val_does_not_fall_for_patience_epochs(tmp_path):
+    _, progress = train(tmp_path, epochs=200, patience=2, learning_rate=0.1)
+    assert len(progress.history) < 200
+    assert progress.epoch == progress.best_epoch + 1 + 2
+
+
+def test_two_runs_end_with_the_same_bits(tmp_path):
+    assert same(train(tmp_path)[0], train(tmp_path)[0])
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 11])
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, steps, monkeypatch):
+    """Save after every step, lose the process after some, continue in a new model."""
+    whole, whole_progress = train(tmp_path / "whole")
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", -1)
+    original, left = fitting._Fit._save, [steps]
+
+    def save_and_die(fit):
+        original(fit)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting._Fit, "_save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed")
+    monkeypatch.setattr(fitting._Fit, "_save", original)
+    continued, progress = train(tmp_path / "killed")
+    assert same(whole, continued)
+    assert progress == whole_progress
+
+
+def test_sigterm_saves_first_and_the_next_run_ends_with_the_same_bits(tmp_path):
+    program = textwrap.dedent(f"""
+        import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]}
+        from pathlib import Path
+        import test_fitting
+        head, progress = test_fitting.train(Path(sys.argv[1]), epochs=60, patience=60)
+        head.save_weights(sys.argv[1] + "/head.weights.h5")
+    """)
+    def run(folder):
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-u", "-c", program, str(folder)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b")
+    next(line for line in killed.stdout if line.startswith("epoch 5:"))
+    killed.send_signal(signal.SIGTERM)
+    killed.communicate()
+    assert killed.returncode == 128 + signal.SIGTERM
+    assert (tmp_path / "b" / "c.npz").exists()
+    again = run(tmp_path / "b")
+    assert "continuing at epoch" in again.communicate()[0]
+    undisturbed.communicate()
+    assert (tmp_path / "a" / "head.weights.h5").read_bytes() == (tmp_path / "b" / "head.weights.h5").read_bytes()
