@@ -1,0 +1,33 @@
+"""Templates -> HTML, with every value escaped and the few formats that all pages share."""
+
+from pathlib import Path
+
+import jinja2
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, **values) -> str:
+    """Fill a template of `templates/`. A value that the template asks for and does not get is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )
+    environment.filters.update(percent=percent, number=number, words=words)
+    environment.globals.update(percent=percent, number=number)
+    return environment.get_template(template).render(**values)
+
+
+def percent(share: float | None) -> str:
+    """`97.3 %`; a dash for what is undefined."""
+    return "–" if share is None or share != share else f"{100 * share:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; a dash for what is undefined."""
+    return "–" if value is None or value != value else f"{value:.3g}"
+
+
+def words(name: str) -> str:
+    """`val_loss` -> `val loss`."""
+    return name.replace("_", " ")

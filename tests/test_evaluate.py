@@ -1,0 +1,147 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, log_loss, roc_auc_score
+from tiny_bundle import make_bundle, make_images
+
+from graft.errors import GraftError
+from tasks import artifacts, evaluate, params
+
+ROOT = Path(__file__).parent.parent
+HISTORY = "epoch,learning_rate,accuracy,loss,val_accuracy,val_loss\n1,0.01,0.5,1.2,0.6,1.0\n2,0.01,0.7,0.9,0.7,0.8\n"
+PARAMS = "data:\n  images: data/colours\nevaluate:\n  confidence: 0.95\n  bootstrap_draws: 200\n  seed: 1\n"
+
+
+def make_project(folder: Path, images=12, **bundle) -> Path:
+    """All that stands before the stage: images, their split, a bundle, histories and summaries."""
+    make_images(folder / "data/colours", images=images, spread=90)
+    make_bundle(folder / artifacts.BUNDLE, **bundle)
+    paths = sorted(path.relative_to(folder / "data/colours") for path in (folder / "data/colours").glob("*/*.png"))
+    rows = [(path.as_posix(), path.parent.name, f"{number:064x}", ("train", "val", "test", "test")[number % 4])
+            for number, path in enumerate(paths)]
+    (folder / artifacts.SPLITS).parent.mkdir(parents=True)
+    pd.DataFrame(rows, columns=list(artifacts.SPLIT_COLUMNS)).to_csv(folder / artifacts.SPLITS, index=False)
+    for stage in ("transfer", "finetune"):
+        (folder / "outputs" / stage).mkdir()
+        (folder / "outputs" / stage / "history.csv").write_text(HISTORY)
+        (folder / "outputs" / stage / "summary.json").write_text('{"epochs": 2, "val_loss": 0.8}')
+    (folder / "params.yaml").write_text(PARAMS)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_project(tmp_path, sharpness=12))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """The stage's command, run once as DVC runs it."""
+    folder = make_project(tmp_path_factory.mktemp("project"), sharpness=12, temperature=1.5)
+    done = subprocess.run([sys.executable, "-m", "tasks.evaluate"], cwd=folder, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert "test images" in done.stdout
+    return folder
+
+
+def test_metrics_are_recomputed_from_the_stored_predictions(evaluated):
+    table = pd.read_csv(evaluated / artifacts.PREDICTIONS)
+    metrics = json.loads((evaluated / artifacts.METRICS).read_text())
+    columns = [name for name in table if name.startswith("p:")]
+    probabilities = table[columns].to_numpy()
+    names = [name[2:] for name in columns]
+    one_hot = table["label"].to_numpy()[:, None] == np.array(names)
+    expected = {
+        "accuracy": accuracy_score(table["label"], table["predicted"]),
+        "balanced_accuracy": balanced_accuracy_score(table["label"], table["predicted"]),
+        "log_loss": log_loss(table["label"], probabilities, labels=names),
+        "roc_auc": roc_auc_score(one_hot, probabilities, average="macro"),
+        "average_precision": average_precision_score(one_hot, probabilities, average="macro"),
+        "unknown_share": table["is_unknown"].mean(),
+    }
+    assert 0 < expected["accuracy"] < 1, "a test set without mistakes would show little"
+    for name, value in expected.items():
+        assert metrics[name]["value"] == pytest.approx(value, abs=1e-9), name
+        assert metrics[name]["low"] <= value <= metrics[name]["high"]
+        assert metrics[name]["images"] == 18
+
+
+def test_the_test_split_alone_is_scored(evaluated):
+    splits = pd.read_csv(evaluated / artifacts.SPLITS)
+    predictions = pd.read_csv(evaluated / artifacts.PREDICTIONS)
+    assert predictions["path"].tolist() == splits.loc[splits["split"] == "test", "path"].tolist()
+
+
+def test_predictions_are_what_users_of_the_bundle_get(evaluated):
+    from graft.classifier import Classifier
+
+    classifier = Classifier(evaluated / artifacts.BUNDLE)
+    for row in pd.read_csv(evaluated / artifacts.PREDICTIONS).to_dict("records"):
+        prediction = classifier.predict(evaluated / "data/colours" / row["path"])
+        assert (prediction.label, prediction.is_unknown) == (row["predicted"], row["is_unknown"])
+        assert prediction.probability == pytest.approx(row[f"p:{row['predicted']}"], abs=1e-6)
+
+
+def test_a_second_run_writes_the_same_bytes(project):
+    def run():
+        evaluate.main()
+        return {path: path.read_bytes() for path in sorted(Path("outputs/evaluate").rglob("*")) if path.is_file()}
+
+    first = run()
+    assert len(first) == 15
+    assert run() == first
+
+
+def test_every_listed_output_is_there_and_no_other(evaluated):
+    outputs = {path.relative_to(evaluated) for path in (evaluated / "outputs/evaluate").iterdir()}
+    assert outputs == {artifacts.PREDICTIONS, artifacts.METRICS, artifacts.CLASSES, artifacts.REPORT, artifacts.PLOTS}
+    assert {path.name for path in (evaluated / artifacts.PLOTS).iterdir()} == {
+        f"{name}.{suffix}" for name in ("training", "confusion", "roc", "precision_recall", "reliability")
+        for suffix in ("csv", "png")
+    } | {"unknown.png"}
+
+
+def test_no_epoch_of_finetuning_is_no_error(project):
+    Path("outputs/finetune/history.csv").write_text(HISTORY.splitlines()[0] + "\n")
+    evaluate.main()
+    assert pd.read_csv(artifacts.PLOTS / "training.csv")["stage"].unique().tolist() == ["transfer"]
+
+
+def test_all_images_that_cannot_be_read_are_named(project):
+    missing, broken = Path("data/colours/blue/02.png"), Path("data/colours/red/03.png")
+    missing.unlink()
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    with pytest.raises(GraftError, match=r"(?s)blue/02.png: no such file.*red/03.png: broken"):
+        evaluate.main()
+    assert not Path("outputs/evaluate").exists()
+
+
+def test_labels_that_the_model_does_not_know_are_named(project):
+    table = pd.read_csv(artifacts.SPLITS)
+    table.loc[table["split"] == "test", "label"] = "mauve"
+    table.to_csv(artifacts.SPLITS, index=False)
+    with pytest.raises(GraftError, match="blue, green, red; images are labelled mauve too"):
+        evaluate.main()
+
+
+def test_an_empty_test_split_is_said(project):
+    table = pd.read_csv(artifacts.SPLITS)
+    table.loc[table["split"] == "test", "split"] = "val"
+    table.to_csv(artifacts.SPLITS, index=False)
+    with pytest.raises(GraftError, match=r"split.test_share"):
+        evaluate.main()
+
+
+@pytest.mark.parametrize(("key", "value"), [("confidence", 1.0), ("bootstrap_draws", 99), ("seed", -1)])
+def test_parameters_out_of_range_are_named(project, key, value):
+    Path("params.yaml").write_text(PARAMS.replace(f"{key}: ", f"{key}: {value} # "))
+    with pytest.raises(GraftError, match=key):
+        params.read_params("evaluate", evaluate.EvaluateParams)

@@ -1,0 +1,159 @@
+import filecmp
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_evaluate import PARAMS, make_project
+from tiny_bundle import COLOURS, make_bundle
+
+import tasks.publish
+from graft import registry
+from graft.compare import read_manifest
+from graft.errors import GraftError
+from tasks import artifacts, evaluate, gate
+
+GATE = "gate:\n  min_accuracy: 0.5\n  min_class_recall: 0.1\n  significance: 0.05\n  max_class_recall_drop: 0.1\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project before its first publication, with a registry and a user's cache of its own."""
+    make_project(tmp_path, images=40)
+    (tmp_path / "params.yaml").write_text(PARAMS + GATE + "publish:\n  name: colours\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def run() -> dict:
+    gate.main()
+    return json.loads(artifacts.GATE.read_text())
+
+
+def publish(bundle, split=artifacts.SPLITS, promote=True):
+    published = registry.publish(bundle, "colours", "registry", attachments={"splits.csv": split} if split else {})
+    if promote:
+        registry.promote(published.address, reason="for the test")
+    return published
+
+
+def worse_bundle(folder) -> Path:
+    """One whose blue and green have changed places: right for red alone."""
+    names = {"blue": "green", "green": "blue", "red": "red"}
+    make_bundle(folder)
+    description = json.loads((folder / "model.json").read_text())
+    description["class_names"] = [names[name] for name in description["class_names"]]
+    (folder / "model.json").write_text(json.dumps(description))
+    return folder
+
+
+def test_the_first_model_is_held_to_the_floors(project):
+    report = run()
+    assert (report["verdict"], report["champion_version"]) == ("PROMOTE", None)
+    assert "the first model" in artifacts.GATE_PAGE.read_text()
+
+
+def test_a_version_that_was_never_promoted_is_no_champion(project):
+    publish(worse_bundle(project / "other"), promote=False)
+    assert run()["champion_version"] is None
+
+
+def test_a_better_model_replaces_the_champion(project):
+    publish(worse_bundle(project / "other"))
+    report = run()
+    assert (report["verdict"], report["champion_version"], report["excluded"]) == ("PROMOTE", 1, 0)
+    assert report["champion"]["value"] < 0.5 < report["candidate_on_same"]["value"]
+    assert report["wins"] > report["losses"]
+    assert artifacts.GATE_PAGE.read_text().count("data:image/jpeg") > 10
+
+
+def test_a_worse_model_is_rejected(project):
+    publish(artifacts.BUNDLE)
+    shutil.rmtree(artifacts.BUNDLE)
+    worse_bundle(artifacts.BUNDLE)
+    assert run()["verdict"] == "REJECT"
+
+
+def test_the_champion_itself_is_recognized(project):
+    publish(artifacts.BUNDLE)
+    report = run()
+    assert report["verdict"] == "HOLD" and report["reasons"] == ["this very model is the champion, version 1"]
+
+
+def test_the_champion_is_scored_with_its_own_image_size(project, monkeypatch):
+    monkeypatch.setattr("tiny_bundle.IMAGE_SIZE", (10, 14))
+    publish(make_bundle(project / "other"))
+    report = run()
+    assert report["verdict"] == "HOLD" and report["champion"]["value"] > 0.7
+
+
+def test_what_the_champion_learnt_is_left_out_by_content_and_not_by_name(project):
+    splits = pd.read_csv(artifacts.SPLITS)
+    test = splits[splits["split"] == "test"]
+    learnt = test.iloc[:7].assign(path="elsewhere/" + test["path"].iloc[:7], split=["train"] * 4 + ["val"] * 3)
+    pd.concat([learnt, test.iloc[7:]]).to_csv(project / "splits.csv", index=False)
+    publish(worse_bundle(project / "other"), split=project / "splits.csv")
+    report = run()
+    assert (report["excluded"], report["images"]) == (7, len(test) - 7)
+
+
+def test_a_champion_without_its_split_is_for_a_person(project):
+    publish(worse_bundle(project / "other"), split=None)
+    assert run()["verdict"] == "HOLD"
+
+
+def test_a_lost_class_is_said(project):
+    publish(artifacts.BUNDLE)
+    shutil.rmtree(artifacts.BUNDLE)
+    make_bundle(artifacts.BUNDLE, class_names=tuple(COLOURS)[:2])
+    splits = pd.read_csv(artifacts.SPLITS)
+    splits[splits["label"] != "red"].to_csv(artifacts.SPLITS, index=False)
+    report = run()
+    assert (report["verdict"], report["classes_lost"]) == ("HOLD", ["red"])
+
+
+def test_a_registry_that_cannot_be_read_is_never_an_empty_one(project):
+    publish(artifacts.BUNDLE)
+    entry = next(Path("registry/models/colours/log").iterdir())
+    entry.write_text("{}")
+    with pytest.raises(GraftError, match="log"):
+        run()
+    assert not artifacts.GATE.exists()
+
+
+def test_a_second_run_writes_the_same_bytes(project):
+    publish(worse_bundle(project / "other"))
+    run()
+    shutil.copytree("outputs/gate", "first")
+    run()
+    names = ["gate.json", "gate.html"]
+    assert filecmp.cmpfiles("first", "outputs/gate", names, shallow=False)[0] == names
+
+
+def test_what_passes_is_published_and_takes_the_champions_place(project):
+    publish(worse_bundle(project / "other"))
+    evaluate.main()
+    published = tasks.publish.run(run())
+    manifest = read_manifest("colours@champion")
+    assert published.version == manifest.number == 2
+    assert manifest.facts["params"]["gate"]["min_accuracy"] == 0.5
+    assert manifest.facts["data"]["images"]["red"] == {"train": 10, "val": 10, "test": 20}
+    assert {"splits.csv", "gate.html", "metrics.json", "report.html"} <= manifest.attachments.keys()
+    entry = registry.history("colours")[-1]
+    assert entry.reason.startswith("better than the champion") and entry.gate["wins"] > 0
+
+
+def test_a_champion_of_meanwhile_is_not_replaced(project):
+    evaluate.main()
+    report = run()
+    publish(worse_bundle(project / "other"))
+    with pytest.raises(registry.AliasMoved):
+        tasks.publish.run(report)
+
+
+def test_a_rejected_model_is_not_published(project):
+    assert tasks.publish.run({"verdict": "REJECT", "reasons": ["bad"]}) is None
+    assert not Path("registry/models").exists()
