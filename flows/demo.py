@@ -1,0 +1,41 @@
+"""The whole line on the embedded defaults: the flow, then pull and predict as a user of the model would."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from flows import training
+from graft.errors import GraftError, reported
+from tasks import artifacts
+from tasks.params import DataParams, read_params
+from tasks.publish import PublishParams
+
+
+def graft(*arguments: str) -> str:
+    """What the command `graft` answers. Raises `GraftError` with its message when it fails."""
+    done = subprocess.run([sys.executable, "-m", "graft", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise GraftError(f"`graft {' '.join(arguments)}`: {done.stderr.removeprefix('error: ').strip()}")
+    return done.stdout.strip()
+
+
+def main() -> None:
+    began = time.monotonic()
+    result = training.training()
+    name, images = read_params("publish", PublishParams).name, Path(read_params("data", DataParams).images)
+    pulled = graft("pull", name)
+    test_images = artifacts.read_split("test")
+    image = images / test_images["path"].iloc[len(test_images) // 2]
+    answer = graft("predict", str(image), "--model", name)
+    accuracy = artifacts.read_json(artifacts.METRICS)["accuracy"]
+    print("\n" + training.summary(result, time.monotonic() - began))
+    print("accuracy   {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
+    print(f"pulled     {pulled.splitlines()[-1]}")
+    print(f"predicted  {answer.splitlines()[-1]}")
+    print(f"\nTry next:  .venv/bin/graft predict {image} --model {name} --plot prediction.png")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

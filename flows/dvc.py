@@ -1,0 +1,83 @@
+"""DVC as a flow uses it: one worker process for all commands, in a process group that can be ended as a whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.dvc_worker import END, GRACE_S
+from graft.errors import GraftError
+
+HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
+         "Use `dvc push`", "Updating lock file")       # what DVC tells a person at a keyboard
+
+
+class Dvc:
+    """A context in which DVC commands run. On leaving it, whatever of them still runs is ended."""
+
+    def __enter__(self):
+        here = str(Path(sys.executable).parent)
+        self._worker = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("dvc_worker.py"))],     # -P: this file is not DVC
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PATH": here + os.pathsep + os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_):
+        self._worker.stdin.close()          # an idle worker ends now; a busy one ends its group
+        try:
+            self._worker.wait(GRACE_S + 5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._worker.pid, signal.SIGKILL)
+            self._worker.wait()
+        self._worker.stdout.close()
+
+    def run(self, *arguments: str, tell: Callable[[str], None] = print) -> list[str]:
+        """Run `dvc` with these arguments. `tell` hears each line of output as it comes; all of them are returned.
+
+        Raises:
+            GraftError: when the command fails, with the reason that it gave.
+        """
+        self._worker.stdin.write(json.dumps(arguments) + "\n")
+        self._worker.stdin.flush()
+        lines = []
+        for line in map(str.rstrip, self._worker.stdout):
+            if line.startswith(END):
+                return _checked(arguments, lines, int(line.removeprefix(END)))
+            if line and not line.lstrip().startswith(HINTS):
+                lines.append(line)
+                tell(line)
+        raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
+
+    def plan(self, target: str) -> list[str]:
+        """The names of the stages that make `target`, in the order in which they run."""
+        return self.run("plan", target, tell=lambda line: None)
+
+
+def outcome(lines: list[str]) -> str:
+    """What became of a stage, read from DVC's own words: ran, restored (from the run-cache) or unchanged."""
+    if any(line.startswith("Running stage") for line in lines):
+        return "ran"
+    return "restored" if any("is cached - skipping run" in line for line in lines) else "unchanged"
+
+
+def _checked(arguments, lines: list[str], code: int) -> list[str]:
+    if code == 0:
+        return lines
+    raise GraftError(f"`dvc {' '.join(arguments)}` failed:\n" + "\n".join(_reason(lines)))
+
+
+def _reason(lines: list[str]) -> list[str]:
+    """What the stage itself gave as its error, else the last words of DVC."""
+    starts = [place for place, line in enumerate(lines) if line.startswith("error:")]
+    ends = [place for place, line in enumerate(lines) if line.startswith("ERROR:")]
+    return lines[starts[-1] : (ends or [None])[-1]] if starts else lines[-5:]

@@ -1,0 +1,57 @@
+"""What can be known to be wrong before anything runs, all at once. The flow begins with it; alone it is
+`python -m flows.preflight`.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from graft.errors import GraftError, did_you_mean, reported
+from tasks.params import PARAMS, DataParams, read_params, read_sections
+
+SECTIONS = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate", "gate", "publish")
+
+
+def check() -> None:
+    """Check the whole of params.yaml and the image folder. Raises `GraftError` naming everything that is wrong."""
+    sections = read_sections()
+    problems = [
+        f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, SECTIONS)}"
+        for name in sections
+        if name not in ("data", *SECTIONS)
+    ]
+    for name in SECTIONS:
+        module = import_module(f"tasks.{name}")
+        problems += _problem(name, getattr(module, f"{name.capitalize()}Params"))
+    problems += _problem("data", DataParams) or _missing_images(read_params("data", DataParams).images)
+    if problems:
+        raise GraftError("\n       ".join(problems))
+
+
+def _problem(section: str, cls) -> list[str]:
+    try:
+        read_params(section, cls)
+    except GraftError as error:
+        return [str(error)]
+    return []
+
+
+def _missing_images(images: str) -> list[str]:
+    """The sample images are made by a stage, others may be tracked by DVC and come with `dvc pull`."""
+    folder = Path(images)
+    if folder.exists() or folder == Path("data/sample") or folder.with_name(folder.name + ".dvc").exists():
+        return []
+    return [
+        f"{PARAMS}: data.images: the folder '{images}' does not exist. Expected a folder of class folders, such as "
+        f"{images}/cat/1.jpg. Put your images there, or name another folder."
+    ]
+
+
+def imported_data() -> list[str]:
+    """The `.dvc` files below data/ whose origin DVC can ask for something newer."""
+    return [str(file) for file in sorted(Path("data").glob("**/*.dvc")) if "deps:" in file.read_text(encoding="utf-8")]
+
+
+if __name__ == "__main__":
+    with reported():
+        check()
+        print("params.yaml and the image folder are as they must be")

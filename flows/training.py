@@ -1,0 +1,112 @@
+"""The flow `training`: the stages of dvc.yaml in DVC's own order, then the gate, then publishing.
+
+    python -m flows.training                run it here and now
+    python -m flows.training --no-publish   stop before the gate
+    python -m flows.training --refresh      first fetch the newest version of data that were imported by DVC
+
+params.yaml says *what* is made; the flow's parameters say *whether* to refresh and to publish; the environment says
+*where* (GRAFT_REGISTRY, PREFECT_API_URL, AWS's own variables).
+"""
+
+import argparse
+import time
+
+from prefect import flow, get_run_logger
+
+from flows import preflight, stages
+from flows.dvc import Dvc
+from flows.stages import plain_task
+from graft.errors import reported
+
+TARGET = "evaluate"
+
+
+@flow(name="training", persist_result=False)
+@stages.without_traceback
+def training(refresh: bool = False, publish: bool = True) -> dict:
+    """Bring the model up to date, and publish it if it is new and the gate lets it pass.
+
+    Args:
+        refresh: first update the data that `dvc import` or `dvc import-url` brought.
+        publish: run the gate and publish; without it the flow ends after `evaluate`.
+
+    Returns:
+        stages (name, outcome, seconds), verdict and address of the published version, as far as they came about.
+    """
+    preflight.check()
+    with Dvc() as dvc:
+        if refresh:
+            refresh_data(dvc)
+        pull = bool(dvc.run("remote", "list", tell=lambda line: None))
+        runs = [stages.run_stage(name, dvc, pull) for name in dvc.plan(TARGET)]
+    stages.show_stages(runs)
+    stages.show_evaluation()
+    result = {"stages": [vars(run) for run in runs]}
+    return {**result, **decide_and_publish({run.stage: run.seconds for run in runs})} if publish else result
+
+
+@plain_task
+@stages.without_traceback
+def refresh_data(dvc: Dvc) -> None:
+    """`dvc update` for each import below data/."""
+    imports = preflight.imported_data()
+    if imports:
+        dvc.run("update", *imports, tell=get_run_logger().info)
+    else:
+        get_run_logger().info("no data were imported by DVC: there is nothing to refresh")
+
+
+@plain_task(task_run_name="gate")
+@stages.without_traceback
+def run_gate() -> dict:
+    """The verdict on the model that was just evaluated, see `tasks.gate`."""
+    from tasks import gate
+
+    report = gate.run()
+    stages.show_gate(report)
+    get_run_logger().info("%s: %s", report["verdict"], "; ".join(report["reasons"]))
+    return report
+
+
+@plain_task(task_run_name="publish")
+@stages.without_traceback
+def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
+    """The address of the published version; None when the gate rejected it."""
+    from tasks import publish
+
+    published = publish.run(gate, seconds)
+    get_run_logger().info(f"published {published.address}" if published else "nothing is published")
+    return published.address if published else None
+
+
+def decide_and_publish(seconds: dict[str, float]) -> dict:
+    """The last two steps."""
+    report = run_gate()
+    return {"verdict": report["verdict"], "reasons": report["reasons"], "published": run_publish(report, seconds)}
+
+
+def summary(result: dict, seconds: float) -> str:
+    """What a person wants to read at the end of a run."""
+    lines = [f"{'stage':<10} {'':<10} {'seconds':>8}"]
+    lines += [f"{run['stage']:<10} {run['outcome']:<10} {run['seconds']:>8.1f}" for run in result["stages"]]
+    lines += [f"{'whole run':<21} {seconds:>8.1f}", ""]
+    if "verdict" in result:
+        lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
+        lines += [f"published  {result['published'] or 'nothing'}"]
+    return "\n".join([*lines, "report     outputs/evaluate/report.html"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m flows.training", description="Run the training flow here and now.")
+    parser.add_argument("--refresh", action="store_true", help="first fetch the newest version of imported data")
+    parser.add_argument("--no-publish", dest="publish", action="store_false", help="stop before the gate")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    preflight.check()       # again inside the flow, which may run elsewhere; here a mistake costs no server start
+    result = training(**vars(arguments))
+    print(summary(result, time.monotonic() - began))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,137 @@
+"""Every file passed between stages: its path, its columns, its reader beside its writer.
+
+Stages meet in these files and nowhere else. Nothing that changes from run to run (a time, a duration, a random id) may
+stand in them: a forced rerun leaves dvc.lock as it was.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from graft.errors import GraftError
+
+OUTPUTS = Path("outputs")
+CACHE = Path(".graft")      # activations and checkpoints: made again when lost, in no stage's outputs
+
+IMAGES = OUTPUTS / "validate" / "images.csv"
+DATA_REPORT = OUTPUTS / "validate" / "report.html"          # what people read
+DATA_FINDINGS = OUTPUTS / "validate" / "findings.json"      # what the report and the flow read
+SPLITS = OUTPUTS / "split" / "splits.csv"
+SPLIT_FINDINGS = OUTPUTS / "split" / "findings.json"        # shares, what was left out and why, leaks
+BACKBONE = OUTPUTS / "extract" / "backbone.json"
+BACKBONE_WEIGHTS = OUTPUTS / "extract" / "backbone.weights.h5"
+ACTIVATIONS = OUTPUTS / "extract" / "activations.csv"
+AUGMENTED = OUTPUTS / "extract" / "augmented.png"
+TRANSFER_HEAD = OUTPUTS / "transfer" / "head.weights.h5"
+TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
+TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
+FINETUNE_TOP = OUTPUTS / "finetune" / "top.weights.h5"
+FINETUNE_HEAD = OUTPUTS / "finetune" / "head.weights.h5"
+FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"
+FINETUNE_SUMMARY = OUTPUTS / "finetune" / "summary.json"
+BUNDLE = OUTPUTS / "export"                                 # a folder: graft.bundle says what is in it
+PREDICTIONS = OUTPUTS / "evaluate" / "predictions.csv"
+METRICS = OUTPUTS / "evaluate" / "metrics.json"
+CLASSES = OUTPUTS / "evaluate" / "classes.csv"
+REPORT = OUTPUTS / "evaluate" / "report.html"
+PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
+GATE = OUTPUTS / "gate" / "gate.json"                       # of no stage: it depends on what is published
+GATE_PAGE = OUTPUTS / "gate" / "gate.html"
+
+SPLIT_NAMES = ("train", "val", "test")
+IMAGE_COLUMNS = {       # one row per readable image, sorted by path
+    "path": str,                # relative to data.images, with /
+    "label": str,
+    "sha256": str,              # of the file's bytes
+    "width_px": "int64",        # as declared, before EXIF rotation
+    "height_px": "int64",
+    "mode": str,                # Pillow's: RGB, L, P, CMYK …
+    "format": str,              # Pillow's: JPEG, PNG …
+    "size_bytes": "int64",
+    "contrast": float,          # standard deviation of the grey values, 0 to 128
+    "perceptual_hash": str,     # 64-bit difference hash, hexadecimal
+    "duplicate_group": str,     # the same for images that are copies of each other: the smallest sha256 among them
+    "group": str,               # given by the user (a patient, a burst), or empty: never parted by the split
+    "given_split": str,         # given by the user: train, val, test or empty
+}
+SPLIT_COLUMNS = {"path": str, "label": str, "sha256": str, "split": str}
+ACTIVATION_COLUMNS = {"path": str, "label": str, "split": str, "sha256": str, "views": "int64"}
+HISTORY_COLUMNS = {
+    "epoch": "int64",           # from 1
+    "learning_rate": float,
+    "accuracy": float,
+    "loss": float,
+    "val_accuracy": float,
+    "val_loss": float,
+}
+CLASS_COLUMNS = {"class": str, "images": "int64", "predicted": "int64"} | {      # a row per class, of the test split
+    f"{metric}{end}": float     # 0 to 1, with its interval; empty where undefined
+    for metric in ("precision", "recall", "f1", "roc_auc", "average_precision") for end in ("", "_low", "_high")
+}
+
+
+def write_table(path: Path, table: pd.DataFrame, columns: dict) -> None:
+    """Write exactly these columns; whole or not at all."""
+    write_text(path, table[list(columns)].to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, columns: dict) -> pd.DataFrame:
+    """Read what `write_table` wrote. Raises `GraftError` when the file or one of its columns is missing."""
+    missing_values = {name: [""] for name, kind in columns.items() if kind is not str}     # a label may be called "NA"
+    try:
+        table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=missing_values)
+    except FileNotFoundError:
+        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
+    except ValueError as error:
+        raise GraftError(f"{path} is damaged: {error}. Run `dvc repro --force {path.parent.name}`.") from None
+    if missing := [name for name in columns if name not in table.columns]:
+        raise GraftError(f"{path}: column {', '.join(missing)} is missing. Run `dvc repro --force {path.parent.name}`.")
+    return table[list(columns)]
+
+
+def read_split(name: str) -> pd.DataFrame:
+    """The images of one split. Raises `GraftError` when there are none."""
+    splits = read_table(SPLITS, SPLIT_COLUMNS)
+    if (rows := splits[splits["split"] == name].reset_index(drop=True)).empty:
+        raise GraftError(f"{SPLITS}: no image stands in the split '{name}'. Add images, or raise split.{name}_share in "
+                         "params.yaml.")
+    return rows
+
+
+def write_history(path: Path, history: list[dict]) -> None:
+    """A row per epoch; no row when nothing was trained."""
+    write_table(path, pd.DataFrame(history, columns=list(HISTORY_COLUMNS)), HISTORY_COLUMNS)
+
+
+def read_extracted() -> dict:
+    """What `extract` wrote, as keyword arguments of `graft.training.examples.open_dataset`."""
+    return {
+        "part": read_json(BACKBONE),
+        "weights": BACKBONE_WEIGHTS,
+        "table": read_table(ACTIVATIONS, ACTIVATION_COLUMNS),
+        "cache": CACHE / "activations",
+    }
+
+
+def write_json(path: Path, content) -> None:
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: no half-written file ever has the good name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Stage `evaluate`: score the very files that will be published, and say what they can be trusted with."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from graft.errors import reported
+from tasks.params import DataParams, params, read_params
+
+
+@params
+class EvaluateParams:
+    confidence: float = Field(ge=0.5, le=0.999)
+    bootstrap_draws: int = Field(ge=100, le=100_000)
+    seed: int = Field(ge=0)
+
+
+def write_plots(folder: Path, answers, description, histories: dict) -> None:
+    """Each plot as a picture and as a table for `dvc plots`."""
+    from graft.evaluation import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "training": plots.training_table(histories), "confusion": plots.confusion_table(answers),
+        "roc": plots.roc_table(answers), "precision_recall": plots.precision_recall_table(answers),
+        "reliability": plots.reliability_table(answers, description.temperature),
+    }
+    figures = {
+        "training": plots.draw_training(tables["training"]), "confusion": plots.draw_confusion(answers),
+        "roc": plots.draw_roc(answers), "precision_recall": plots.draw_precision_recall(answers),
+        "reliability": plots.draw_reliability(tables["reliability"]),
+    }
+    if description.unknown_threshold is not None:
+        figures["unknown"] = plots.draw_unknown(answers, description.unknown_threshold)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    for name, figure in figures.items():
+        plots.save_png(figure, folder / f"{name}.png")
+
+
+def read_training(artifacts) -> tuple[dict, dict]:
+    """The histories and the summaries of the stages that trained, by the stage's name."""
+    stages = {
+        "transfer": (artifacts.TRANSFER_HISTORY, artifacts.TRANSFER_SUMMARY),
+        "finetune": (artifacts.FINETUNE_HISTORY, artifacts.FINETUNE_SUMMARY),
+    }
+    histories = {name: artifacts.read_table(paths[0], artifacts.HISTORY_COLUMNS) for name, paths in stages.items()}
+    return histories, {name: artifacts.read_json(paths[1]) for name, paths in stages.items()}
+
+
+def evaluate(params: EvaluateParams, images: Path) -> dict:
+    """Write all outputs but the predictions, from the stored predictions; returns the metrics."""
+    from graft.classifier import Classifier
+    from graft.evaluation import metrics, predictions, report
+    from tasks import artifacts
+
+    classifier = Classifier(artifacts.BUNDLE)
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
+    columns = predictions.columns(classifier.class_names)
+    table = predictions.predict_table(classifier, artifacts.read_split("test"), images)
+    artifacts.write_table(artifacts.PREDICTIONS, table, columns)
+    answers = predictions.to_answers(artifacts.read_table(artifacts.PREDICTIONS, columns))
+    overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(params))
+    histories, summaries = read_training(artifacts)
+    write_plots(artifacts.PLOTS, answers, classifier.description, histories)
+    artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
+        classifier=classifier, answers=answers, images=images, metrics=overall, classes=classes, splits=splits,
+        plots=artifacts.PLOTS, stages=summaries, confidence=params.confidence,
+        findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
+    )))
+    artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
+    artifacts.write_json(artifacts.METRICS, overall)
+    return overall
+
+
+def main() -> None:
+    params, data = read_params("evaluate", EvaluateParams), read_params("data", DataParams)
+    accuracy = evaluate(params, Path(data.images))["accuracy"]
+    print("accuracy {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

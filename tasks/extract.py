@@ -1,0 +1,117 @@
+"""Stage `extract`: what the frozen part of the backbone makes of every image, computed once and kept."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from graft.errors import reported
+from tasks.params import DataParams, params, read_params
+
+
+@params
+class BackboneParams:
+    name: str
+    alpha: float | None
+    image_size: tuple[int, int]
+    weights: str
+    cut: str
+
+
+@params
+class AugmentationParams:
+    """Keyword arguments of `graft.training.augmentation.augment`."""
+
+    rotation_degrees: float = Field(ge=0, le=180)
+    shift: float = Field(ge=0, le=0.5)
+    shear: float = Field(ge=0, le=1)
+    zoom: float = Field(ge=0, le=0.9)
+    stretch: float = Field(ge=0, le=0.9)
+    crop: float = Field(ge=0, le=0.9)
+    horizontal_flip: bool
+    lens_distortion: float = Field(ge=0, le=0.5)
+    brightness: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, le=1)
+    saturation: float = Field(ge=0, le=1)
+    hue_degrees: float = Field(ge=0, le=180)
+
+
+@params
+class ExtractParams:
+    backbone: BackboneParams
+    views: int = Field(ge=1, le=64)
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
+    augmentation: AugmentationParams
+    cache_gigabytes: float = Field(ge=0)
+    seed: int = Field(ge=0)
+
+
+def load_backbone(extract: ExtractParams, splits, images: Path):
+    """The backbone with its weights; random ones are drawn from the seed and fitted to the scale of the images."""
+    import keras
+    import numpy as np
+
+    from graft.images import read_image
+    from graft.training import backbones, weights
+
+    keras.utils.set_random_seed(extract.seed)
+    backbone = extract.backbone
+    network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
+    backbones.split(network, backbone.cut)          # a wrong cut is told before anything is written
+    if backbone.weights == "none":
+        paths = splits.loc[splits["split"] == "train", "path"]
+        chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)
+        backbones.scale_random_weights(
+            network, np.stack([read_image(images / path, backbone.image_size) for path in chosen])
+        )
+    return network
+
+
+def save_backbone(extract: ExtractParams, network, path: Path) -> dict:
+    """Write the backbone's weights, whatever they came from. Returns the fields of a `FrozenPart`."""
+    import hashlib
+
+    from graft.training import runtime
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    network.save_weights(path)
+    backbone, part = asdict(extract.backbone), asdict(extract)
+    del part["backbone"]
+    precision = runtime.fastest_policy() if extract.precision == "auto" else extract.precision
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {**part, **backbone, "weights_sha256": sha256, "precision": precision}
+
+
+def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -> None:
+    """A picture of some training images: each plain, then in augmented views."""
+    import numpy as np
+
+    from graft.training.activations import View
+    from graft.training.augmentation import contact_sheet
+
+    rows = []
+    for i in np.linspace(0, len(examples) - 1, min(images, len(examples))).astype(int):
+        row = [View(examples.paths[i], examples.sha256s[i], number) for number in range(views + 1)]
+        rows.append(examples.activations.images_of(row))
+    contact_sheet(rows).save(path)
+
+
+def main() -> None:
+    extract, data = read_params("extract", ExtractParams), read_params("data", DataParams)
+    from graft.training import examples
+    from tasks import artifacts
+
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
+    splits["views"] = (splits["split"] == "train") * extract.views
+    artifacts.write_table(artifacts.ACTIVATIONS, splits, artifacts.ACTIVATION_COLUMNS)
+    network = load_backbone(extract, splits, Path(data.images))
+    artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS))
+    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+    dataset.fill()
+    write_contact_sheet(dataset.splits["train"], artifacts.AUGMENTED)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,122 @@
+"""The gate: may the model that was just evaluated replace the published one? No stage: it depends on what is published.
+
+The champion is pulled and scored by the same code on the same test images, with its own preprocessing; no remembered
+figure counts. `python -m tasks.gate` writes the verdict and its reasons to outputs/gate.
+"""
+
+import filecmp
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from graft.errors import reported
+from tasks.params import DataParams, params, read_params
+from tasks.publish import PublishParams
+
+SHOWN = 24      # images of each kind of disagreement on the page
+
+
+@params
+class GateParams:
+    min_accuracy: float = Field(ge=0, le=1)
+    min_class_recall: float = Field(ge=0, le=1)
+    significance: float = Field(ge=0.001, le=0.5)
+    max_class_recall_drop: float = Field(ge=0, le=1)
+
+
+def pull_champion(name: str):
+    """The champion as `graft.registry.Pulled`, or None when no version of the model was ever promoted.
+
+    Raises:
+        GraftError: when the registry cannot be reached or is damaged; that is never taken for "no champion".
+    """
+    from graft import registry
+    from graft.registry import log
+    from graft.registry.address import CHAMPION, default_registry
+    from graft.store import open_store
+
+    number = log.head(open_store(default_registry()), name).version_of(CHAMPION)
+    return registry.pull(f"{name}@{number}", registry=default_registry(), attachments=True) if number else None
+
+
+def score_champion(folder: Path, table, images: Path):
+    """What the champion says of the test images, and which of them it has learnt, as its own split tells."""
+    from graft.classifier import Classifier
+    from graft.evaluation.gate import Champion
+    from graft.evaluation.predictions import predict_table
+    from tasks import artifacts
+
+    classifier, split = Classifier(folder), folder / "attachments" / artifacts.SPLITS.name
+    has_learnt = None
+    if split.exists():
+        seen = artifacts.read_table(split, artifacts.SPLIT_COLUMNS)
+        has_learnt = table["sha256"].isin(seen.loc[seen["split"] != "test", "sha256"]).to_numpy()
+    predicted = predict_table(classifier, table, images)["predicted"].to_numpy(str)
+    return Champion(list(classifier.class_names), predicted, has_learnt)
+
+
+def is_same(bundle: Path, other: Path) -> bool:
+    """Whether two bundles hold the same files."""
+    return not any(filecmp.cmpfiles(bundle, other, [path.name for path in bundle.iterdir()], shallow=False)[1:])
+
+
+def gate(params: GateParams, name: str, images: Path) -> dict:
+    """Score both models, decide, write the report and the page; returns the report."""
+    from graft.classifier import Classifier
+    from graft.evaluation.gate import HOLD, Rules, decide
+    from graft.evaluation.predictions import predict_table
+    from tasks import artifacts
+
+    rules, candidate = Rules(**vars(params)), Classifier(artifacts.BUNDLE)
+    table = artifacts.read_split("test")
+    pulled = pull_champion(name)
+    champion = score_champion(pulled.folder, table, images) if pulled else None
+    predicted = predict_table(candidate, table, images)["predicted"].to_numpy(str)
+    decision = decide(rules, list(candidate.class_names), table["label"].to_numpy(str), predicted, champion)
+    if pulled and is_same(artifacts.BUNDLE, pulled.folder):
+        same = f"this very model is the champion, version {pulled.version}"
+        decision = replace(decision, verdict=HOLD, reasons=[same])
+    report = {
+        "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
+        "champion_version": pulled.version if pulled else None, "rules": vars(params), **decision.figures,
+    }
+    artifacts.write_text(artifacts.GATE_PAGE, render_page(report, table, predicted, champion, images))
+    artifacts.write_json(artifacts.GATE, report)
+    return report
+
+
+def render_page(report: dict, table, predicted, champion, images: Path) -> str:
+    """The report as HTML, with the images on which the two models disagree."""
+    from graft.evaluation import pictures
+    from graft.evaluation.render import render
+
+    if champion is None:
+        return render("gate.html", champion=None, **report)
+    paths, labels = table["path"].to_numpy(str), table["label"].to_numpy(str)
+
+    def shown(rows) -> list[dict]:
+        return [{"url": pictures.data_url(pictures.thumbnail(images / paths[row])), "path": paths[row],
+                 "label": labels[row], "candidate": predicted[row], "champion": champion.predicted[row],
+                 } for row in rows[:SHOWN]]
+
+    counts = True if champion.has_learnt is None else ~champion.has_learnt
+    is_right, was_right = predicted == labels, champion.predicted == labels
+    return render("gate.html", **report, won_images=shown((counts & is_right & ~was_right).nonzero()[0]),
+                  lost_images=shown((counts & was_right & ~is_right).nonzero()[0]))
+
+
+def run() -> dict:
+    """`gate` with what params.yaml says."""
+    params, name = read_params("gate", GateParams), read_params("publish", PublishParams).name
+    return gate(params, name, Path(read_params("data", DataParams).images))
+
+
+def main() -> None:
+    report = run()
+    print(f"{report['verdict']}: " + "; ".join(report["reasons"]))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

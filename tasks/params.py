@@ -1,0 +1,93 @@
+"""One section of params.yaml -> one frozen dataclass, strict: no unknown key, no wrong type, nothing out of range."""
+
+import json
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from ruamel.yaml import YAML, YAMLError
+
+from graft.errors import GraftError, did_you_mean
+
+PARAMS = Path("params.yaml")
+
+params = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+"""Decorates a stage's parameters; pydantic's `Field(gt=0, le=1)` as a default gives a key's range."""
+
+
+@params
+class DataParams:
+    """Section `data`: read by every stage that opens images."""
+
+    images: str     # a folder
+
+
+@params
+class FitParams:
+    """What the sections `transfer` and `finetune` have in common: how a model is fitted."""
+
+    epochs: int = Field(ge=0, le=1000)
+    patience: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=4096)
+    optimizer: Literal["rmsprop", "adam", "sgd"]
+    learning_rate: float = Field(gt=0, le=1)
+    momentum: float = Field(ge=0, le=0.999)
+    label_smoothing: float = Field(ge=0, le=0.5)
+    class_weights: Literal["balanced", "none"]
+    seed: int = Field(ge=0)
+
+    def options(self) -> dict:
+        """Keyword arguments of `graft.training.fitting.fit`."""
+        return {each.name: getattr(self, each.name) for each in fields(FitParams)}
+
+
+def read_params(section: str, cls, path: Path = PARAMS):
+    """Read one section into its dataclass.
+
+    Raises:
+        GraftError: naming the file and every key that is missing, unknown, of the wrong type or out of range.
+    """
+    content = read_sections(path)
+    if section not in content:
+        raise GraftError(f"{path}: section '{section}' is missing.{did_you_mean(section, content)}")
+    try:
+        # as JSON, strict still takes a list for a tuple and a mapping for a nested dataclass
+        return TypeAdapter(cls).validate_json(json.dumps(content[section], default=str))
+    except ValidationError as error:
+        lines = [_explain(section, problem, cls) for problem in error.errors()]
+        raise GraftError(f"{path}: " + f"\n       {path}: ".join(lines)) from None
+
+
+def read_sections(path: Path = PARAMS) -> dict:
+    """The whole file as plain dicts. Read by YAML 1.2, as DVC does: `1e-3` is a number."""
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project's folder.") from None
+    except YAMLError as error:
+        raise GraftError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise GraftError(f"{path}: expected sections of `key: value`, received {type(content).__name__}")
+    return content
+
+
+def _explain(section: str, problem: dict, cls) -> str:
+    key = ".".join([section, *map(str, problem["loc"])])
+    received = repr(problem["input"])
+    match problem["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return f"{key}: unknown parameter.{did_you_mean(problem['loc'][-1], _names(cls, problem['loc'][:-1]))}"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"{key}: missing. params.yaml as shipped shows its unit and range."
+        case _:
+            expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            return f"{key}: expected {expected}, received {received}"
+
+
+def _names(cls, path) -> list[str]:
+    """The keys that `cls` knows at `path`, to suggest one for a misspelling."""
+    for step in path:
+        cls = next((each.type for each in fields(cls) if each.name == step), cls)
+    return [each.name for each in fields(cls)] if is_dataclass(cls) else []

@@ -1,0 +1,49 @@
+"""Stage `transfer`: a new head on the frozen backbone, trained until it is as good as it gets."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from graft.errors import reported
+from tasks.params import DataParams, FitParams, params, read_params
+
+
+@params
+class TransferParams(FitParams):
+    hidden_units: int = Field(ge=0, le=8192)
+    dropout: float = Field(ge=0, le=0.9)
+
+
+def train_head(dataset, transfer: TransferParams, checkpoint: Path):
+    """Fit a head to the features of the whole frozen backbone, which are computed once. Returns it and its progress."""
+    from graft.training import examples, fitting, heads
+
+    _, top = dataset.models()
+    train, val = (examples.vectors(top, dataset.splits[name]) for name in ("train", "val"))
+    classes, units = len(dataset.class_names), train.features.shape[-1]
+    head = heads.build_head(units, classes, transfer.hidden_units, transfer.dropout)
+    return head, fitting.fit(head, train, val, checkpoint=checkpoint, **transfer.options())
+
+
+def main() -> None:
+    transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
+    from graft.training import checkpoints, examples, runtime
+    from tasks import artifacts
+
+    runtime.make_deterministic(transfer.seed)
+    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+    dataset.fill()
+    checkpoint = checkpoints.checkpoint_path(
+        artifacts.CACHE / "transfer", transfer, [artifacts.BACKBONE, artifacts.ACTIVATIONS, Path(__file__)]
+    )
+    head, progress = train_head(dataset, transfer, checkpoint)
+    artifacts.TRANSFER_HEAD.parent.mkdir(parents=True, exist_ok=True)
+    head.save_weights(artifacts.TRANSFER_HEAD)
+    artifacts.write_history(artifacts.TRANSFER_HISTORY, progress.history)
+    head_shape = {"hidden_units": transfer.hidden_units, "dropout": transfer.dropout}
+    artifacts.write_json(artifacts.TRANSFER_SUMMARY, {**progress.summary(), "head": head_shape})
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

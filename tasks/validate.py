@@ -1,0 +1,69 @@
+"""Stage `validate`: read every file of the image folder, name what is wrong, stop when an expectation fails."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from graft.errors import GraftError, reported
+from tasks.params import DataParams, params, read_params
+
+
+@params
+class ValidateParams:
+    """What the images must be like before anything is learnt from them."""
+
+    labels_from: Literal["path", "first", "last"]           # the part of Fruit/Apple/Pink-Lady that is the class
+    split_folders: bool                                     # the topmost folders are train, val and test
+    max_unreadable_share: float = Field(ge=0, le=1)
+    min_images_per_class: int = Field(ge=3)
+    max_imbalance: float = Field(ge=1)
+    max_label_conflicts: int = Field(ge=0)
+    max_copies_share: float = Field(ge=0, le=1)
+    min_side_px: int = Field(ge=1)
+    max_aspect_ratio: float = Field(ge=1)
+    min_contrast: float = Field(ge=0, le=128)
+    max_form_skill: float = Field(ge=0, le=1)
+
+
+def main() -> None:
+    params, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
+    findings = validate(images, params)
+
+    from graft.intake.findings import explain_failures, summarize
+    from tasks.artifacts import DATA_REPORT
+
+    print(summarize(findings))
+    if failures := explain_failures(findings, vars(params)):
+        raise GraftError(f"the images in '{images}' do not pass:\n{failures}\n"
+                         f"Mend the images, or the limits in params.yaml. All findings, with pictures: {DATA_REPORT}")
+    print(f"report: {DATA_REPORT}")
+
+
+def validate(images: Path, params: ValidateParams) -> dict:
+    """Read, check, and write images.csv, the report and the findings; also when an expectation fails."""
+    from graft.intake.checks import check
+    from graft.intake.findings import collect
+    from graft.intake.listing import list_files
+    from graft.intake.report import render_report
+    from graft.intake.scan import scan
+    from graft.intake.scan_cache import ScanCache
+    from graft.intake.tables import image_table
+    from tasks import artifacts
+
+    listing = list_files(images, params.labels_from, params.split_folders)
+    cache = ScanCache(artifacts.CACHE / "intake", images)
+    scanned = scan(images, listing, cache)
+    table = image_table(scanned)
+    files = len(scanned.fingerprints) + len(scanned.unreadable)
+    outcomes = check(table, listing.class_names, files, vars(params))
+    findings = collect(scanned, table, listing.class_names, outcomes)
+    artifacts.write_table(artifacts.IMAGES, table, artifacts.IMAGE_COLUMNS)
+    artifacts.write_json(artifacts.DATA_FINDINGS, findings)
+    artifacts.write_text(artifacts.DATA_REPORT, render_report(findings, scanned, cache, images.name))
+    return findings
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,105 @@
+import os
+import signal
+import time
+
+import pytest
+
+from flows.dvc import Dvc, outcome
+from graft.errors import GraftError
+
+PIPELINE = """
+stages:
+  first: {cmd: echo one > one.txt, outs: [one.txt]}
+  second: {cmd: cp one.txt two.txt, deps: [one.txt], outs: [two.txt]}
+  other: {cmd: echo other > other.txt, outs: [other.txt]}
+  broken:
+    cmd: "echo working; echo 'error: params.yaml: x is wrong' >&2; echo '       and y' >&2; exit 2"
+    outs: [z.txt]
+  slow: {cmd: "echo $$ > pid.txt; trap 'echo saved > saved.txt; exit 1' TERM; sleep 60 & wait", outs: [slow.txt]}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    with Dvc() as dvc:
+        dvc.run("init", "--no-scm", "--quiet")
+    return tmp_path
+
+
+def quiet(line):
+    pass
+
+
+def test_the_plan_is_what_the_target_needs_in_the_order_of_the_graph(repository):
+    with Dvc() as dvc:
+        assert dvc.plan("second") == ["first", "second"]
+
+
+def test_a_stage_runs_then_is_unchanged_then_comes_from_the_run_cache(repository):
+    said = []
+    with Dvc() as dvc:
+        dvc.run("repro", "--single-item", "first", tell=quiet)
+        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "ran"
+        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "unchanged"
+        (repository / "two.txt").unlink()
+        (repository / "dvc.lock").unlink()
+        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "restored"
+    assert (repository / "two.txt").read_text() == "one\n"
+    assert "Running stage 'second':" in said
+    assert not [line for line in said if "git add" in line]
+
+
+def test_a_failure_gives_the_reason_of_the_stage_and_the_worker_lives_on(repository):
+    with Dvc() as dvc:
+        with pytest.raises(GraftError) as caught:
+            dvc.run("repro", "broken", tell=quiet)
+        assert str(caught.value) == "`dvc repro broken` failed:\nerror: params.yaml: x is wrong\n       and y"
+        with pytest.raises(GraftError, match="'nowhere' not found"):
+            dvc.run("repro", "nowhere", tell=quiet)
+        assert outcome(dvc.run("repro", "other", tell=quiet)) == "ran"
+
+
+def wait_for(path):
+    for _ in range(200):
+        if path.exists() and path.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not appear")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return b") Z " not in open(f"/proc/{pid}/stat", "rb").read()
+
+
+def test_leaving_ends_a_running_stage_which_may_save_first(repository):
+    import threading
+
+    with pytest.raises(GraftError), Dvc() as dvc:
+        threading.Thread(target=lambda: (wait_for(repository / "pid.txt"), dvc._worker.stdin.close())).start()
+        dvc.run("repro", "slow", tell=quiet)
+    assert (repository / "saved.txt").read_text() == "saved\n"
+    assert not is_alive(int((repository / "pid.txt").read_text()))
+
+
+def test_a_killed_flow_leaves_no_stage_behind(repository):
+    """The worker sees the end of its orders when the flow's process is gone, however that came about."""
+    import subprocess
+    import sys
+
+    program = "from flows.dvc import Dvc\nwith Dvc() as dvc:\n    dvc.run('repro', 'slow')"
+    flow = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    wait_for(repository / "pid.txt")
+    flow.send_signal(signal.SIGKILL)
+    flow.wait()
+    wait_for(repository / "saved.txt")
+    for _ in range(100):
+        if not is_alive(int((repository / "pid.txt").read_text())):
+            break
+        time.sleep(0.1)
+    assert not is_alive(int((repository / "pid.txt").read_text()))

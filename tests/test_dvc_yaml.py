@@ -1,0 +1,86 @@
+"""dvc.yaml against the code: stages, deps = the imports, params = the sections read, outs = the artifacts."""
+
+import ast
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from imports import ROOT, imported_files
+from ruamel.yaml import YAML
+
+from tasks import artifacts
+from tasks.params import read_sections
+
+DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+STAGES = DVC["stages"]
+NAMES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
+
+
+def outs(stage: dict) -> list[str]:
+    listed = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
+    return [each if isinstance(each, str) else next(iter(each)) for each in listed]
+
+
+def test_the_stages_are_these_in_the_order_in_which_they_run():
+    assert tuple(STAGES) == NAMES
+    made = set()
+    for name in NAMES:
+        needed = {each for each in STAGES[name]["deps"] if each.startswith("outputs/")}
+        assert needed <= made, name
+        made |= set(outs(STAGES[name]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_is_its_module(name):
+    assert STAGES[name]["cmd"] == f"python -m tasks.{name}"
+    assert (ROOT / f"tasks/{name}.py").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_deps_are_the_imports(name):
+    code = {each for each in STAGES[name]["deps"] if each.endswith(".py")}
+    assert code == {file.as_posix() for file in imported_files(Path(f"tasks/{name}.py"))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_deps_that_are_no_code_exist_or_are_made(name):
+    made = {each for stage in STAGES.values() for each in outs(stage)}
+    for each in STAGES[name]["deps"]:
+        assert each in made or each == "${data.images}" or (ROOT / each).is_file(), each
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_params_are_the_sections_that_the_stage_reads(name):
+    tree = ast.parse((ROOT / f"tasks/{name}.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    reads = [call for call in calls if getattr(call.func, "id", "") == "read_params"]
+    assert {call.args[0].value for call in reads} == set(STAGES[name]["params"])
+    dataclass = getattr(import_module(f"tasks.{name}"), f"{name.capitalize()}Params")
+    assert {each.name for each in fields(dataclass)} == set(read_sections()[name])
+
+
+def test_each_output_of_a_stage_is_an_artifact_of_its_folder():
+    known = {value.as_posix() for value in vars(artifacts).values() if isinstance(value, Path)}
+    for name in NAMES[1:]:
+        for each in outs(STAGES[name]):
+            assert each in known, each
+            assert each.split("/")[:2] == ["outputs", name]
+
+
+def test_every_output_is_cached_by_dvc():
+    """An output that is not cached is not pushed: its stage would run again on the next machine."""
+    for stage in STAGES.values():
+        for kind in ("outs", "metrics", "plots"):
+            for each in stage.get(kind, []):
+                options = {} if isinstance(each, str) else next(iter(each.values()))
+                assert options.get("cache", True)
+                assert not options.get("persist", False)
+
+
+def test_what_is_plotted_is_made():
+    made = {each for stage in STAGES.values() for each in outs(stage)}
+    plotted = [path for plot in DVC["plots"] for settings in plot.values() for path in settings["y"]]
+    assert len(plotted) >= 4
+    for path in plotted:
+        assert any(path == each or path.startswith(f"{each}/") for each in made), path

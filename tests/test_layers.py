@@ -1,0 +1,59 @@
+"""Who may import whom, and what a fresh interpreter really loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imports import ROOT, imported_files
+
+STAGES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
+HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "boto3", "pandas", "onnxruntime", "matplotlib",
+         "cv2")
+
+
+def loaded(statement: str) -> set[str]:
+    """The heavy packages that a fresh interpreter holds after a statement."""
+    code = f"{statement}\nimport sys; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def files(folder: str) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", [f"tasks.{name}" for name in (*STAGES, "gate", "publish", "params")])
+def test_a_task_is_light_to_import(module):
+    assert loaded(f"import {module}") == set()
+
+
+def test_the_light_modules_load_nothing_heavy():
+    names = ("bundle", "classifier", "cli", "errors", "images", "registry", "store", "unknown")
+    assert loaded("import " + ", ".join(f"graft.{name}" for name in names)) == set()
+
+
+def test_evaluation_needs_no_keras():
+    modules = loaded("import graft.evaluation.report, graft.evaluation.gate")
+    assert not modules & {"keras", "tensorflow", "prefect", "dvc"}
+
+
+def test_graft_knows_neither_tasks_nor_flows():
+    for file in files("graft"):
+        tops = {other.parts[0] for other in imported_files(file)}
+        assert tops <= {"graft"}, file
+
+
+def test_tasks_do_not_know_flows_and_stages_do_not_know_each_other():
+    stages = {Path(f"tasks/{name}.py") for name in STAGES}
+    for file in files("tasks"):
+        imported = imported_files(file)
+        assert "flows" not in {other.parts[0] for other in imported}, file
+        assert not (imported & stages) - {file}, file
+
+
+def test_only_flows_import_prefect_and_one_file_names_tensorflow():
+    texts = {file: (ROOT / file).read_text() for folder in ("graft", "tasks", "flows") for file in files(folder)}
+    users = [file for file, text in texts.items() if "import prefect" in text or "from prefect" in text]
+    assert {file.parts[0] for file in users} == {"flows"}
+    assert [file.name for file, text in texts.items() if "import tensorflow" in text] == ["runtime.py"]

@@ -1,0 +1,88 @@
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from flows.preflight import SECTIONS
+from graft.errors import GraftError
+from tasks.params import FitParams, params, read_params, read_sections
+
+
+@params
+class Inner:
+    angle: float = Field(ge=0, le=180)
+
+
+@params
+class Example:
+    epochs: int = Field(ge=1, le=10)
+    rate: float
+    size: tuple[int, int]
+    inner: Inner
+
+
+GOOD = "example:\n  epochs: 3\n  rate: 1e-3\n  size: [4, 5]\n  inner: {angle: 30}\n"
+
+
+def read(tmp_path, text):
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    return read_params("example", Example, file)
+
+
+def test_reads_a_section_into_its_dataclass(tmp_path):
+    assert read(tmp_path, GOOD) == Example(epochs=3, rate=0.001, size=(4, 5), inner=Inner(angle=30.0))
+
+
+def test_tells_everything_that_is_wrong_at_once_with_file_key_and_value(tmp_path):
+    text = "example:\n  epochs: 2.5\n  epoch: 3\n  rate: fast\n  size: [1, 2, 3]\n  inner: {angle: 181, angel: 1}\n"
+    with pytest.raises(GraftError) as caught:
+        read(tmp_path, text)
+    message = str(caught.value)
+    for part in ("example.epochs: expected a valid integer, received 2.5", "example.epoch: unknown parameter",
+                 "Did you mean 'epochs'?", "example.rate: expected a valid number, received 'fast'", "example.size",
+                 "example.inner.angle: expected less than or equal to 180, received 181", "Did you mean 'angle'?"):
+        assert part in message
+    assert message.count("params.yaml") == 6
+
+
+@pytest.mark.parametrize("value", ["true", "'3'", "null", "[1]", ".inf", "2026-01-01"])
+def test_takes_no_value_of_another_type(tmp_path, value):
+    with pytest.raises(GraftError, match="example.epochs"):
+        read(tmp_path, GOOD.replace("epochs: 3", f"epochs: {value}"))
+
+
+@pytest.mark.parametrize(("text", "part"), [
+    ("", "expected sections"),
+    ("exampel: {}\n", "section 'example' is missing. Did you mean 'exampel'?"),
+    ("example: 3\n", "example: expected an object, received 3"),
+    ("example: {epochs: [}\n", "not valid YAML"),
+    (GOOD.replace("  rate: 1e-3\n", ""), "example.rate: missing"),
+])
+def test_tells_what_is_wrong_with_a_file(tmp_path, text, part):
+    with pytest.raises(GraftError, match=part.replace("(", r"\(")):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(GraftError, match="No such file"):
+        read_sections(tmp_path / "params.yaml")
+
+
+def test_params_yaml_as_shipped_fills_every_dataclass():
+    sections = read_sections(Path("params.yaml"))
+    assert set(sections) == {"data", *SECTIONS}
+    for section in SECTIONS:
+        read_params(section, getattr(import_module(f"tasks.{section}"), f"{section.capitalize()}Params"))
+
+
+def test_fit_parameters_are_the_keyword_arguments_of_fit():
+    import inspect
+
+    from graft.training.fitting import fit
+
+    keywords = {each.name for each in inspect.signature(fit).parameters.values() if each.kind is each.KEYWORD_ONLY}
+    options = FitParams(epochs=1, patience=1, batch_size=1, optimizer="sgd", learning_rate=0.1, momentum=0.0,
+                        label_smoothing=0.0, class_weights="none", seed=1).options()
+    assert keywords == {"checkpoint", *options}

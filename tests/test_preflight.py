@@ -1,0 +1,48 @@
+"""Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
+
+import pytest
+
+from benchmarks.scratch import Project
+from flows import preflight
+from graft.errors import GraftError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Project:
+    project = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return project
+
+
+def test_the_project_as_shipped_is_sound(project):
+    preflight.check()
+
+
+def test_everything_that_is_wrong_is_told_at_once(project):
+    project.change({"finetune.learning_rat": 0.1, "split.val_share": 0.9, "transfer.optimizer": "sdg",
+                    "exprot": {}, "data.images": "data/nowhere"})
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    for part in ("section 'exprot' is unknown. Did you mean 'export'?", "finetune.learning_rat: unknown parameter",
+                 "Did you mean 'learning_rate'?", "split.val_share", "received 0.9",
+                 "expected 'rmsprop', 'adam' or 'sgd'", "data.images: the folder 'data/nowhere' does not exist"):
+        assert part in str(caught.value)
+
+
+def test_a_flow_with_a_mistake_ends_at_once_without_a_traceback(project):
+    project.change({"data.images": "data/nowhere"})
+    done = project.run("python", "-m", "flows.training", check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: params.yaml: data.images: the folder 'data/nowhere' does not exist.")
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project.folder / "outputs").exists()
+
+
+def test_data_that_dvc_tracks_need_not_be_there_yet(project):
+    (project.folder / "data").mkdir()
+    (project.folder / "data/pets.dvc").write_text("outs: []\n")
+    project.change({"data.images": "data/pets"})
+    preflight.check()
+    assert preflight.imported_data() == []
+    (project.folder / "data/pets.dvc").write_text("deps: []\nouts: []\n")
+    assert preflight.imported_data() == ["data/pets.dvc"]
