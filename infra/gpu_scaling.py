@@ -1,0 +1,124 @@
+"""Starts the GPU host in AWS when a run of the work pool `gpu` waits for it, and ends it when none is left.
+
+Runs beside Prefect's server (compose.yaml, profile `aws`). Everything is read anew at each look, from Prefect and from
+AWS, so it can be killed at any moment. There is one GPU host at a time: a spot host, or an on-demand host when no spot
+host came.
+
+Environment: PREFECT_API_URL, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group) and AWS's own variables.
+"""
+
+import json
+import os
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+POOL = "gpu"
+LOOK_S = 30
+LEAD = timedelta(minutes=6)         # a host is started this long before a scheduled run: start-up and the image's pull
+KEEP = timedelta(minutes=10)        # it stays this long after a run: the next stage's run may follow
+PATIENCE = timedelta(minutes=10)    # a run waits this long for a spot host before an on-demand host is started
+PAGE = 200                          # Prefect's own limit of one reply
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the pool's runs ask for."""
+
+    runs: int                       # unfinished and due within LEAD
+    waiting: timedelta              # how long the oldest of those that have not begun is overdue
+    recent: bool                    # a run ended within KEEP
+
+
+@dataclass(frozen=True)
+class Group:
+    """An auto scaling group of at most one host."""
+
+    name: str
+    desired: int
+    hosts: int
+    max_size: int
+
+
+def flow_runs(api: str, condition: dict) -> list[dict]:
+    """All runs of the pool that meet `condition`, a `FlowRunFilter` of Prefect's API. Raises `OSError`."""
+    found = []
+    while True:
+        body = {"flow_runs": condition, "work_pools": {"name": {"any_": [POOL]}}, "limit": PAGE, "offset": len(found)}
+        request = urllib.request.Request(
+            f"{api}/flow_runs/filter", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            page = json.load(reply)
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def read_demand(api: str, now: datetime) -> Demand:
+    begun = flow_runs(api, {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}})
+    ended = flow_runs(api, {"end_time": {"after_": (now - KEEP).isoformat()}})
+    due = {"next_scheduled_start_time": {"before_": (now + LEAD).isoformat()}}
+    waiting = flow_runs(api, {"state": {"type": {"any_": ["SCHEDULED"]}}, **due})
+    overdue = [now - datetime.fromisoformat(run["next_scheduled_start_time"]) for run in waiting]
+    return Demand(len(begun) + len(waiting), max([timedelta(0), *overdue]), bool(ended))
+
+
+def read_groups(autoscaling, names: list[str]) -> list[Group]:
+    """The groups in the order of `names`. Raises `LookupError` when AWS does not have them all."""
+    reply = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
+    by_name = {
+        group["AutoScalingGroupName"]: Group(
+            group["AutoScalingGroupName"], group["DesiredCapacity"], len(group["Instances"]), group["MaxSize"]
+        )
+        for group in reply
+    }
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise LookupError(f"AWS has no auto scaling group {' nor '.join(missing)} in this region")
+    return [by_name[name] for name in names]
+
+
+def sizes(demand: Demand, spot: Group, on_demand: Group) -> tuple[int, int]:
+    """How many hosts each group should have."""
+    if not demand.runs:
+        return (spot.desired, on_demand.desired) if demand.recent else (0, 0)
+    if on_demand.desired:
+        return 0, 1                 # it stays until the runs are done: a change would cost one its host
+    no_spot = spot.desired and not spot.hosts and demand.waiting > PATIENCE
+    return (0, 1) if no_spot and on_demand.max_size else (1, 0)
+
+
+def look(api: str, autoscaling, names: list[str], now: datetime) -> None:
+    """One look, and what follows from it."""
+    groups = read_groups(autoscaling, names)
+    demand = read_demand(api, now)
+    for group, size in zip(groups, sizes(demand, *groups)):
+        if size != group.desired:
+            print(f"{group.name}: {group.desired} -> {size} hosts; {demand}", flush=True)
+            autoscaling.set_desired_capacity(
+                AutoScalingGroupName=group.name, DesiredCapacity=size, HonorCooldown=False
+            )
+
+
+def main() -> None:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    api = os.environ["PREFECT_API_URL"].rstrip("/")
+    names = [name for name in os.environ["GRAFT_GPU_GROUPS"].split(",") if name]
+    if len(names) != 2:
+        sys.exit(f"GRAFT_GPU_GROUPS={os.environ['GRAFT_GPU_GROUPS']}: expected SPOT_GROUP,ON_DEMAND_GROUP")
+    autoscaling = boto3.client("autoscaling")
+    while True:
+        try:
+            look(api, autoscaling, names, datetime.now().astimezone())
+        except (OSError, LookupError, BotoCoreError, ClientError) as error:
+            print(f"{type(error).__name__}: {error}. The next look is in {LOOK_S} s", file=sys.stderr, flush=True)
+        time.sleep(LOOK_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+#!/bin/bash
+# A lasting S3 store on one machine: Ceph's gateway over one monitor and one disk store (BlueStore) in a folder.
+#
+#   AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… start-store.sh FOLDER PORT
+#
+# Chosen because it keeps the promises a registry needs: a create-only write (`If-None-Match: *`) has one winner among
+# racing writers, and what was answered with 200 outlives a crash. One disk and one monitor: no redundancy, so back it up.
+# The monitor and the disk talk to each other on 127.0.0.1 and check no keys; only the gateway is reached from outside,
+# and it checks every request's signature.
+set -euo pipefail
+
+FOLDER=$(realpath -m "$1") PORT=$2
+: "${AWS_ACCESS_KEY_ID:?the key of the only user of the store}" "${AWS_SECRET_ACCESS_KEY:?its secret}"
+MONITOR="[v2:127.0.0.1:$((PORT + 10000)),v1:127.0.0.1:$((PORT + 20000))]"
+export CEPH_ARGS="--conf $FOLDER/ceph.conf"
+
+configure() {  # FSID
+    cat <<CONF
+[global]
+fsid = $1
+mon host = $MONITOR
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+run dir = $FOLDER
+admin socket = $FOLDER/\$name.asok
+pid file =
+log file =
+log to stderr = false
+err to stderr = true
+mon cluster log file =
+mon data = $FOLDER/mon
+osd data = $FOLDER/osd
+osd objectstore = bluestore
+bluestore block size = ${STORE_BYTES:-$((64 << 30))}
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pgp num = 1
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+osd class default list = *
+osd class load list = *
+mon allow pool size one = true
+mon data avail crit = 1
+mon max pg per osd = 1000
+paxos propose interval = 0.02
+paxos min wait = 0.02
+auth cluster required = none
+auth service required = none
+auth client required = none
+ms client mode = crc
+ms service mode = crc
+ms cluster mode = crc
+ms mon client mode = crc
+ms mon service mode = crc
+ms mon cluster mode = crc
+[client.rgw]
+rgw frontends = beast endpoint=0.0.0.0:$PORT tcp_nodelay=1
+rgw data = $FOLDER/rgw
+rgw crypt require ssl = false
+rgw run sync thread = false
+CONF
+}
+
+start() {  # NAME COMMAND…: in the background; its end is the end of the store
+    local name=$1
+    shift
+    "$@" 2> >(sed "s/^/$name: /" >&2) &
+}
+
+create_store() {  # the file `made` is written last: a first start that broke off begins anew
+    rm -rf "${FOLDER:?}"/{mon,osd,rgw}
+    mkdir -p "$FOLDER"/{mon,osd,rgw}
+    local fsid
+    fsid=$(cat /proc/sys/kernel/random/uuid)
+    configure "$fsid" > "$FOLDER/ceph.conf"
+    monmaptool --create --clobber --fsid "$fsid" --addv a "$MONITOR" "$FOLDER/monmap" > /dev/null
+    ceph-mon -i a --mkfs --monmap "$FOLDER/monmap"
+}
+
+create_disk() {
+    local uuid
+    uuid=$(cat /proc/sys/kernel/random/uuid)
+    ceph --connect-timeout 30 osd new "$uuid" > /dev/null
+    ceph-osd -i 0 --mkfs --osd-uuid "$uuid" 2> /dev/null
+    touch "$FOLDER/made"
+}
+
+create_user() {  # a second time this changes nothing; another key in the environment becomes a further key
+    local user=(--uid=graft --access-key="$AWS_ACCESS_KEY_ID" --secret-key="$AWS_SECRET_ACCESS_KEY")
+    radosgw-admin -n client.rgw user create --display-name=graft "${user[@]}" > /dev/null 2>&1 ||
+        radosgw-admin -n client.rgw key create --key-type=s3 "${user[@]}" > /dev/null
+}
+
+[[ -e $FOLDER/made ]] || create_store
+trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
+trap 'exit 0' TERM INT
+start monitor ceph-mon -i a -f
+[[ -e $FOLDER/made ]] || create_disk
+start disk ceph-osd -i 0 -f
+create_user
+start gateway radosgw -n client.rgw -f
+wait -n  # one of the three has ended: so does the store, and whoever started it starts it again

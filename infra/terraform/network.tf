@@ -1,0 +1,94 @@
+# Two public subnets and no way in: hosts reach out (git, packages, AWS), nothing from the internet reaches them.
+# Private subnets would need NAT gateways at about 32 USD a month each, and guard nothing more against ways in.
+
+data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394:The first two by name: a zone that AWS adds comes after them
+  state = "available"
+}
+
+locals {
+  zones = slice(data.aws_availability_zones.available.names, 0, 2)
+}
+
+resource "aws_vpc" "this" {
+  #checkov:skip=CKV2_AWS_11:Flow logs cost more than they tell here: no port is open to the internet
+  cidr_block           = var.vpc_cidr
+  enable_dns_hostnames = true
+  tags                 = { Name = var.name }
+}
+
+# The group that AWS makes for every VPC, emptied: nothing uses it.
+resource "aws_default_security_group" "this" {
+  vpc_id = aws_vpc.this.id
+}
+
+resource "aws_subnet" "public" {
+  #checkov:skip=CKV_AWS_130:A public address is the way out without a NAT gateway; the security groups let nothing in
+  for_each                = { for index, zone in local.zones : zone => index }
+  vpc_id                  = aws_vpc.this.id
+  availability_zone       = each.key
+  cidr_block              = cidrsubnet(var.vpc_cidr, 4, each.value)
+  map_public_ip_on_launch = true
+  tags                    = { Name = "${var.name}-${each.key}" }
+}
+
+resource "aws_internet_gateway" "this" {
+  vpc_id = aws_vpc.this.id
+}
+
+resource "aws_route_table" "public" {
+  vpc_id = aws_vpc.this.id
+  route {
+    cidr_block = "0.0.0.0/0"
+    gateway_id = aws_internet_gateway.this.id
+  }
+}
+
+resource "aws_route_table_association" "public" {
+  for_each       = aws_subnet.public
+  subnet_id      = each.value.id
+  route_table_id = aws_route_table.public.id
+}
+
+# Images, activations and models go to S3 inside AWS's network, at no charge for traffic.
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id          = aws_vpc.this.id
+  service_name    = "com.amazonaws.${var.region}.s3"
+  route_table_ids = [aws_route_table.public.id]
+}
+
+resource "aws_security_group" "gpu" {
+  #checkov:skip=CKV_AWS_382:The host fetches images, git repositories and packages from the internet
+  name        = "${var.name}-gpu"
+  description = "GPU hosts: nothing in, everything out"
+  vpc_id      = aws_vpc.this.id
+  ingress     = [] # said, so that a rule added by hand is taken away again
+  egress {
+    description = "git, ECR, S3, packages"
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
+
+resource "aws_security_group" "server" {
+  #checkov:skip=CKV_AWS_382:The host fetches images, git repositories and packages from the internet
+  name        = "${var.name}-server"
+  description = "Prefect server: its API for the GPU hosts only, everything out"
+  vpc_id      = aws_vpc.this.id
+  ingress {
+    description     = "Prefect API"
+    from_port       = 4200
+    to_port         = 4200
+    protocol        = "tcp"
+    security_groups = [aws_security_group.gpu.id]
+  }
+  egress {
+    description = "git, ECR, S3, packages"
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+}
