@@ -57,3 +57,9 @@ def test_a_file_of_another_network_is_refused(tmp_path):
     build("MobileNetV2", (32, 32), 0.5).save_weights(tmp_path / "b.weights.h5")
     with pytest.raises(GraftError, match="it does not fit MobileNetV2"):
         load_backbone(*NETWORK, weights=str(tmp_path / "b.weights.h5"))
+
+
+@pytest.mark.parametrize("weights", ["starter", "imagenet", "none", "nowhere.h5"])
+def test_a_misspelt_backbone_is_told_before_its_weights_are_looked_for(weights):
+    with pytest.raises(GraftError, match="backbone.name: expected one of .* Did you mean 'MobileNetV2'?"):
+        load_backbone("MobilNet", (32, 32), 0.35, weights)

@@ -33,6 +33,7 @@ def load_backbone(name: str, image_size: tuple[int, int], alpha: float | None, w
     Raises:
         GraftError: when the weights cannot be had or do not fit, saying what was tried and the three other ways.
     """
+    backbones.check(name, image_size, alpha)
     if weights == "none":
         return backbones.build(name, image_size, alpha)
     if weights == "starter":
@@ -57,7 +58,6 @@ def _from_package(name, image_size, alpha) -> keras.Model:
 
 
 def _from_keras(name, image_size, alpha) -> keras.Model:
-    backbones.check(name, image_size, alpha)
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
     try:
         return backbones.build(name, image_size, alpha, weights="imagenet")
@@ -101,4 +101,4 @@ def _message(weights: str, tried: str, reason: str, way: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
