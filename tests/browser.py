@@ -4,7 +4,9 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -85,18 +87,29 @@ class Tab:
 @contextlib.contextmanager
 def tab():
     """A tab of a browser with an empty profile, which ends with the block."""
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [executable(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )
         try:
             with connect(_address(Path(profile, "DevToolsActivePort")), max_size=None, proxy=None) as socket:
                 yield Tab(socket)
         finally:
-            process.terminate()
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End the browser, and wait for its children too, which would still write into the profile while it is removed."""
+    process.terminate()
+    with contextlib.suppress(ProcessLookupError):       # all of the group have ended
+        for _ in range(200):
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _address(file: Path) -> str:
