@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from populations import answers, draw
-from sklearn.metrics import auc, roc_auc_score
+from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from graft.evaluation import plots
 
@@ -37,6 +37,16 @@ def test_area_under_the_mean_curve_is_the_mean_area(given):
     table = plots.roc_table(given)
     expected = roc_auc_score(np.eye(3)[given.labels], given.probabilities)
     assert auc(table["false_positive_rate"], table["true_positive_rate"]) == pytest.approx(expected, abs=0.01)
+
+
+def test_mean_precision_is_the_best_at_each_recall_or_above(given):
+    table = plots.precision_recall_table(given).to_numpy()
+    for recall, found in table[::10]:
+        best = []
+        for index in range(3):
+            precision, recalls, _ = precision_recall_curve(given.labels == index, given.probabilities[:, index])
+            best.append(precision[recalls >= recall - 1e-9].max())
+        assert found == pytest.approx(np.mean(best), abs=1e-6)
 
 
 def test_reliability_holds_every_image_and_both_states(given):

@@ -13,7 +13,7 @@ from tiny_bundle import COLOURS, make_bundle, make_images
 
 from graft import bundle
 from graft.classifier import Classifier
-from graft.evaluation import metrics, pictures, predictions, report
+from graft.evaluation import metrics, pictures, predictions, render, report
 
 NASTY = "<b>\"o'&amp;</script>"
 
@@ -96,6 +96,17 @@ def test_every_cell_opens_exactly_the_images_behind_it(page, sources):
     assert sorted(seen) == list(range(len(answers.labels))), "each test image stands in one cell"
 
 
+def test_the_most_frequent_confusions_come_first():
+    matrix = np.array([[9, 1, 4], [0, 8, 2], [4, 0, 7]])
+    assert report._confusions(matrix) == [(0, 2), (2, 0), (1, 2), (0, 1)]
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("dog", "dog"), ("a" * 22, "a" * 22), ("Labrador retriever, yellow, number 17", "Labrador re…number 17")])
+def test_long_names_keep_both_ends(name, expected):
+    assert render.short(name) == expected
+
+
 def test_pictures_are_what_they_are_called(page, sources):
     for number, picture in json.loads(page.json).items():
         assert picture["path"] == sources.answers.paths[int(number)]
@@ -109,7 +120,7 @@ def test_pictures_are_what_they_are_called(page, sources):
 def test_figures_of_the_page_are_those_of_the_metrics(page, sources):
     text = " ".join(page.text)
     for value in sources.metrics["accuracy"]["value"], sources.metrics["balanced_accuracy"]["low"]:
-        assert f"{100 * value:.1f} %" in text
+        assert f"{100 * value:.1f}\u00a0%" in text
     assert f"{sources.metrics['log_loss']['value']:.3g}" in text
 
 

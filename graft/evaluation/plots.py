@@ -1,5 +1,7 @@
 """The plots of an evaluation, as pictures for people and as tables for `dvc plots`."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,6 +11,7 @@ from graft.evaluation import calibration
 from graft.evaluation.intervals import proportion
 from graft.evaluation.metrics import confusion
 from graft.evaluation.predictions import Answers
+from graft.evaluation.render import short
 
 GRID = np.linspace(0, 1, 101)
 MAX_CURVES = 10         # more lines in one picture cannot be told apart: then only the mean is drawn
@@ -36,11 +39,13 @@ def roc_table(answers: Answers) -> pd.DataFrame:
 
 
 def precision_recall_table(answers: Answers) -> pd.DataFrame:
-    """The mean precision-recall curve of all classes on a grid."""
+    """The mean precision-recall curve of all classes on a grid: at each recall the best precision that is had at it or
+    at a higher one, as in COCO's 101 points (Lin et al. 2014)."""
     curves = []
     for index in _drawn(answers):
         recall, precision = _precision_recall(answers, index)
-        curves.append(np.interp(GRID, recall, precision))
+        best = np.maximum.accumulate(precision[::-1])[::-1]
+        curves.append(best[np.searchsorted(recall, GRID - 1e-12)])
     return pd.DataFrame({"recall": GRID, "precision": _mean(curves)}).round(6)
 
 
@@ -82,12 +87,13 @@ def draw_confusion(answers: Answers) -> Figure:
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 25:
-        for (row, column), count in np.ndenumerate(matrix):
+        for row, column in np.argwhere(matrix):         # zeros would hide the rest
             colour = "white" if shares[row, column] > 0.6 else "black"
-            axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=9 if len(names) < 12 else 6)
-    short = [name if len(name) <= 20 else name[:19] + "…" for name in names]
-    axes.set_xticks(range(len(names)), short, rotation=90 if len(names) > 6 else 0)
-    axes.set_yticks(range(len(names)), short)
+            axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
+    labels, is_crowded = [short(name) for name in names], len(names) > 6 or max(map(len, names)) > 10
+    axes.set_xticks(range(len(names)), labels, rotation=90 if is_crowded else 0)
+    axes.set_yticks(range(len(names)), labels)
+    axes.tick_params(labelsize=9 if len(names) <= 50 else max(3, 450 / len(names)))
     axes.set(xlabel="predicted", ylabel="label")
     return figure
 
@@ -101,7 +107,7 @@ def draw_roc(answers: Answers) -> Figure:
 
 def draw_precision_recall(answers: Answers) -> Figure:
     figure, axes = _square("recall", "precision")
-    _draw_curves(axes, answers, _precision_recall, precision_recall_table(answers))
+    _draw_curves(axes, answers, _precision_recall, precision_recall_table(answers), drawstyle="steps-pre")
     return figure
 
 
@@ -119,7 +125,7 @@ def draw_reliability(table: pd.DataFrame) -> Figure:
         edges = np.array([proportion(*each, 0.95) for each in zip(points[1], filled[f"images{suffix}"])]).reshape(-1, 2)
         axes.vlines(points[0], *edges.T, color=colour, linewidth=1, alpha=0.6)
         axes.scatter(*points, s=sizes, color=colour, label=label, alpha=0.7)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
@@ -136,23 +142,28 @@ def draw_unknown(answers: Answers, threshold: float) -> Figure:
 
 def save_png(figure: Figure, path) -> None:
     """Write a picture whose bytes depend on what is drawn alone."""
-    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")       # of a name in a script that no font here has: a box
+        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _square(xlabel: str, ylabel: str):
     figure = Figure(figsize=(4.4, 4), layout="constrained")
     axes = figure.subplots()
+    axes.set_box_aspect(1)
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return figure, axes
 
 
-def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame) -> None:
+def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame, drawstyle: str = "default") -> None:
     drawn = _drawn(answers)
     if len(drawn) <= MAX_CURVES:
         for index in drawn:
-            axes.plot(*curve(answers, index), linewidth=1.2, label=answers.class_names[index])
+            name = short(answers.class_names[index])
+            axes.plot(*curve(answers, index), linewidth=1.2, drawstyle=drawstyle, label=name)
     axes.plot(*mean.to_numpy().T, color="black", linewidth=1, linestyle="--", label="mean of the classes")
-    axes.legend(frameon=False, fontsize=8)
+    axes.figure.set_size_inches(4.4, 4 + 0.1 * len(axes.lines))
+    axes.figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 
 
 def _drawn(answers: Answers) -> list[int]:

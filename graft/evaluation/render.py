@@ -13,14 +13,14 @@ def render(template: str, **values) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )
-    environment.filters.update(percent=percent, number=number, words=words)
+    environment.filters.update(percent=percent, number=number, words=words, short=short)
     environment.globals.update(percent=percent, number=number)
     return environment.get_template(template).render(**values)
 
 
 def percent(share: float | None) -> str:
-    """`97.3 %`; a dash for what is undefined."""
-    return "–" if share is None or share != share else f"{100 * share:.1f} %"
+    """`97.3 %`, never parted at the end of a line; a dash for what is undefined."""
+    return "–" if share is None or share != share else f"{100 * share:.1f}\u00a0%"
 
 
 def number(value: float | None) -> str:
@@ -31,3 +31,9 @@ def number(value: float | None) -> str:
 def words(name: str) -> str:
     """`val_loss` -> `val loss`."""
     return name.replace("_", " ")
+
+
+def short(name: str, at_most: int = 22) -> str:
+    """A long name without its middle: names of classes differ at their ends as often as at their beginnings."""
+    kept = at_most - 1
+    return name if len(name) <= at_most else f"{name[:kept - kept // 2].rstrip()}…{name[-(kept // 2):].lstrip()}"

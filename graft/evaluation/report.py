@@ -17,6 +17,7 @@ from graft.evaluation.render import render
 
 GALLERY = 24            # pictures in a gallery
 HEATMAPS = 12
+CONFUSIONS = 12         # pairs of classes that are named
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ def write_report(sources: Sources) -> str:
         "suspects": suspects.label_suspects(answers)[:GALLERY],
         "strange": pictures.strangest(answers, GALLERY),
     }
-    cells = pictures.cells(answers)
+    cells, matrix = pictures.cells(answers), confusion(answers)
     shown = pictures.thumbnails(answers, chain(*galleries.values(), *cells.values()), sources.images)
     return render(
         "report.html",
         names=answers.class_names, metrics=sources.metrics, classes=sources.classes.to_dict("records"),
         confidence=sources.confidence, description=sources.classifier.description, stages=sources.stages,
         findings=sources.findings, counts=_counts(sources.splits), galleries=_lists(galleries),
-        matrix=confusion(answers).tolist(), cells=_lists(cells),
+        matrix=matrix.tolist(), cells=_lists(cells), confusions=_confusions(matrix),
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
         images=len(answers.labels), mistakes=int((~answers.is_right).sum()),
@@ -74,6 +75,13 @@ def _counts(splits: pd.DataFrame) -> list[dict]:
     """A row per class: how many images of it stand in each split."""
     table = pd.crosstab(splits["label"], splits["split"]).reindex(columns=["train", "val", "test"], fill_value=0)
     return [{"class": name, **row} for name, row in table.to_dict("index").items()]
+
+
+def _confusions(matrix: np.ndarray) -> list[tuple[int, int]]:
+    """Label and answer of the most frequent mistakes, the most frequent first."""
+    wrong = matrix * ~np.eye(len(matrix), dtype=bool)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:min(CONFUSIONS, np.count_nonzero(wrong))]
+    return [tuple(map(int, np.unravel_index(each, matrix.shape))) for each in order]
 
 
 def _lists(groups: dict) -> dict:

@@ -1,7 +1,7 @@
 "use strict";
 // Every thumbnail stands once in the page; galleries and the cells of the confusion matrix name them by number.
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
