@@ -27,12 +27,24 @@ def make_project(folder: Path, images=12, **bundle) -> Path:
             for number, path in enumerate(paths)]
     (folder / artifacts.SPLITS).parent.mkdir(parents=True)
     pd.DataFrame(rows, columns=list(artifacts.SPLIT_COLUMNS)).to_csv(folder / artifacts.SPLITS, index=False)
+    write_image_table(folder / artifacts.IMAGES, rows)
     for stage in ("transfer", "finetune"):
         (folder / "outputs" / stage).mkdir()
         (folder / "outputs" / stage / "history.csv").write_text(HISTORY)
         (folder / "outputs" / stage / "summary.json").write_text('{"epochs": 2, "val_loss": 0.8}')
     (folder / "params.yaml").write_text(PARAMS)
     return folder
+
+
+def write_image_table(path: Path, rows) -> pd.DataFrame:
+    """images.csv for rows of a split: no image is a copy of another, or of a group."""
+    table = pd.DataFrame([row[:3] for row in rows], columns=["path", "label", "sha256"])
+    numbers = {"width_px": 32, "height_px": 24, "mode": "RGB", "format": "PNG", "size_bytes": 1, "contrast": 9.0}
+    hashes = [f"{number:016x}" for number in range(len(table))]
+    table = table.assign(**numbers, perceptual_hash=hashes, duplicate_group=table["sha256"], group="", given_split="")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    artifacts.write_table(path, table, artifacts.IMAGE_COLUMNS)
+    return table
 
 
 @pytest.fixture

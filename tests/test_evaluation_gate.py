@@ -89,6 +89,36 @@ def test_a_class_that_lost_few_images_is_for_a_person():
     assert decision.verdict == HOLD and "it may be chance" in decision.reasons[0]
 
 
+def test_many_small_classes_do_not_stop_a_better_model():
+    names = [f"class {number:03}" for number in range(100)]
+    rng, found = np.random.default_rng(1), []
+    for _ in range(30):
+        labels = labels_of(2000, names)
+        new, old = (with_mistakes(labels, rng.random(2000) > share, names) for share in (0.93, 0.9))
+        found.append(decide(RULES, names, labels, new, champion(old, names)))
+    assert [decision.verdict for decision in found].count(PROMOTE) >= 24
+    assert any("as chance alone does to some of so many classes" in decision.reasons[0] for decision in found)
+
+
+def test_one_of_many_classes_that_loses_all_is_found():
+    names = [f"class {number:03}" for number in range(50)]
+    labels = labels_of(1000, names)
+    old = with_mistakes(labels, np.arange(1000) % 6 == 0, names)
+    new = with_mistakes(labels, labels == names[7], names)
+    decision = decide(RULES, names, labels, new, champion(old, names))
+    assert decision.figures["chance_of_better"] < 0.001
+    assert decision.verdict == REJECT and all("class 007" in reason for reason in decision.reasons)
+
+
+def test_a_class_of_two_images_is_below_its_floor_perhaps_by_chance():
+    labels = np.array(["ant"] * 60 + ["bee"] * 2)
+    first = decide(RULES, NAMES[:2], labels, np.full(62, "ant"), None)
+    assert (first.verdict, len(first.reasons)) == (HOLD, 1)
+    assert first.reasons[0].startswith("class bee: 0.0% right") and "it may be chance" in first.reasons[0]
+    many = np.array(["ant"] * 600 + ["bee"] * 20)
+    assert decide(RULES, NAMES[:2], many, np.full(620, "ant"), None).verdict == REJECT
+
+
 def test_images_that_the_champion_learnt_do_not_count():
     labels = labels_of(300)
     learnt = np.arange(300) < 150

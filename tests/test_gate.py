@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_evaluate import PARAMS, make_project
+from test_evaluate import PARAMS, make_project, write_image_table
 from tiny_bundle import COLOURS, make_bundle
 
 import tasks.publish
@@ -98,6 +98,29 @@ def test_what_the_champion_learnt_is_left_out_by_content_and_not_by_name(project
     publish(worse_bundle(project / "other"), split=project / "splits.csv")
     report = run()
     assert (report["excluded"], report["images"]) == (7, len(test) - 7)
+
+
+def test_copies_and_groups_of_what_the_champion_learnt_are_left_out_too(project):
+    splits = pd.read_csv(artifacts.SPLITS, dtype=str)
+    test = splits.loc[splits["split"] == "test", "sha256"].tolist()
+    learnt = [f"{number:064x}" for number in range(1000, 1006)]
+    rows = [(f"gone/{number}.png", "red", each, "train") for number, each in enumerate(learnt)]
+    pd.DataFrame(rows, columns=list(splits)).to_csv(project / "splits.csv", index=False)
+    theirs = write_image_table(project / "then/images.csv", [*rows, ("gone/6.png", "red", test[0], "")])
+    ours = pd.read_csv(artifacts.IMAGES, dtype=str, keep_default_na=False).set_index("sha256")
+    theirs.loc[6, "duplicate_group"] = learnt[0]                # a copy that was left out then
+    theirs["perceptual_hash"] = [f"{number:016x}" for number in range(500, 507)]
+    ours.loc[test[1], "duplicate_group"] = test[0]              # a copy of that copy, found today
+    ours.loc[test[2], "perceptual_hash"] = theirs.loc[2, "perceptual_hash"]     # the original is gone
+    theirs.loc[3, "group"] = ours.loc[test[3], "group"] = "patient 7"
+    theirs.loc[4, "perceptual_hash"] = "0"                      # of an empty picture: that of two others tells nothing
+    ours.loc[test[4:6], "perceptual_hash"] = "0"
+    artifacts.write_table(artifacts.IMAGES, ours.reset_index(), artifacts.IMAGE_COLUMNS)
+    artifacts.write_table(project / "images.csv", theirs, artifacts.IMAGE_COLUMNS)
+    registry.publish(worse_bundle(project / "other"), "colours", "registry",
+                     attachments={name: project / name for name in ("splits.csv", "images.csv")})
+    registry.promote("colours@1")
+    assert run()["excluded"] == 4
 
 
 def test_a_champion_without_its_split_is_for_a_person(project):

@@ -2,7 +2,8 @@
 
 PROMOTE   it is better than the champion than chance explains, and no class pays for it
 HOLD      nothing is proven either way, or a person must decide: the version is published, the champion stays
-REJECT    it is below a floor, or worse than the champion than chance explains: it is not even published
+REJECT    it is below a floor, or worse than the champion than chance explains: it is not even published.
+          Of a class, more must be wrong than chance explains: a class may have three test images
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graft.evaluation import intervals
-from graft.evaluation.paired import chance_of, difference_interval
+from graft.evaluation.paired import chance_of, chance_of_so_few, difference_interval
 
 PROMOTE, HOLD, REJECT = "PROMOTE", "HOLD", "REJECT"
 CONFIDENCE = 0.95       # of the intervals that are shown; no decision hangs on them
@@ -65,15 +66,17 @@ def decide(rules: Rules, class_names: list[str], labels: np.ndarray, predicted: 
         labels, predicted: str `(images,)`: the true classes of the test images and the candidate's answers.
         champion: None when no model was ever promoted: the floors alone decide.
     """
-    below = _below_floors(rules, labels, predicted)
+    below, perhaps_below = _below_floors(rules, labels, predicted)
     figures = {"candidate": share(predicted == labels)}
     if champion is None:
-        reasons = below or [f"the first model: {_said(predicted == labels)}, and no class is below its floor"]
-        return Decision(REJECT if below else PROMOTE, reasons, figures)
+        reasons = [f"the first model: {_said(predicted == labels)}, and no class is below its floor"]
+        verdict = REJECT if below else HOLD if perhaps_below else PROMOTE
+        return Decision(verdict, below + perhaps_below or reasons, figures)
     seen = np.zeros(len(labels), dtype=bool) if champion.has_learnt is None else champion.has_learnt
     figures |= _compare(class_names, champion, labels[~seen], predicted[~seen], champion.predicted[~seen])
     figures["excluded"] = int(seen.sum())
     against, doubts = _objections(rules, figures)
+    doubts = perhaps_below + doubts
     if champion.has_learnt is None:
         doubts.append("the champion's split is not published with it: it may have learnt some of these images")
     if below or against:
@@ -90,17 +93,20 @@ def share(flags: np.ndarray) -> dict:
     return {"value": value, "low": float(low), "high": float(high), "images": len(flags)}
 
 
-def _below_floors(rules: Rules, labels: np.ndarray, predicted: np.ndarray) -> list[str]:
+def _below_floors(rules: Rules, labels: np.ndarray, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+    """What is below a floor, and the classes that are it perhaps by chance."""
     is_right = predicted == labels
-    found = []
+    found, perhaps = [], []
     if is_right.mean() < rules.min_accuracy:
         found.append(f"{_said(is_right)}, below the floor of {rules.min_accuracy:.1%} (params.yaml: gate.min_accuracy)")
     for name in np.unique(labels):
         recall = is_right[labels == name]
         if recall.mean() < rules.min_class_recall:
-            found.append(f"class {name}: {_said(recall)}, below the floor of {rules.min_class_recall:.1%} "
-                         "(params.yaml: gate.min_class_recall)")
-    return found
+            said = (f"class {name}: {_said(recall)}, below the floor of {rules.min_class_recall:.1%} "
+                    "(params.yaml: gate.min_class_recall)")
+            is_proven = chance_of_so_few(int(recall.sum()), len(recall), rules.min_class_recall) <= rules.significance
+            found.append(said) if is_proven else perhaps.append(f"{said}; it may be chance")
+    return found, perhaps
 
 
 def _compare(class_names: list[str], champion: Champion, labels, predicted, by_champion) -> dict:
@@ -142,21 +148,31 @@ def _objections(rules: Rules, figures: dict) -> tuple[list[str], list[str]]:
         against.append(f"worse than the champion: {_versus(figures)}, chance alone does this with a probability of "
                        f"{figures['chance_of_worse']:.2g}")
     for each in figures["classes"]:
-        if -each["change"] > rules.max_class_recall_drop:
+        if _drops(rules, each):
             said = (f"class {each['class']}: recall {each['champion']:.1%} to {each['candidate']:.1%} on "
                     f"{each['images']} images, a loss of more than {rules.max_class_recall_drop:.0%} "
                     "(params.yaml: gate.max_class_recall_drop)")
-            # shared among the classes: with twenty of them, one would otherwise often be worse by chance
-            is_proven = each["chance_of_worse"] <= rules.significance / len(figures["classes"])
-            against.append(said) if is_proven else doubts.append(f"{said}; it may be chance")
+            # of a hundred classes chance alone makes some much worse: the more there are, the less is proven by one
+            expected = each["chance_of_worse"] * sum(row["images"] > 0 for row in figures["classes"])
+            if expected <= rules.significance:
+                against.append(said)
+            elif expected <= 1:
+                doubts.append(f"{said}; it may be chance")
     if lost := figures["classes_lost"]:
         doubts.append(f"the champion knows classes that this model does not: {', '.join(lost)}")
     return against, doubts
 
 
+def _drops(rules: Rules, row: dict) -> bool:
+    return -row["change"] > rules.max_class_recall_drop
+
+
 def _better(rules: Rules, figures: dict) -> str:
+    lost = [row["class"] for row in figures["classes"] if _drops(rules, row)]
+    said = f"{', '.join(lost)} lost" if lost else "no class loses"
     return (f"better than the champion: {_versus(figures)}, chance alone does this with a probability of "
-            f"{figures['chance_of_better']:.2g}; no class loses more than {rules.max_class_recall_drop:.0%}")
+            f"{figures['chance_of_better']:.2g}; {said} more than {rules.max_class_recall_drop:.0%}"
+            + ", as chance alone does to some of so many classes" * bool(lost))
 
 
 def _unproven(rules: Rules, figures: dict) -> str:

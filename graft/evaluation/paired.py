@@ -16,6 +16,13 @@ def chance_of(wins: int, losses: int) -> float:
     return float(binom.sf(wins - 1, wins + losses, 0.5))
 
 
+def chance_of_so_few(hits: int, images: int, share: float) -> float:
+    """The probability of at most so many right answers if the true share of them were `share`: exact, binomial."""
+    from scipy.stats import binom
+
+    return float(binom.cdf(hits, images, share))
+
+
 def difference_interval(wins: int, losses: int, images: int, confidence: float) -> tuple[float, float]:
     """Interval of the difference of two accuracies on the same images (Bonett & Price 2012).
 
