@@ -125,15 +125,15 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
         return render("gate.html", champion=None, **report)
     paths, labels = table["path"].to_numpy(str), table["label"].to_numpy(str)
 
-    def shown(rows) -> list[dict]:
+    def shown(rows, who: str, answers) -> list[dict]:
         return [{"url": pictures.data_url(pictures.thumbnail(images / paths[row])), "path": paths[row],
-                 "label": labels[row], "candidate": predicted[row], "champion": champion.predicted[row],
-                 } for row in rows[:SHOWN]]
+                 "label": labels[row], "who": who, "said": answers[row]} for row in rows[:SHOWN]]
 
     counts = True if champion.has_learnt is None else ~champion.has_learnt
     is_right, was_right = predicted == labels, champion.predicted == labels
-    return render("gate.html", **report, won_images=shown((counts & is_right & ~was_right).nonzero()[0]),
-                  lost_images=shown((counts & was_right & ~is_right).nonzero()[0]))
+    won, lost = (counts & right & ~other for right, other in ((is_right, was_right), (was_right, is_right)))
+    return render("gate.html", **report, won_images=shown(won.nonzero()[0], "the champion", champion.predicted),
+                  lost_images=shown(lost.nonzero()[0], "the new model", predicted))
 
 
 def run() -> dict:
