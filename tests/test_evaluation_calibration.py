@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from populations import draw
 from sklearn.metrics import log_loss
 
 from graft.evaluation import calibration
@@ -34,9 +35,18 @@ def test_log_loss_never_gets_worse(seed):
     assert after <= calibration.log_loss_of_logits(logits.astype(float), labels)
 
 
-def test_a_model_without_mistakes_keeps_a_finite_temperature():
-    temperature = calibration.fit_temperature(np.array([[9.0, -9.0], [-8.0, 8.0]]), np.array([0, 1]))
-    assert 0.05 <= temperature <= 1.0
+@pytest.mark.parametrize("sharpness", [1.0, 1.3])
+def test_log_loss_of_new_images_hardly_gets_worse_where_val_has_no_mistake(sharpness):
+    rng = np.random.default_rng(8)
+    new, new_labels = draw(rng, 20_000, 2, 2.9, sharpness)
+    before, costs, faultless = log_loss(new_labels, new), [], 0
+    for _ in range(40):
+        val, labels = draw(rng, 60, 2, 2.9, sharpness)      # 98 % right: one mistake on average
+        faultless += (val.argmax(axis=1) == labels).all()
+        scaled = np.log(new) / calibration.fit_temperature(np.log(val), labels)
+        costs.append(calibration.log_loss_of_logits(scaled, new_labels) - before)
+    assert faultless >= 8
+    assert max(costs) < 0.15 * before       # without the prior it is ten times as high
 
 
 def test_log_loss_is_that_of_scikit_learn():

@@ -5,35 +5,45 @@ from dataclasses import dataclass
 import numpy as np
 
 BINS = 15       # of equal width, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
+PRIOR = 0.25    # standard deviation of a temperature's logarithm. By simulation: 0.5 and none lose more than they gain
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature by which logits are divided for the lowest log loss (Guo et al. 2017).
+    """The temperature by which logits are divided for a low log loss (Guo et al. 2017), kept near 1 by a prior.
+
+    Where all of 60 images are answered right, the lowest log loss of all has the smallest temperature of all, and the
+    first mistake costs more than was ever gained. The prior is worth a few images.
 
     Args:
         logits: float `(images, classes)` of images that the model was not trained on.
         labels: int `(images,)`, the true classes.
 
     Returns:
-        A number between 0.05 and 20; 1.0 where no other is better: the log loss on these images never gets worse.
+        A number between 0.05 and 20; 1.0 where the gain is within its own standard error: the log loss on these images
+        never gets worse, and on others rarely.
     """
     from scipy.optimize import minimize_scalar
 
     logits = np.asarray(logits, dtype=np.float64)
-    best = minimize_scalar(
-        # on a logarithmic scale half and double are equally far; the loss is unimodal in the inverse temperature
-        lambda log_temperature: log_loss_of_logits(logits / np.exp(log_temperature), labels),
-        bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-6},
-    )
-    better = best.fun < log_loss_of_logits(logits, labels)
-    return float(np.exp(best.x)) if better else 1.0
+
+    def loss(log_temperature: float) -> float:      # on a logarithmic scale half and double are equally far
+        prior = (log_temperature / PRIOR) ** 2 / (2 * len(labels))
+        return log_loss_of_logits(logits / np.exp(log_temperature), labels) + prior
+
+    bounds = np.log(0.05), np.log(20)
+    temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
+    gains = _losses_of_logits(logits, labels) - _losses_of_logits(logits / temperature, labels)
+    return temperature if gains.mean() > gains.std() / np.sqrt(len(gains)) else 1.0
 
 
 def log_loss_of_logits(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-probability of the true class, without going through probabilities that round to 0."""
+    return float(_losses_of_logits(logits, labels).mean())
+
+
+def _losses_of_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=1, keepdims=True)
-    log_normalizer = np.log(np.exp(shifted).sum(axis=1))
-    return float((log_normalizer - shifted[np.arange(len(labels)), labels]).mean())
+    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
 
 
 def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
