@@ -7,6 +7,7 @@ from graft.registry.manifest import Manifest
 from graft.store import open_store
 
 ABSENT = "–"
+SPLITS = ("train", "val", "test")
 Row = tuple[str, str, str]
 
 
@@ -26,7 +27,7 @@ def compare(left: Manifest, right: Manifest) -> str:
     sections = {
         "": [("", *(f"{each.name}@{each.number}" for each in (left, right))), *_origin(left, right)],
         "classes": _classes(left.class_names, right.class_names),
-        "data": _side_by_side(*(_flat(each.get("data")) for each in facts)),
+        "data": _side_by_side(*(_data(each.get("data")) for each in facts)),
         "parameters that differ": _differing(*(_flat(each.get("params")) for each in facts)),
         "metrics": _side_by_side(*(_metrics(each.get("metrics")) for each in facts)),
     }
@@ -54,6 +55,21 @@ def _classes(left: list[str], right: list[str]) -> list[Row]:
                     ((set(right), set(left)), (set(left), set(right))))
     rows = [("count", str(len(left)), str(len(right)))]
     return rows + [(name, "", found) for name, found in (("gained", gained), ("lost", lost)) if found]
+
+
+def _data(data) -> dict[str, str]:
+    """How many images stand in each split, in all and of each class, and the beginning of their digest."""
+    data = data if isinstance(data, dict) else {}
+    images = data.get("images") if isinstance(data.get("images"), dict) else {}
+    counts = {f"  {name}": [_count(each, split) for split in SPLITS] for name, each in images.items()}
+    rows = {"train / val / test": [sum(each) for each in zip(*counts.values())]} | counts if counts else {}
+    told = {name: " / ".join(map(str, each)) for name, each in rows.items()}
+    return told | ({"sha256": str(data["sha256"])[:12]} if "sha256" in data else {})
+
+
+def _count(images, split: str) -> int:
+    found = images.get(split) if isinstance(images, dict) else None
+    return found if isinstance(found, int) else 0
 
 
 def _metrics(metrics) -> dict[str, str]:

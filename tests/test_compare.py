@@ -40,7 +40,8 @@ def test_two_versions_stand_side_by_side(published, capsys):
     assert not ended.value.code
     told = rows(capsys.readouterr().out)
     for row in ("colours@1 colours@2", "count 3 2", "lost red", "finetune.learning_rate 0.01 0.001",
-                "images.red.train 70 70", "accuracy 95.0% (93.0% to 97.0%) 90.0% (88.0% to 92.0%)",
+                "train / val / test 70 / 0 / 15 70 / 0 / 15", "red 70 / 0 / 15 70 / 0 / 15",
+                "accuracy 95.0% (93.0% to 97.0%) 90.0% (88.0% to 92.0%)",
                 "log_loss 0.123 (0.1 to 0.2) 0.123 (0.1 to 0.2)", "gate PROMOTE PROMOTE"):
         assert row in told
     assert not [row for row in told if row.startswith(("finetune.epochs", "gained"))], "what is alike is left out"
