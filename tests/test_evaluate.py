@@ -86,6 +86,19 @@ def test_metrics_are_recomputed_from_the_stored_predictions(evaluated):
         assert metrics[name]["images"] == 18
 
 
+def test_intervals_and_classes_are_recomputed_from_the_stored_predictions(evaluated):
+    from graft.evaluation import metrics, predictions
+
+    table = pd.read_csv(evaluated / artifacts.PREDICTIONS, keep_default_na=False)
+    temperature = json.loads((evaluated / artifacts.BUNDLE / "model.json").read_text())["temperature"]
+    overall, classes = metrics.measure(predictions.to_answers(table), temperature, 0.95, 200, 1)
+    stored = json.loads((evaluated / artifacts.METRICS).read_text())
+    assert overall.keys() == stored.keys()
+    for name, metric in overall.items():
+        assert stored[name] == pytest.approx(metric, abs=1e-9), name
+    pd.testing.assert_frame_equal(classes, pd.read_csv(evaluated / artifacts.CLASSES), rtol=0, atol=1e-9)
+
+
 def test_the_test_split_alone_is_scored(evaluated):
     splits = pd.read_csv(evaluated / artifacts.SPLITS)
     predictions = pd.read_csv(evaluated / artifacts.PREDICTIONS)

@@ -162,7 +162,7 @@ def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame, drawstyle: s
             name = short(answers.class_names[index])
             axes.plot(*curve(answers, index), linewidth=1.2, drawstyle=drawstyle, label=name)
     axes.plot(*mean.to_numpy().T, color="black", linewidth=1, linestyle="--", label="mean of the classes")
-    axes.figure.set_size_inches(4.4, 4 + 0.1 * len(axes.lines))
+    axes.figure.set_size_inches(4.4, 4.2 + 0.1 * len(drawn) * (len(drawn) <= MAX_CURVES))
     axes.figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 
 
