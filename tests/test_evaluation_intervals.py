@@ -50,6 +50,17 @@ def test_coverage_of_a_mean_of_proportions():
     assert 0.93 <= covered(found, shares.mean()) <= 0.97
 
 
+@pytest.mark.parametrize(("share", "classes", "images"), [(0.95, 24, 10), (0.97, 60, 4), (0.9, 2, 100)])
+def test_coverage_of_a_mean_share_of_many_small_classes(share, classes, images):
+    found = []
+    for hits in np.random.default_rng(9).binomial(images, share, (DRAWS, classes)) / images:
+        edges = np.array([intervals.proportion(each, images, 0.95) for each in hits])
+        shrunk = (hits * images + hits.mean()) / (images + 1)
+        variance = (shrunk * (1 - shrunk) / images).sum() / classes**2
+        found.append(intervals.mean_share(hits, *edges.T, variance, 0.95))
+    assert 0.93 <= covered(found, share) <= 0.97
+
+
 def test_mean_of_estimates_that_go_together_is_no_surer_than_one_of_them():
     together = np.ones((3, 3))
     assert intervals.mean_of([0.5] * 3, [0.4] * 3, [0.7] * 3, together) == pytest.approx((0.4, 0.7))

@@ -90,4 +90,5 @@ def _mean(rows: list[dict], name: str, draws: np.ndarray, confidence: float) -> 
     with np.errstate(invalid="ignore", divide="ignore"):
         # an area that never varies says nothing of what it goes with: taken to go with all others
         correlation = np.nan_to_num(np.atleast_2d(np.corrcoef(filled)), nan=1.0)
-    return (float(values.mean()), *intervals.mean_of(values, lows, highs, correlation))
+    variance = filled.mean(axis=0).var()
+    return (float(values.mean()), *intervals.mean_share(values, lows, highs, variance, confidence, correlation))

@@ -51,6 +51,23 @@ def mean_of(values, lows, highs, correlation=None) -> tuple[float, float]:
             min(mean + np.sqrt(max(above @ correlation @ above, 0)), highs.max()))
 
 
+def mean_share(values, lows, highs, variance: float, confidence: float, correlation=None) -> tuple[float, float]:
+    """Interval of the plain mean of shares: what `mean_of` gives, or Wilson's where that reaches further.
+
+    Of many classes with few images each, most are at 100 % and have no room above, so that `mean_of` alone ends too
+    low. Wilson's interval is that of one share with the same variance as the mean.
+
+    Args:
+        values, lows, highs, correlation: as in `mean_of`.
+        variance: of the mean.
+    """
+    mean, edges = float(np.mean(values)), mean_of(values, lows, highs, correlation)
+    if variance < 1e-12 or not 0 < mean < 1:
+        return edges
+    low, high = proportion(mean, mean * (1 - mean) / variance, confidence)
+    return min(low, edges[0]), max(high, edges[1])
+
+
 def roc_variance(area: float, positives: int, negatives: int) -> float:
     """The variance of a ROC area, for scores of the usual spread (Hanley & McNeil 1982, as in Newcombe 2006)."""
     extra = (positives + negatives) / 2 - 1

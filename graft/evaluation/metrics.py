@@ -75,7 +75,10 @@ def _balanced_accuracy(answers: Answers, confidence: float) -> dict:
     hits = np.bincount(answers.labels, answers.is_right, len(answers.class_names))
     recalls, counts = hits[counts > 0] / counts[counts > 0], counts[counts > 0]
     edges = np.array([intervals.proportion(*each, confidence) for each in zip(recalls, counts)])
-    return _metric(recalls.mean(), intervals.mean_of(recalls, *edges.T), len(answers.labels))
+    shrunk = (recalls * counts + recalls.mean()) / (counts + 1)         # 2 of 2 right is no certainty
+    variance = (shrunk * (1 - shrunk) / counts).sum() / len(counts) ** 2
+    interval = intervals.mean_share(recalls, *edges.T, variance, confidence)
+    return _metric(recalls.mean(), interval, len(answers.labels))
 
 
 def _mean_loss(losses: np.ndarray, confidence: float, draws: int, rng) -> dict:
