@@ -31,6 +31,7 @@ PHOTOGRAPHS = Path(os.environ.get("GRAFT_REAL_DATA", "../shared/data"))
 DRAWS = 1000
 POPULATIONS = (     # images of a test set, classes, how well they are told apart, how much too sure the model is
     (200, 2, 2.0, 1.0), (200, 2, 2.9, 1.5), (1000, 2, 2.9, 1.0), (300, 5, 2.2, 2.0), (1000, 5, 2.5, 1.0),
+    (240, 24, 3.0, 1.0),
 )
 MODELS = (          # images, accuracy of the champion, of the candidate
     (2000, 0.95, 0.95), (2000, 0.85, 0.85), (300, 0.9, 0.9), (2000, 0.95, 0.98), (2000, 0.9, 0.93),
