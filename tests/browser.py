@@ -118,7 +118,7 @@ def _address(file: Path) -> str:
 
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, ValueError, httpx.TransportError, StopIteration):
+        with contextlib.suppress(OSError, ValueError, IndexError, httpx.TransportError, StopIteration):
             port = int(file.read_text().splitlines()[0])
             pages = httpx.get(f"http://127.0.0.1:{port}/json/list", trust_env=False).json()
             return next(each["webSocketDebuggerUrl"] for each in pages if each["type"] == "page")
