@@ -4,7 +4,9 @@ Training, evaluation, prediction and serving all read images here, so that no im
 """
 
 import io
+import os
 import re
+import stat
 import warnings
 from pathlib import Path
 
@@ -16,6 +18,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", "
 MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; nothing larger is ever decoded
 MAX_BYTES = 100_000_000         # of one file
 GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+NOT_REGULAR = "no regular file (a pipe, socket or device)"
 TRUNCATED = "truncated: the file ends before the picture does"
 UNSUPPORTED = "unsupported format {}: supported are " + ", ".join(FORMATS)
 SIGNATURES = (          # bytes, where, and what a file is that Pillow does not open
@@ -49,6 +52,7 @@ SIGNATURES = (          # bytes, where, and what a file is that Pillow does not 
 )
 # the next marker in the pixels of a JPEG; FF00 is a byte of them, FFD0 to FFD7 are their restarts, FFFF fills
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+PNG_END = b"IEND\xaeB`\x82"        # the last chunk of every PNG, and its checksum
 JPEG_BETWEEN_SCANS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 MAX_SCANS = 1000                # a progressive JPEG has about ten, with a table before each
 
@@ -78,13 +82,20 @@ def read_bytes(source: str | Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        with open(source, "rb") as file:
+        with open(source, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UnreadableImage(NOT_REGULAR)
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableImage((error.strerror or str(error)).lower()) from error
     if len(data) > MAX_BYTES:
         raise UnreadableImage(f"larger than {MAX_BYTES // 1_000_000} MB")
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would else be waited for, for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode(data: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
@@ -142,6 +153,8 @@ def identify(data: bytes) -> Image.Image:
         )
     if image.format in ("JPEG", "MPO") and (fault := _jpeg_fault(data)):
         raise UnreadableImage(fault)
+    if image.format == "PNG" and PNG_END not in data:
+        raise UnreadableImage(TRUNCATED)
     return image
 
 
@@ -160,14 +173,20 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
-        # 16-bit grey: Pillow would clip at 255 where 65535 is white
-        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.mode in ("F", "LAB"):
         raise ValueError(f"colour mode {image.mode} is not supported")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image.convert("RGB")
+
+
+def _eight_bits(grey: np.ndarray) -> np.ndarray:
+    """16-bit grey as uint8: Pillow would clip at 255 where 65535 is white."""
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ValueError(f"grey values from {grey.min()} to {grey.max()}; 0 to 65535 are supported")
+    return (grey >> 8).astype(np.uint8)
 
 
 def _jpeg_fault(data: bytes) -> str | None:

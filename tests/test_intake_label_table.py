@@ -75,7 +75,9 @@ def test_a_row_said_twice_is_no_mistake(tmp_path):
         ("file,label\na.jpg,cat\n", "column path is missing.*found 'file', 'label'"),
         ("path;label\na.jpg;cat\n", "column path and label is missing"),
         ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
-        ("", "cannot be read"),
+        ("", "column path and label is missing.*found nothing"),
+        ('path,label\n"a.jpg,cat\n', "cannot be read: unexpected end of data"),
+        ("path,label,label\na.jpg,cat,dog\n", "column label stands there more than once"),
         ("path,label\n", "there is no row"),
     ],
 )

@@ -9,12 +9,12 @@ from graft.intake.scan import Scan
 SHOWN = 5       # paths named on the screen for each finding; the report has all
 
 
-def collect(scan: Scan, images: pd.DataFrame, class_names: set[str], outcomes: list[Outcome]) -> dict:
+def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
     """Everything that is worth telling, without a time or an absolute path in it."""
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
         "images": len(images),
-        "classes": {name: int((images["label"] == name).sum()) for name in sorted(class_names)},
+        "classes": {name: int((images["label"] == name).sum()) for name in sorted(scan.class_names)},
         "unreadable": {file.path: reason for file, reason in scan.unreadable.items()},
         "stray": dict(sorted(scan.stray.items())),
         **_duplicates(images),

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from graft.images import identify, read_bytes, upright_rgb
+from graft.intake.jpeg import decode_strictly
 
-DECODED_PX = 72         # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, where both sides keep this much
+DECODED_PX = 72         # a JPEG is decoded at some eighths of its size, where both sides keep this much
 GREY_PX = 64            # both sides of the grey picture that is measured
 THUMBNAIL_PX = 96       # the longer side of what people see
 COEFFICIENTS = 6        # lowest frequencies kept in each direction
@@ -43,8 +44,7 @@ def take_fingerprint(path: Path) -> Fingerprint:
     data = read_bytes(path)
     image = identify(data)
     form = {"width_px": image.width, "height_px": image.height, "mode": image.mode, "format": image.format}
-    image.draft(None, (DECODED_PX, DECODED_PX))
-    grey = upright_rgb(image).convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
+    grey = _decode_small(data, image).convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
     values = np.asarray(grey)
     pixels = values.astype(np.float32)
     variance = float((pixels * pixels).mean() - pixels.mean() ** 2)
@@ -57,6 +57,17 @@ def take_fingerprint(path: Path) -> Fingerprint:
         grey=values,
         views=describe(pixels),
     )
+
+
+def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
+    """The opened picture, upright. A JPEG is decoded small, and strictly: that tells whether its pixels are whole."""
+    brightness = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
+    if brightness is None:
+        image.draft(None, (DECODED_PX, DECODED_PX))
+        return upright_rgb(image)
+    small = Image.fromarray(brightness)
+    small.info.update(image.info)       # the orientation
+    return upright_rgb(small)
 
 
 def take_thumbnail(path: Path) -> bytes:

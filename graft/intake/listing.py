@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError, did_you_mean
+from graft.images import NOT_REGULAR
 
 LABEL_FILES = ("labels.csv", "labels.parquet")
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
 }
-SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")     # made by macOS, Synology and Windows
-SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
+SYSTEM_NAMES = (        # made by macOS, Synology, Windows and Linux, in small letters
+    "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
+    "desktop.ini",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class File:
 @dataclass
 class Listing:
     files: list[File] = field(default_factory=list)         # sorted by path
-    stray: dict[str, str] = field(default_factory=dict)     # path -> why this file is left out
-    class_names: set[str] = field(default_factory=set)      # also of folders without an image
+    stray: dict[str, str] = field(default_factory=dict)     # path of a file or folder -> why it is left out
+    class_names: set[str] = field(default_factory=set)      # of the innermost folders, or in the label file
 
 
 def list_files(images: Path, labels_from: str = "path", split_folders: bool = False) -> Listing:
@@ -73,19 +76,24 @@ def _require_folder(images: Path) -> None:
         )
     if not images.is_dir():
         raise GraftError(f"params.yaml: data.images: '{images}' is a file. Expected a folder of class folders.")
+    if not os.access(images, os.R_OK | os.X_OK):
+        raise GraftError(f"params.yaml: data.images: permission denied to read the folder '{images}'.")
 
 
 def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Relative paths of the files to look at, and of the folders without a subfolder. Links are followed, loops not."""
+    """Relative paths of the files to look at, and of the folders without a subfolder. Links are followed, loops not.
+
+    A folder that cannot be opened stands among the files, as `folder/`: reading it will tell why.
+    """
     files, leaves = [], []
     stack = [("", ((root.stat().st_dev, root.stat().st_ino),))]
     while stack:
         folder, ancestors = stack.pop()
         subfolders = 0
-        for name, entry in _entries(root / folder, folder, stray):
-            path = f"{folder}/{name}" if folder else name
-            if reason := _why_stray(name, entry):
-                stray[printable(path)] = reason
+        for entry in _entries(root / folder, folder, files):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if reason := _why_stray(entry):
+                stray[printable(path)] = reason + _how_many(entry)
             elif entry.is_dir():
                 identity = (entry.stat().st_dev, entry.stat().st_ino)
                 if identity in ancestors:
@@ -100,32 +108,39 @@ def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(leaves)
 
 
-def _entries(folder: Path, name: str, stray: dict[str, str]):
+def _entries(path: Path, folder: str, files: list[str]) -> list[os.DirEntry]:
     try:
-        with os.scandir(folder) as entries:
-            return sorted((entry.name, entry) for entry in entries)
-    except OSError as error:
-        stray[name] = f"folder cannot be opened: {error.strerror.lower()}"
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        files.append(f"{folder}/")
         return []
 
 
-def _why_stray(name: str, entry: os.DirEntry) -> str | None:
+def _why_stray(entry: os.DirEntry) -> str | None:
     """Why an entry is not even looked into; None when it is."""
-    if name != printable(name):
+    if entry.name != printable(entry.name):
         return "its name is not valid UTF-8 or holds control characters: rename it"
-    if name.startswith("."):
+    if entry.name.startswith("."):
         return "hidden"
-    if name in SYSTEM_FOLDERS or name in SYSTEM_FILES:
+    if entry.name.lower() in SYSTEM_NAMES:
         return "made by the operating system"
     try:
         mode = entry.stat().st_mode
     except FileNotFoundError:
         return "a link to a file that does not exist"
+    except PermissionError:
+        return None         # reading it will tell
     except OSError as error:
         return (error.strerror or str(error)).lower()
-    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        return "no regular file (a pipe, socket or device)"
-    return None
+    return None if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else NOT_REGULAR
+
+
+def _how_many(entry: os.DirEntry) -> str:
+    """How many files are left out together with a folder."""
+    if not entry.is_dir(follow_symlinks=False):
+        return ""
+    return f", with {sum(len(files) for _, _, files in os.walk(entry.path))} files in it"
 
 
 def printable(name: str) -> str:
@@ -150,7 +165,7 @@ def _label_by_folder(images: Path, paths, folders, listing: Listing, labels_from
         else:
             listing.stray[path] = "in no class folder"
     labels = {_split_and_label(folder.split("/"), labels_from, split_folders)[1] for folder in folders}
-    listing.class_names = labels - {""} | {file.label for file in listing.files}
+    listing.class_names = labels - {""}
 
 
 def _require_split_folders(images: Path, tops: set[str]) -> None:
@@ -180,6 +195,8 @@ def _label_by_table(images: Path, label_files: list[str], paths: list[str], list
     listing.files = read_label_table(images / label_files[0])
     listing.class_names = {file.label for file in listing.files}
     listed = {file.path for file in listing.files}
+    for path in listed & listing.stray.keys():      # hidden, say, and still asked for
+        del listing.stray[path]
     for path in paths:
         if path not in listed and path != label_files[0]:
             listing.stray[path] = f"not in {label_files[0]}"

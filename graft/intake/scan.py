@@ -16,7 +16,8 @@ from graft.intake.scan_cache import ScanCache
 FEW = 64            # so few files are read in this process: starting others takes longer
 CHUNK = 16          # files handed to a worker at once
 MAX_WORKERS = 16    # each takes some 100 MB
-OTHER_IMAGE_SUFFIXES = (        # meant as images, but not supported
+NO_PICTURE = ("not an image", "empty file", "larger than")      # reasons that say nothing against notes.txt
+IMAGE_SUFFIXES = (*SUFFIXES,    # and those that are meant as images, but not supported
     ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".raw", ".dng", ".cr2", ".nef",
 )
 
@@ -26,6 +27,7 @@ class Scan:
     fingerprints: dict[File, Fingerprint] = field(default_factory=dict)     # in the order of the listing
     unreadable: dict[File, str] = field(default_factory=dict)               # file -> reason
     stray: dict[str, str] = field(default_factory=dict)                     # path -> reason
+    class_names: set[str] = field(default_factory=set)                      # also of classes without an image
     read: int = 0                                                           # files opened, not taken from the cache
 
 
@@ -67,8 +69,9 @@ def _sort_out(listing: Listing, results: dict, read: int) -> Scan:
         result = results[file.path]
         if isinstance(result, Fingerprint):
             found.fingerprints[file] = result
-        elif result.startswith("not an image") and not file.path.lower().endswith(SUFFIXES + OTHER_IMAGE_SUFFIXES):
+        elif result.startswith(NO_PICTURE) and not file.path.lower().endswith((*IMAGE_SUFFIXES, "/")):
             found.stray[file.path] = result
         else:
             found.unreadable[file] = result
+    found.class_names = listing.class_names | {file.label for file in [*found.fingerprints, *found.unreadable]}
     return found

@@ -17,6 +17,7 @@ import numpy as np
 
 import graft.images
 import graft.intake.fingerprint
+import graft.intake.jpeg
 from graft.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_thumbnail
 
 SCHEMA = """
@@ -102,8 +103,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _code_digest() -> str:
-    sources = [Path(module.__file__).read_bytes() for module in (graft.images, graft.intake.fingerprint)]
-    versions = [version(name) for name in ("pillow", "numpy", "scipy", "imagehash")]
+    modules = (graft.images, graft.intake.fingerprint, graft.intake.jpeg)
+    sources = [Path(module.__file__).read_bytes() for module in modules]
+    versions = [version(name) for name in ("pillow", "numpy", "scipy", "imagehash", "simplejpeg")]
     return hashlib.sha256(b"".join(sources) + " ".join(versions).encode()).hexdigest()[:12]
 
 
