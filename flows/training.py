@@ -12,10 +12,11 @@ import argparse
 import time
 
 from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
 
 from flows import preflight, stages
 from flows.dvc import Dvc
-from flows.stages import plain_task
+from flows.stages import plain_task, without_traceback
 from graft.errors import reported
 
 TARGET = "evaluate"
@@ -80,9 +81,27 @@ def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
-    """The last two steps."""
+    """The last three steps."""
+    compare_data()
     report = run_gate()
     return {"verdict": report["verdict"], "reasons": report["reasons"], "published": run_publish(report, seconds)}
+
+
+@plain_task(task_run_name="compare")
+@without_traceback
+def compare_data() -> None:
+    """This run's images beside the champion's: which are new, gone, relabelled, before the gate judges."""
+    from graft.intake.compare import as_text, compare, read_images
+    from tasks import artifacts, gate, publish
+    from tasks.params import read_params
+
+    champion = gate.pull_champion(read_params("publish", publish.PublishParams).name)
+    if champion is None:
+        get_run_logger().info("no version was promoted before: there are no other images to compare with")
+        return
+    text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)))
+    get_run_logger().info("images of version %s and of this run:\n%s", champion.version, text)
+    create_markdown_artifact(key="images", markdown=f"# Images since version {champion.version}\n\n{text}\n")
 
 
 def summary(result: dict, seconds: float) -> str:

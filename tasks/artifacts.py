@@ -18,6 +18,7 @@ CACHE = Path(".graft")      # activations and checkpoints: made again when lost,
 IMAGES = OUTPUTS / "validate" / "images.csv"
 DATA_REPORT = OUTPUTS / "validate" / "report.html"          # what people read
 DATA_FINDINGS = OUTPUTS / "validate" / "findings.json"      # what the report and the flow read
+DATA_DOCS = OUTPUTS / "validate" / "data_docs.html"         # Great Expectations' own page
 SPLITS = OUTPUTS / "split" / "splits.csv"
 SPLIT_FINDINGS = OUTPUTS / "split" / "findings.json"        # shares, what was left out and why, leaks
 BACKBONE = OUTPUTS / "extract" / "backbone.json"

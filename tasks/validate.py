@@ -41,8 +41,9 @@ def main() -> None:
 
 
 def validate(images: Path, params: ValidateParams) -> dict:
-    """Read, check, and write images.csv, the report and the findings; also when an expectation fails."""
+    """Read, check, and write images.csv, the reports and the findings; also when an expectation fails."""
     from graft.intake.checks import check
+    from graft.intake.data_docs import render_data_docs
     from graft.intake.findings import collect
     from graft.intake.listing import list_files
     from graft.intake.report import render_report
@@ -55,11 +56,11 @@ def validate(images: Path, params: ValidateParams) -> dict:
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned)
-    files = len(scanned.fingerprints) + len(scanned.unreadable)
-    outcomes = check(table, scanned.class_names, files, vars(params))
-    findings = collect(scanned, table, outcomes)
+    validations = check(scanned, table, vars(params))
+    findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes])
     artifacts.write_table(artifacts.IMAGES, table, artifacts.IMAGE_COLUMNS)
     artifacts.write_json(artifacts.DATA_FINDINGS, findings)
+    artifacts.write_text(artifacts.DATA_DOCS, render_data_docs(validations))
     artifacts.write_text(artifacts.DATA_REPORT, render_report(findings, scanned, cache, images.name))
     return findings
 

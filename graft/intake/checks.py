@@ -5,29 +5,46 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from graft.intake.expectations import WARNING, Expectation, Outcome, validate_table
+from graft.intake.expectations import WARNING, Expectation, Validation, validate_table
 from graft.intake.leaks import measure_leaks
-from graft.intake.tables import class_table, with_relations
+from graft.intake.scan import Scan
+from graft.intake.tables import class_table, file_table, with_relations
+
+ROUNDING = 1e-9
 
 
-def check(images: pd.DataFrame, class_names: set[str], files: int, thresholds: Mapping[str, float]) -> list[Outcome]:
-    """Validate what was read.
+def check(scan: Scan, images: pd.DataFrame, thresholds: Mapping[str, float]) -> list[Validation]:
+    """Validate what was read: the files, the classes, the images, and what their form gives away.
 
     Args:
         images: the table of images.csv.
-        class_names: every class, also those without a readable image.
-        files: how many files were meant to be images, readable or not.
         thresholds: the section `validate` of params.yaml.
     """
+    files = file_table(scan)
     return [
-        *validate_table(class_table(images, class_names), _of_classes(thresholds), "label"),
-        *validate_table(with_relations(images), _of_images(files, thresholds), "path"),
-        *validate_table(measure_leaks(images), _of_forms(thresholds), "form"),
+        validate_table("files", files, _of_files(len(files), thresholds), "path"),
+        validate_table("classes", class_table(images, scan.class_names), _of_classes(thresholds), "label"),
+        validate_table("images", with_relations(images), _of_images(thresholds), "path"),
+        validate_table("form of the files", measure_leaks(images), _of_forms(thresholds), "form"),
     ]
+
+
+def _mostly(share: float) -> float:
+    """What must fulfil an expectation when `share` need not: 1 - 0.18 is more than 82 of 100."""
+    return max(0.0, 1 - share - ROUNDING)
 
 
 def _between(column: str, **limits) -> tuple[str, dict]:
     return "ExpectColumnValuesToBeBetween", {"column": column, **limits}
+
+
+def _of_files(files: int, limit: Mapping[str, float]) -> list[Expectation]:
+    share = limit["max_unreadable_share"]
+    enough = math.ceil(files * (1 - share) - ROUNDING)
+    return [
+        Expectation("readable", "ExpectColumnValuesToBeNull", {"column": "reason", "mostly": _mostly(share)},
+                    f"at least {enough} of the {files} files can be read, all but {share:.1%}", "max_unreadable_share"),
+    ]
 
 
 def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
@@ -45,16 +62,12 @@ def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
     ]
 
 
-def _of_images(files: int, limit: Mapping[str, float]) -> list[Expectation]:
-    share = limit["max_unreadable_share"]
-    enough = math.ceil(files * (1 - share) - 1e-9)
+def _of_images(limit: Mapping[str, float]) -> list[Expectation]:
     copies = limit["max_copies_share"]
     return [
-        Expectation("readable", "ExpectTableRowCountToBeBetween", {"min_value": enough},
-                    f"at least {enough} of the {files} files can be read, all but {share:.1%}", "max_unreadable_share"),
         Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),
                     f"at most {limit['max_label_conflicts']} pictures stand under two labels", "max_label_conflicts"),
-        Expectation("copies", *_between("copy_number", max_value=0, mostly=1 - copies),
+        Expectation("copies", *_between("copy_number", max_value=0, mostly=_mostly(copies)),
                     f"at most {copies:.0%} of the images are further copies of another", "max_copies_share", WARNING),
         Expectation("size", *_between("short_side_px", min_value=limit["min_side_px"]),
                     f"every image has at least {limit['min_side_px']} pixels at its shorter side",

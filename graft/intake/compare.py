@@ -1,6 +1,7 @@
-"""Compare the images of two runs: `python -m graft.intake.compare OLD NEW`, each an images.csv or a folder with one.
+"""Compare the images of two runs: `python -m graft.intake.compare pets@champion outputs/validate`.
 
-An image is known by its bytes: one that was only renamed is neither new nor gone.
+Each is an images.csv, a folder with one, or a published version, with which it travels. An image is known by its bytes:
+one that was only renamed is neither new nor gone.
 """
 
 import argparse
@@ -19,17 +20,17 @@ COLUMNS = ("path", "label", "sha256", *MEASURES)
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m graft.intake.compare", description="Compare the images of two runs.")
-    parser.add_argument("old", type=Path, help="images.csv, or a folder that holds one (a pulled model)")
-    parser.add_argument("new", type=Path, help="the same of the other run")
+    parser.add_argument("old", help="NAME@VERSION of a published model, an images.csv, or a folder that holds one")
+    parser.add_argument("new", help="the same of the other run, for instance outputs/validate")
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     arguments = parser.parse_args()
     comparison = compare(read_images(arguments.old), read_images(arguments.new))
     print(json.dumps(comparison, indent=2, ensure_ascii=False) if arguments.json else as_text(comparison))
 
 
-def read_images(path: Path) -> pd.DataFrame:
-    """Read an images.csv, or the one in a folder. Raises `GraftError` when it is none."""
-    path = path / "images.csv" if path.is_dir() else path
+def read_images(source: str | Path) -> pd.DataFrame:
+    """Read an images.csv, the one in a folder, or that of a published version. Raises `GraftError` when it is none."""
+    path = _find(source)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         if missing := [name for name in COLUMNS if name not in table.columns]:
@@ -37,6 +38,16 @@ def read_images(path: Path) -> pd.DataFrame:
         return table[list(COLUMNS)].astype(dict.fromkeys(MEASURES, float))
     except (OSError, ValueError) as error:
         raise GraftError(f"{path} cannot be read: {error}. Expected the images.csv of the stage validate.") from None
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.exists() and path.suffix != ".csv":
+        from graft import registry  # boto3
+
+        path = registry.pull(str(source), attachments=True).folder
+    inside = [path / "images.csv", path / "attachments" / "images.csv"]        # of a run, of a pulled model
+    return next((file for file in inside if file.is_file()), inside[0]) if path.is_dir() else path
 
 
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> dict:

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from graft.intake.checks import Outcome
-from graft.intake.expectations import ERROR
+from graft.intake.expectations import ERROR, Outcome
 from graft.intake.scan import Scan
 
 SHOWN = 5       # paths named on the screen for each finding; the report has all

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
-from graft.images import identify, read_bytes, upright_rgb
+from graft.images import FORMATS, identify, read_bytes, upright_rgb
 from graft.intake.jpeg import decode_strictly
 
 DECODED_PX = 72         # a JPEG is decoded at some eighths of its size, where both sides keep this much
@@ -72,7 +72,24 @@ def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
 
 def take_thumbnail(path: Path) -> bytes:
     """A small JPEG of a file, upright and RGB, for people to look at. Raises `UnreadableImage`."""
-    image = identify(read_bytes(path))
+    return _thumbnail(identify(read_bytes(path)))
+
+
+def take_remains(path: Path) -> bytes:
+    """A small JPEG of what is left of a broken picture, the rest of it grey or black; b"" when that is nothing.
+
+    Not for a decompression bomb.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        return _thumbnail(Image.open(io.BytesIO(read_bytes(path)), formats=FORMATS))
+    except Exception:       # what Pillow's decoders raise, see `graft.images`
+        return b""
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _thumbnail(image: Image.Image) -> bytes:
     image.draft(None, (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
     image = upright_rgb(image)
     image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))

@@ -21,7 +21,7 @@ def render_report(findings: dict, scan: Scan, cache: ScanCache, images_folder: s
     forms = {file.path: _form(fingerprint) for file, fingerprint in scan.fingerprints.items()}
     html = environment.get_template("report.html.jinja").render(
         findings=findings, folder=images_folder, picture_of=lambda path: _as_url(cache.thumbnail(path)), forms=forms,
-        sheets=_sheets(scan, findings), suspects=_suspects(findings), limit=SUSPECTS,
+        remains=_remains(findings, cache), sheets=_sheets(scan, findings), suspects=_suspects(findings), limit=SUSPECTS,
     )
     cache.commit()
     return html
@@ -38,6 +38,13 @@ def _sheets(scan: Scan, findings: dict) -> dict[str, list[str]]:
 
 def _drawn(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()
+
+
+def _remains(findings: dict, cache: ScanCache) -> dict[str, str]:
+    """What is left of the first broken pictures."""
+    broken = [path for path, reason in findings["unreadable"].items() if reason.startswith(("truncated", "broken"))]
+    found = {path: cache.thumbnail(path, is_broken=True) for path in broken[:SUSPECTS]}
+    return {path: _as_url(jpeg) for path, jpeg in found.items() if jpeg}
 
 
 def _suspects(findings: dict) -> list[dict]:

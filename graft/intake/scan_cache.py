@@ -18,7 +18,7 @@ import numpy as np
 import graft.images
 import graft.intake.fingerprint
 import graft.intake.jpeg
-from graft.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_thumbnail
+from graft.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_remains, take_thumbnail
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS scans (
@@ -59,14 +59,18 @@ class ScanCache:
                                     (self.root, path, state, *_columns(result)))
             self._commit_sometimes()
 
-    def thumbnail(self, path: str) -> bytes:
-        """A small JPEG of a file; read only if it has changed since. Raises `UnreadableImage`."""
+    def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
+        """A small JPEG of a file, or of what is left of it; read only if it has changed since.
+
+        Raises:
+            UnreadableImage: when it is broken and that was not said.
+        """
         state = self._state(path)
         known = self.connection.execute("SELECT jpeg FROM thumbnails WHERE root = ? AND path = ? AND state = ?",
                                         (self.root, path, state)).fetchone()
         if known:
             return known[0]
-        jpeg = take_thumbnail(self.images / path)
+        jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
         self.connection.execute("REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (self.root, path, state, jpeg))
         self._commit_sometimes()
         return jpeg

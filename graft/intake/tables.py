@@ -1,9 +1,16 @@
-"""What was found as tables: a row per image, and a row per class."""
+"""What was found as tables: a row per file, per image, and per class."""
 
 import pandas as pd
 
 from graft.intake.duplicates import find_groups
 from graft.intake.scan import Scan
+
+
+def file_table(scan: Scan) -> pd.DataFrame:
+    """One row per file that should be an image: `path`, and the `reason` why it cannot be read, else missing."""
+    reasons = dict.fromkeys(file.path for file in scan.fingerprints)
+    reasons |= {file.path: reason for file, reason in scan.unreadable.items()}
+    return pd.DataFrame(reasons.items(), columns=["path", "reason"], dtype=object)
 
 
 def image_table(scan: Scan) -> pd.DataFrame:
