@@ -19,6 +19,7 @@ MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; nothing larg
 MAX_BYTES = 100_000_000         # of one file
 GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 NOT_REGULAR = "no regular file (a pipe, socket or device)"
+BOMB_IN_TEXT = "decompression bomb: its description unpacks to more than is ever needed"
 TRUNCATED = "truncated: the file ends before the picture does"
 UNSUPPORTED = "unsupported format {}: supported are " + ", ".join(FORMATS)
 SIGNATURES = (          # bytes, where, and what a file is that Pillow does not open
@@ -126,6 +127,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
             warnings.simplefilter("ignore")
             image.load()
             return _to_rgb(_upright(image))
+    except UnreadableImage:
+        raise
     except Exception as error:      # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError …
         raise UnreadableImage(_why_undecodable(error)) from error
 
@@ -175,7 +178,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.mode in ("F", "LAB"):
-        raise ValueError(f"colour mode {image.mode} is not supported")
+        raise UnreadableImage(f"unsupported colour mode {image.mode}: supported are grey, palette, RGB and CMYK")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -185,7 +188,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
     """16-bit grey as uint8: Pillow would clip at 255 where 65535 is white."""
     if grey.min() < 0 or grey.max() > 65535:
-        raise ValueError(f"grey values from {grey.min()} to {grey.max()}; 0 to 65535 are supported")
+        raise UnreadableImage(f"unsupported grey values from {grey.min()} to {grey.max()}: supported are 0 to 65535")
     return (grey >> 8).astype(np.uint8)
 
 
@@ -226,7 +229,7 @@ def _why_unidentified(data: bytes, error: Exception) -> str:
         declared = int("".join(re.findall(r"\((\d+) pixels", str(error))) or 0)
         return f"decompression bomb: declares {declared:,} pixels, at most {MAX_PIXELS:,} are read"
     if "too large" in str(error):       # compressed text or a colour profile within a PNG
-        return "decompression bomb: its description unpacks to more than is ever needed"
+        return BOMB_IN_TEXT
     start = data[:512].lstrip().lower()
     for signature, offset, kind in SIGNATURES:
         if data[offset:].startswith(signature) or (offset == 0 and start.startswith(signature)):
@@ -239,6 +242,8 @@ def _why_unidentified(data: bytes, error: Exception) -> str:
 def _why_undecodable(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
+    if "too large" in str(error):
+        return BOMB_IN_TEXT
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
         return TRUNCATED
     return f"broken image data ({error})"

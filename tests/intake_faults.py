@@ -1,7 +1,7 @@
 """Files with one fault each, and odd files without one: what `graft.images` must say of them.
 
-`FAULTS` maps a file name to its bytes and a part of the reason; `ODD` maps a file name to its bytes and the colour
-that its top left corner must have.
+`FAULTS` maps a file name to its bytes and a part of the reason, `BROKEN_PIXELS` those that only the intake finds;
+`ODD` maps a file name to its bytes and the colour that its top left corner must have.
 """
 
 import io
@@ -64,7 +64,16 @@ def _truncated() -> dict[str, tuple[bytes, str]]:
         ),
         "header_only.jpg": (files["baseline.jpg"][:200], "truncated"),
         "header_only.png": (files["photo.png"][:33], "truncated"),
+        "without_its_end.png": (files["photo.png"][:-12], "truncated"),
+        "cut_before_its_thumbnail_ends.jpg": (_with_thumbnail()[:3000], "truncated"),
     }
+
+
+def _with_thumbnail() -> bytes:
+    """A JPEG with a whole smaller one, end marker and all, in the segments before its pixels."""
+    small = encode(PICTURE.resize((80, 60)), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", len(small) + 8) + b"Exif\0\0" + small
+    return b"\xff\xd8" + segment + encode(PICTURE, "JPEG")[2:]
 
 
 def _broken() -> dict[str, tuple[bytes, str]]:
@@ -80,9 +89,15 @@ def _broken() -> dict[str, tuple[bytes, str]]:
         "noise_in_the_middle.gif": (changed(encode(PICTURE, "GIF"), 0.5, noise), "broken image data"),
         "noise_in_lzw.tif": (changed(encode(PICTURE, "TIFF", compression="tiff_lzw"), 0.3, noise), "broken image data"),
         "no_pixels.png": (png(64, 64, chunk(b"IEND", b"")), "broken image data"),
+        "line_ends_changed.png": (encode(PICTURE, "PNG").replace(b"\n", b"\r\n"), "broken or truncated PNG header"),
+        "taken_for_text.jpg": (encode(PICTURE, "JPEG").decode("latin-1").encode(), "not an image"),
         "first_bytes_lost.jpg": (encode(PICTURE, "JPEG")[1:], "not an image"),
-        "float.tif": (encode(Image.new("F", (64, 64), 0.5), "TIFF"), "colour mode F is not supported"),
-        "lab.tif": (encode(Image.new("LAB", (64, 64)), "TIFF"), "colour mode LAB is not supported"),
+        "float.tif": (encode(Image.new("F", (64, 64), 0.5), "TIFF"), "unsupported colour mode F"),
+        "thirty_two_bits.tif": (
+            encode(Image.fromarray(np.full((48, 48), 70_000, np.int32)), "TIFF"),
+            "unsupported grey values from 70000 to 70000",
+        ),
+        "lab.tif": (encode(Image.new("LAB", (64, 64)), "TIFF"), "unsupported colour mode LAB"),
     }
 
 
@@ -103,6 +118,11 @@ def _bombs() -> dict[str, tuple[bytes, str]]:
             "decompression bomb",
         ),
         "bomb_in_text.png": (png(64, 64, text, zeros), "decompression bomb"),
+        "bomb_in_text_at_the_end.png": (
+            png(64, 64, chunk(b"IDAT", zlib.compress(bytes(64 * 193))), text, chunk(b"IEND", b"")),
+            "decompression bomb",
+        ),
+        "bomb.tif": (encode(Image.new("1", (12_000, 12_000)), "TIFF", compression="group4"), "decompression bomb"),
         "bomb_of_scans.jpg": (_many_scans(), "decompression bomb"),
     }
 
@@ -136,6 +156,21 @@ def _others() -> dict[str, tuple[bytes, str]]:
     }
 
 
+def _pixels_of_jpeg() -> dict[str, tuple[bytes, str]]:
+    """Whole by their markers: libjpeg fills up what is missing, and only warns."""
+    data, progressive = encode(PICTURE, "JPEG", quality=90), encode(PICTURE, "JPEG", progressive=True)
+    end, half = b"\xff\xd9", len(data) // 2
+    files = {
+        "half_and_an_end.jpg": data[:half] + end,
+        "half_and_an_end_progressive.jpg": progressive[: len(progressive) // 2] + end,
+        "zeros_in_the_middle.jpg": changed(data, 0.5, bytes(1000)),
+        "bytes_cut_out.jpg": data[:half] + data[half + 1000 :],
+        "ink_half.jpg": (ink := encode(PICTURE.convert("CMYK"), "JPEG"))[: len(ink) // 2] + end,
+    }
+    return {name: (content, "broken image data (Corrupt JPEG data") for name, content in files.items()}
+
+
+BROKEN_PIXELS = _pixels_of_jpeg()       # a decoder that does not tell of warnings reads them
 FAULTS = _truncated() | _broken() | _bombs() | _others()
 
 

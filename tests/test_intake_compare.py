@@ -7,8 +7,11 @@ import sys
 import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
+from tiny_bundle import make_bundle
 
-from graft.intake.compare import as_text, compare
+from graft.errors import GraftError
+from graft.intake.compare import as_text, compare, read_images
+from graft.registry import publish, pull
 
 
 def images(*rows):
@@ -62,6 +65,18 @@ def test_the_command_takes_a_file_or_a_folder(tmp_path):
     assert "4 images before, 4 now: 1 new, 1 gone, 2 renamed, 1 relabelled" in done.stdout
     assert "- relabelled: dog/2: cat → dog" in done.stdout and "| bird | 0 | 1 |" in done.stdout
     assert json.loads(run(tmp_path / "old.csv", tmp_path, "--json").stdout) == compare(OLD, NEW)
+
+
+def test_a_published_version_is_compared_by_its_address(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    OLD.to_csv(tmp_path / "images.csv", index=False)
+    published = publish(make_bundle(tmp_path / "bundle"), "pets", str(tmp_path / "registry"),
+                        attachments={"images.csv": tmp_path / "images.csv"})
+    assert read_images("pets@1").equals(OLD)
+    assert read_images(pull(published.address, attachments=True).folder).equals(OLD)
+    with pytest.raises(GraftError, match="has no version 7"):
+        read_images("pets@7")
 
 
 @pytest.mark.parametrize("content", [None, "path,label\na,b\n", "\x00\x01"])

@@ -1,5 +1,6 @@
 """labels.csv and labels.parquet: what is read of them, and every mistake with its line."""
 
+import os
 import unicodedata
 
 import pandas as pd
@@ -7,6 +8,8 @@ import pytest
 
 from graft.errors import GraftError
 from graft.intake.listing import list_files
+from graft.intake.scan import scan
+from graft.intake.scan_cache import ScanCache
 
 
 def folder(tmp_path, table, files=("a.jpg", "b.jpg"), encoding="utf-8"):
@@ -63,6 +66,51 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
         "labels.csv",
     ):
         assert part in message
+
+
+def test_one_file_spelled_in_several_ways_is_one(tmp_path):
+    disk, table = unicodedata.normalize("NFD", "é.jpg"), unicodedata.normalize("NFC", "é.jpg")
+    rows = f"path,label\nx/a.jpg,cat\n./x//a.jpg,dog\n{disk},cat\n{table},dog\n"
+    with pytest.raises(GraftError) as raised:
+        list_files(folder(tmp_path, rows, ["x/a.jpg", disk]))
+    assert "line 3: 'x/a.jpg' stands on line 2 already" in str(raised.value)
+    assert f"line 5: '{disk}' stands on line 4 already" in str(raised.value)
+
+
+def test_a_comma_too_many(tmp_path):
+    """At the end of every line it shifts no column; before a third value it is a mistake."""
+    listing = list_files(folder(tmp_path, "path,label\na.jpg,cat,\nb.jpg,dog,\n"))
+    assert [(file.path, file.label) for file in listing.files] == [("a.jpg", "cat"), ("b.jpg", "dog")]
+    with pytest.raises(GraftError, match="line 3: 3 values for 2 columns"):
+        list_files(folder(tmp_path, "path,label\na.jpg,cat\nb.jpg,dog,big\n"))
+
+
+@pytest.mark.parametrize("row", ["a.jpg,ca\x07t", "a\0.jpg,cat", '"a.jpg","two\nlines"'])
+def test_control_characters_are_refused(tmp_path, row):
+    with pytest.raises(GraftError, match="holds control characters"):
+        list_files(folder(tmp_path, f"path,label\n{row}\n"))
+
+
+def test_what_the_table_names_is_left_out_no_more(tmp_path):
+    listing = list_files(folder(tmp_path, "path,label\n.a.jpg,cat\nb.jpg,dog\n", [".a.jpg", "b.jpg", ".c.jpg"]))
+    assert [file.path for file in listing.files] == [".a.jpg", "b.jpg"]
+    assert listing.stray == {".c.jpg": "hidden"}
+
+
+def test_a_pipe_in_the_table_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    listing = list_files(folder(tmp_path, "path,label\npipe.jpg,cat\na.jpg,dog\n"))
+    found = scan(tmp_path, listing, ScanCache(tmp_path / "cache", tmp_path))
+    assert "no regular file" in {file.path: reason for file, reason in found.unreadable.items()}["pipe.jpg"]
+
+
+def test_numbers_of_a_parquet_table_stay_whole_beside_gaps(tmp_path):
+    table = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "label": ["x", "y"], "group": [7, None]})
+    table.to_parquet(tmp_path / "labels.parquet")
+    assert [file.group for file in list_files(tmp_path).files] == ["7", ""]
+    table.assign(label=[["x"], ["y", "z"]]).to_parquet(tmp_path / "labels.parquet")
+    with pytest.raises(GraftError, match="column label holds lists"):
+        list_files(tmp_path)
 
 
 def test_a_row_said_twice_is_no_mistake(tmp_path):

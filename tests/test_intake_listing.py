@@ -72,7 +72,7 @@ def test_what_is_left_out_says_why(tmp_path):
         "cat/.hidden.jpg": "hidden",
         "cat/._1.jpg": "hidden",
         "cat/Thumbs.db": "operating system",
-        ".cache": "hidden",
+        ".cache": "hidden, with 1 files in it",
         "loose.jpg": "no class folder",
         "__MACOSX": "operating system",
         "cat/new\\x0aline.jpg": "control characters",

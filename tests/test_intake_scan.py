@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intake_faults import FAULTS, ODD
+from intake_faults import BROKEN_PIXELS, FAULTS, ODD
 from intake_images import jpeg, picture, write_classes
 from PIL import Image
 
@@ -30,15 +30,16 @@ def test_every_fault_is_reported_by_path_and_every_odd_file_is_read(tmp_path):
     """More files than one process reads alone, so that the workers are tried, too."""
     images = tmp_path / "images"
     write_classes(images, {"good": 30})
-    for kind, files in (("fault", FAULTS), ("odd", ODD)):
+    faults = FAULTS | BROKEN_PIXELS
+    for kind, files in (("fault", faults), ("odd", ODD)):
         (images / kind).mkdir()
         for name, (data, _) in files.items():
             (images / kind / name).write_bytes(data)
     found = read(images, tmp_path / "cache")
     reasons = {file.path: reason for file, reason in found.unreadable.items()} | found.stray
-    assert reasons.keys() == {f"fault/{name}" for name in FAULTS}
-    for name, (_, reason) in FAULTS.items():
-        assert reason in reasons[f"fault/{name}"]
+    assert reasons.keys() == {f"fault/{name}" for name in faults}
+    for name, (_, reason) in faults.items():
+        assert reason in reasons[f"fault/{name}"], name
     assert {file.path for file in found.fingerprints} == {f"good/{n}.jpg" for n in range(30)} | {
         f"odd/{name}" for name in ODD
     }
@@ -86,8 +87,9 @@ def test_other_files_are_stray_and_broken_pictures_are_not(tmp_path):
     write_classes(tmp_path / "images", {"cat": 2})
     for name in ("notes.txt", "README", "photo.heic", "photo.jpg"):
         (tmp_path / "images" / "cat" / name).write_bytes(b"no picture at all")
+    (tmp_path / "images" / "cat" / "DONE").write_bytes(b"")
     found = read(tmp_path / "images", tmp_path / "cache")
-    assert found.stray.keys() == {"cat/notes.txt", "cat/README"}
+    assert found.stray.keys() == {"cat/notes.txt", "cat/README", "cat/DONE"}
     assert {file.path for file in found.unreadable} == {"cat/photo.heic", "cat/photo.jpg"}
 
 
@@ -102,18 +104,22 @@ import imagehash
 from test_intake_scan import read
 os.setuid(65534)        # only now: nobody may not even import from everywhere
 found = read(Path("images"), Path("cache"))
-print([(file.path, reason) for file, reason in found.unreadable.items()], len(found.fingerprints), found.read)
+print(*[f"{{file.path}} ({{file.label}}): {{reason}}," for file, reason in found.unreadable.items()], found.read)
 """
-    write_classes(tmp_path / "images", {"cat": 3})
+    write_classes(tmp_path / "images", {"cat": 3, "locked": 1, "listed": 1})
     (tmp_path / "images" / "cat" / "1.jpg").chmod(0)
+    (tmp_path / "images" / "locked").chmod(0)
+    (tmp_path / "images" / "listed").chmod(0o444)       # its names may be read, its files not
     (tmp_path / "cache").mkdir()
     for path in [tmp_path, *tmp_path.parents]:
         if (path.stat().st_mode & 0o005) != 0o005 and str(path).startswith("/tmp/"):
             path.chmod(0o755)
     (tmp_path / "cache").chmod(0o777)
-    for expected in ("3", "1"):  # the second time only the forbidden one
+    forbidden = ("cat/1.jpg (cat)", "listed/0.jpg (listed)", "locked/ (locked)")
+    denied = " ".join(f"{file}: permission denied," for file in forbidden)
+    for expected in ("5", "3"):  # the second time only the forbidden ones
         run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert run.stdout.strip() == f"[('cat/1.jpg', 'permission denied')] 2 {expected}"
+        assert run.stdout.strip() == f"{denied} {expected}"
 
 
 def test_a_vanished_file_is_named(tmp_path):
@@ -124,6 +130,24 @@ def test_a_vanished_file_is_named(tmp_path):
     assert {file.path: reason for file, reason in found.unreadable.items()} == {
         "cat/1.jpg": "no such file or directory"
     }
+
+
+def test_a_text_beside_class_folders_makes_no_class(tmp_path):
+    write_classes(tmp_path / "Fruit", {"Apple": 2, "Pear": 2})
+    (tmp_path / "Fruit" / "notes.txt").write_text("picked in May")
+    assert read(tmp_path, tmp_path.parent / "cache").class_names == {"Fruit/Apple", "Fruit/Pear"}
+
+
+def test_what_is_left_of_a_broken_picture_is_shown(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 1})
+    whole = jpeg(Image.new("RGB", (160, 120), (255, 0, 0)), quality=90, restart_marker_rows=1)
+    (tmp_path / "images" / "cat" / "half.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    (tmp_path / "images" / "cat" / "text.jpg").write_bytes(b"text")
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    with Image.open(io.BytesIO(cache.thumbnail("cat/half.jpg", is_broken=True))) as image:
+        red, _, blue = image.getpixel((5, 5))
+        assert red > 200 and blue < 60
+    assert cache.thumbnail("cat/text.jpg", is_broken=True) == b""
 
 
 def test_thumbnails_are_kept(tmp_path):

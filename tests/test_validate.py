@@ -42,7 +42,7 @@ def set_params(**changes):
 
 
 def outputs():
-    return {path: path.read_bytes() for path in (artifacts.IMAGES, artifacts.DATA_REPORT, artifacts.DATA_FINDINGS)}
+    return {path: path.read_bytes() for path in artifacts.IMAGES.parent.iterdir()}
 
 
 def message() -> str:
@@ -92,6 +92,23 @@ def test_every_failure_is_told_at_once_with_its_key_and_value(project):
     assert str(artifacts.DATA_REPORT) in text and artifacts.DATA_REPORT.exists()
     findings = artifacts.read_json(artifacts.DATA_FINDINGS)
     assert findings["unreadable"].keys() == {"dog/cut.jpg", "dog/empty.jpg"}
+    offending = {each["name"]: each["offending"] for each in findings["expectations"]}
+    assert offending["readable"] == ["dog/cut.jpg", "dog/empty.jpg"]
+    assert offending["label conflicts"] == ["cat/copy.jpg", "dog/3.jpg"]
+    assert offending["images per class"] == ["nothing here", "rare"]
+
+
+def test_data_docs_name_the_offending_files_need_no_network_and_run_nothing(project):
+    name = "dog/<script>alert(1)<&script>$name.jpg"
+    (project / "images" / name).write_bytes(b"text")
+    set_params(max_unreadable_share=0)
+    message()
+    page = artifacts.DATA_DOCS.read_text()
+    assert "at least 23 of the 23 files can be read, all but 0.0%" in page and "Great Expectations" in page
+    assert page.count("dog/&lt;script&gt;alert(1)&lt;&amp;script&gt;$name.jpg") == 2      # in the table and the list
+    assert "<script" not in page + artifacts.DATA_REPORT.read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert artifacts.read_json(artifacts.DATA_FINDINGS)["unreadable"] == {name: "not an image"}
 
 
 @pytest.mark.parametrize("share, passes", [(0.08, False), (0.1, True)])
