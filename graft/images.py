@@ -18,6 +18,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", "
 MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; nothing larger is ever decoded
 MAX_BYTES = 100_000_000         # of one file
 GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+OUT_OF_MEMORY = "not enough memory to decode it"
 NOT_REGULAR = "no regular file (a pipe, socket or device)"
 BOMB_IN_TEXT = "decompression bomb: its description unpacks to more than is ever needed"
 TRUNCATED = "truncated: the file ends before the picture does"
@@ -241,7 +242,7 @@ def _why_unidentified(data: bytes, error: Exception) -> str:
 
 def _why_undecodable(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
+        return OUT_OF_MEMORY
     if "too large" in str(error):
         return BOMB_IN_TEXT
     if "truncated" in str(error).lower() or isinstance(error, EOFError):

@@ -166,7 +166,8 @@ def test_classes_told_apart_by_their_format_are_a_warning(project, capsys):
     findings = artifacts.read_json(artifacts.DATA_FINDINGS)
     leaks = next(each for each in findings["expectations"] if each["name"] == "label leaks by form")
     assert not leaks["success"] and "file format" in leaks["offending"]
-    assert "file format" in capsys.readouterr().out
+    assert "file format 1.00" in leaks["observed"]
+    assert "found file size" in (out := capsys.readouterr().out) and "file format 1.00" in out
 
 
 def test_nothing_is_asked_of_the_network_and_no_progress_bar_is_drawn_in_a_log(project):

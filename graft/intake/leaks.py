@@ -23,10 +23,12 @@ def measure_leaks(images: pd.DataFrame) -> pd.DataFrame:
         decision tree on images that it was not fitted to, copies of one picture never on both sides, rescaled so that
         chance is 0.
     """
-    fewest = images.groupby("label")["duplicate_group"].nunique().min() if len(images) else 0
-    known = images["label"].nunique() > 1 and fewest >= 2
     sampled = images.sample(LARGEST, random_state=0) if len(images) > LARGEST else images
-    skills = [_skill(sampled, columns, min(FOLDS, fewest)) if known else 0.0 for columns in FORMS.values()]
+    pictures = sampled.groupby("label")["duplicate_group"].nunique()
+    pictures = pictures[pictures >= 2]          # of one picture nothing can be both learnt and tried
+    known = sampled[sampled["label"].isin(pictures.index)]
+    folds = min(FOLDS, pictures.min()) if len(pictures) > 1 else 0
+    skills = [_skill(known, columns, folds) if folds else 0.0 for columns in FORMS.values()]
     return pd.DataFrame({"form": list(FORMS), "skill": skills})
 
 
@@ -38,7 +40,8 @@ def _skill(images: pd.DataFrame, columns: list[str], folds: int) -> float:
     features = pd.get_dummies(images[columns]).astype(float)
     if features.nunique().max() < 2:
         return 0.0
-    tree = DecisionTreeClassifier(max_leaf_nodes=32, min_samples_leaf=3, class_weight="balanced", random_state=0)
+    leaves = max(32, 2 * images["label"].nunique())
+    tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=3, class_weight="balanced", random_state=0)
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     predicted = cross_val_predict(tree, features, images["label"], groups=images["duplicate_group"], cv=split)
     chance = 1 / images["label"].nunique()

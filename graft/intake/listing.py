@@ -153,11 +153,8 @@ def _label_by_folder(images: Path, paths, folders, listing: Listing, labels_from
     tops = {path.split("/")[0] for path in [*folders, *paths] if path in folders or "/" in path}
     if split_folders:
         _require_split_folders(images, tops)
-    elif tops and all(top.lower() in SPLIT_FOLDERS for top in tops):
-        raise GraftError(
-            f"params.yaml: validate.split_folders: '{images}' holds only the folders {', '.join(sorted(tops))}, which "
-            f"name splits, not classes. Set validate.split_folders to true."
-        )
+    else:
+        _refuse_split_folders(images, tops)
     for path in paths:
         split, label = _split_and_label(path.split("/")[:-1], labels_from, split_folders)
         if label:
@@ -173,6 +170,16 @@ def _require_split_folders(images: Path, tops: set[str]) -> None:
         raise GraftError(
             f"params.yaml: validate.split_folders is true, but '{images}' holds {', '.join(others[:5])}. Expected only "
             f"the folders train, val and test, with the class folders in them."
+        )
+
+
+def _refuse_split_folders(images: Path, tops: set[str]) -> None:
+    """One class may be called train, a vehicle, or test; two such names are splits."""
+    named = sorted(top for top in tops if top.lower() in SPLIT_FOLDERS)
+    if len({SPLIT_FOLDERS[top.lower()] for top in named}) > 1 or (named and len(named) == len(tops)):
+        raise GraftError(
+            f"params.yaml: validate.split_folders: '{images}' holds the folders {', '.join(named)}, which name splits, "
+            f"not classes. Set validate.split_folders to true, and take other folders out."
         )
 
 

@@ -2,12 +2,14 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
 
+from graft.errors import GraftError
 from graft.images import SUFFIXES, UnreadableImage
 from graft.intake.fingerprint import Fingerprint, take_fingerprint
 from graft.intake.listing import File, Listing
@@ -35,10 +37,16 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     """Read what has changed, take the rest from the cache."""
     known = cache.look_up([file.path for file in listing.files])
     unknown = [file.path for file in listing.files if file.path not in known]
-    for path, result in _read_all(images, unknown):
-        cache.store(path, result)
-        known[path] = result
-    cache.commit()
+    try:
+        for path, result in _read_all(images, unknown):
+            cache.store(path, result)
+            known[path] = result
+    except BrokenProcessPool:
+        first = next(path for path in unknown if path not in known)
+        raise GraftError(f"a process that read images was killed, most likely for want of memory, at '{first}' or"
+                         " one of the files after it. What was read before is kept: run it again.") from None
+    finally:
+        cache.commit()
     return _sort_out(listing, known, read=len(unknown))
 
 

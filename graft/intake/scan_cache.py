@@ -5,6 +5,7 @@ but not the second. The code that measures is part of the file's name: other cod
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,9 @@ SCHEMA = """
     CREATE TABLE IF NOT EXISTS thumbnails (root TEXT, path TEXT, state TEXT, jpeg BLOB, PRIMARY KEY (root, path));
 """
 MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "views")]
+PASSING = {graft.images.OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
+    os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
+}
 COMMIT_EVERY = 2000     # files: what a killed scan loses at most
 
 
@@ -54,7 +58,8 @@ class ScanCache:
         }
 
     def store(self, path: str, result: Fingerprint | str) -> None:
-        if state := self._state(path):      # else it is gone, or may not be read: perhaps the next time
+        state = None if isinstance(result, str) and result in PASSING else self._state(path)
+        if state:           # else it is gone, or may not be read: perhaps the next time
             self.connection.execute("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)",
                                     (self.root, path, state, *_columns(result)))
             self._commit_sometimes()
