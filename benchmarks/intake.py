@@ -1,7 +1,9 @@
-"""What the intake costs, and what it finds: `python -m benchmarks.intake [speed | copies | size]`.
+"""What the intake costs, and what it finds: `python -m benchmarks.intake [speed | stage | copies | broken | size]`.
 
     speed    images a second: bare Pillow decoding on all cores, the scan of `validate`, and its second run
+    stage    the same for the whole stage, from the start of its process to the last report, on 5,000 photographs
     copies   how many copies of photographs are found, and how many different photographs are taken for copies
+    broken   how many JPEG files whose pixels were overwritten, cut out or lost are named: by the intake, and by Pillow
     size     25,000 small images through `validate` and `split`: seconds and memory
 
 The photographs are those of GRAFT_REAL_DATA (default ../shared/data).
@@ -22,6 +24,7 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
+from graft.images import UnreadableImage
 from graft.intake.duplicates import find_near_pairs
 from graft.intake.fingerprint import take_fingerprint
 from graft.intake.listing import list_files
@@ -33,7 +36,7 @@ ROUNDS = 5          # the best of so many counts: others use the machine, too
 
 
 def main() -> None:
-    parts = {"speed": speed, "copies": copies, "size": size}
+    parts = {"speed": speed, "stage": stage, "copies": copies, "broken": broken, "size": size}
     for name in sys.argv[1:] or parts:
         parts[name]()
 
@@ -69,6 +72,37 @@ def _seconds(work) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def stage() -> None:
+    """Each photograph, and its four quarters at full size: as much to decode, and other pictures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in sorted(PHOTOGRAPHS.rglob("*.jpg")):
+            _write_quarters(path, folder / "images" / path.parent.name)
+        _write_params(folder)
+        paths = list((folder / "images").rglob("*.jpg"))
+        bare = _seconds(lambda: _decode_all(paths))
+        print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores:")
+        runs = [("bare Pillow", bare)] + [(what, _run("validate", folder)[0]) for what in ("validate", "again")]
+        for what, seconds in runs:
+            speed = f"{len(paths) / seconds:7.0f} images a second, {bare / seconds:5.2f} of bare"
+            print(f"  {what:<12} {seconds:6.1f} s, {speed}")
+
+
+def _write_quarters(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / path.name).write_bytes(path.read_bytes())
+    with Image.open(path) as image:
+        width, height = image.width // 2, image.height // 2
+        for number, corner in enumerate([(0, 0), (width, 0), (0, height), (width, height)]):
+            quarter = image.convert("RGB").crop((*corner, corner[0] + width, corner[1] + height)).resize(image.size)
+            quarter.save(folder / f"{path.stem}.{number}.jpg", quality=88)
+
+
+def _write_params(folder: Path) -> None:
+    params = Path("params.yaml").read_text().replace("images: data/sample", f"images: {folder}/images")
+    (folder / "params.yaml").write_text(params)
 
 
 def crop(image: Image.Image, share: float) -> Image.Image:
@@ -140,12 +174,47 @@ def _expected(alone: list[tuple[int, int]], count: int) -> set[tuple[int, int]]:
     return {tuple(sorted((a + da, b + db))) for a, b in alone for da in (0, count) for db in (0, count)}
 
 
+DAMAGES = {     # what becomes of the bytes in the middle
+    "half is missing, with an end": lambda data, at: data[:at] + b"\xff\xd9",
+    "1,000 bytes cut out": lambda data, at: data[:at] + data[at + 1000:],
+    "4,096 zeros": lambda data, at: data[:at] + bytes(4096) + data[at + 4096:],
+    "1,000 random bytes": lambda data, at: data[:at] + random.randbytes(1000) + data[at + 1000:],
+    "100 random bytes": lambda data, at: data[:at] + random.randbytes(100) + data[at + 100:],
+    "one bit": lambda data, at: data[:at] + bytes([data[at] ^ 4]) + data[at + 1:],
+}
+
+
+def broken() -> None:
+    files = [path.read_bytes() for path in sorted(PHOTOGRAPHS.rglob("*.jpg"))]
+    print(f"{len(files)} photographs: {sum(map(_intake_refuses, files))} named although nothing was done to them")
+    for damage, change in DAMAGES.items():
+        random.seed(1)
+        damaged = [change(data, len(data) // 2) for data in files]
+        shares = [sum(map(refuses, damaged)) / len(files) for refuses in (_intake_refuses, _pillow_refuses)]
+        print(f"  {damage:<30} named by the intake {shares[0]:7.1%}, by Pillow alone {shares[1]:7.1%}")
+
+
+def _intake_refuses(data: bytes) -> bool:
+    try:
+        take_fingerprint(data)
+        return False
+    except UnreadableImage:
+        return True
+
+
+def _pillow_refuses(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data)).load()
+        return False
+    except (OSError, SyntaxError):
+        return True
+
+
 def size(count: int = 25_000, classes: int = 10) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_small_images(folder / "images", count, classes)
-        params = Path("params.yaml").read_text().replace("images: data/sample", f"images: {folder}/images")
-        (folder / "params.yaml").write_text(params)
+        _write_params(folder)
         for stage in ("validate", "split", "validate"):
             seconds, most = _run(stage, folder)
             print(f"  {stage:<10} {seconds:6.1f} s, at most {most / 1e6:.0f} MB in all its processes")

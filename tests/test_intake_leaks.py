@@ -64,5 +64,11 @@ def test_too_little_to_measure(table):
     assert skills(table).tolist() == [0, 0, 0, 0]
 
 
+def test_a_class_of_one_picture_hides_no_leak():
+    table = images().assign(mode=lambda table: table["label"].map({"cat": "RGB", "dog": "L"}))
+    table.loc[0, "label"] = "bird"
+    assert skills(table)["colour mode"] > 0.95
+
+
 def test_the_same_figure_every_time():
     assert measure_leaks(images()).equals(measure_leaks(images()))

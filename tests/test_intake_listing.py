@@ -42,6 +42,14 @@ def test_existing_splits_are_not_taken_for_classes(tmp_path):
         list_files(tmp_path)
 
 
+def test_two_names_of_splits_are_splits_and_one_may_be_a_class(tmp_path):
+    touch(tmp_path / "splits", "train/cat/1.jpg", "test/cat/2.jpg", "more/cat/3.jpg")
+    with pytest.raises(GraftError, match="holds the folders test, train, which name splits"):
+        list_files(tmp_path / "splits")
+    touch(tmp_path / "vehicles", "train/1.jpg", "bus/2.jpg")
+    assert list_files(tmp_path / "vehicles").class_names == {"train", "bus"}
+
+
 def test_split_folders_asked_for_but_not_there(tmp_path):
     touch(tmp_path, "train/cat/1.jpg", "birds/2.jpg")
     with pytest.raises(GraftError, match="split_folders is true, but .* holds birds"):

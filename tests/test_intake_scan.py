@@ -1,9 +1,12 @@
 """Reading a whole folder: every file is accounted for, and none is read twice."""
 
+import errno
 import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from intake_faults import BROKEN_PIXELS, FAULTS, ODD
 from intake_images import jpeg, picture, write_classes
 from PIL import Image
 
+from graft.errors import GraftError
 from graft.intake.fingerprint import Fingerprint, take_fingerprint
 from graft.intake.listing import list_files
 from graft.intake.scan import scan
@@ -81,6 +85,29 @@ def test_two_folders_share_one_cache(tmp_path):
         write_classes(tmp_path / name, {"cat": 2}, seed=ord(name))
         assert read(tmp_path / name, tmp_path / "cache").read == 2
     assert read(tmp_path / "a", tmp_path / "cache").read == 0
+
+
+def test_a_reason_that_may_pass_is_not_kept(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 3})
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    cache.store("cat/0.jpg", os.strerror(errno.EIO).lower())
+    cache.store("cat/1.jpg", "not an image")
+    assert cache.look_up(["cat/0.jpg", "cat/1.jpg"]) == {"cat/1.jpg": "not an image"}
+
+
+def test_a_killed_reader_is_told_and_what_was_read_is_kept(tmp_path, monkeypatch):
+    write_classes(tmp_path / "images", {"cat": 5})
+    good = take_fingerprint(tmp_path / "images" / "cat" / "0.jpg")
+
+    def die_at_the_second(images, paths):
+        yield paths[0], good
+        with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+            yield paths[1], pool.submit(os._exit, 9).result()
+
+    with monkeypatch.context() as patch, pytest.raises(GraftError, match="was killed.*at 'cat/1.jpg'"):
+        patch.setattr("graft.intake.scan._read_all", die_at_the_second)
+        read(tmp_path / "images", tmp_path / "cache")
+    assert read(tmp_path / "images", tmp_path / "cache").read == 4
 
 
 def test_other_files_are_stray_and_broken_pictures_are_not(tmp_path):

@@ -21,6 +21,8 @@ from graft.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all others
 SEARCH_SIMILARITY = 0.75    # 99 % of crops by one tenth have more, and 0.1 % of different photographs
 VIEW_SIMILARITY = 0.87      # the same with the best of all six views
+ITERATIONS = (5, 55)        # of the alignment: different photographs take all, copies few
+PROMISING_SIMILARITY = 0.95 # after so few, copies correlate by 0.97 and more, 98 % of different photographs by less
 ALIGNED_SIMILARITY = 0.94   # correlation of brightness after alignment
 DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; different photographs stay below 0.8
 MIN_CONTRAST = 4.0          # of 128: an emptier picture has no content to compare
@@ -79,11 +81,12 @@ def search(views: np.ndarray) -> list[Candidate]:
     whole = _unit(views[:, 0])
     others = [_unit(turned[:, view]) for turned in turns(views) for view in SEARCHED_VIEWS]
     pairs = []
+    product = np.empty((BLOCK, len(whole)), np.float32)     # fresh memory for each block costs more than the sums
     for start in tqdm(range(0, len(whole), BLOCK), "searching copies", unit="block", disable=None, leave=False):
         rows = whole[start:start + BLOCK]
         similarity = np.full((len(rows), len(whole)), -1, np.float32)
         for other in others:
-            np.maximum(similarity, rows @ other.T, out=similarity)
+            np.maximum(similarity, np.matmul(rows, other.T, out=product[:len(rows)]), out=similarity)
         similarity[np.arange(len(rows)), start + np.arange(len(rows))] = -1     # an image is no copy of itself
         row, column = np.nonzero(similarity >= SEARCH_SIMILARITY)
         nearest = _highest(row, similarity[row, column], NEAREST)
@@ -144,12 +147,15 @@ def confirm(first: np.ndarray, second: np.ndarray, candidate: Candidate) -> bool
     plain, other = first, turn_image(second, candidate.turn)
     left, top, side = turn_view(VIEWS[candidate.view], candidate.turn)
     # from a pixel of the plain picture to the pixel of the other that shows the same
-    start = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
-    try:
-        _, warp = cv2.findTransformECC(plain, other, start, cv2.MOTION_AFFINE, stop, None, 5)
-    except cv2.error:       # does not converge: nothing in common
-        return False
+    warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
+    for iterations in ITERATIONS:
+        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
+        try:
+            similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
+        except cv2.error:       # does not converge: nothing in common
+            return False
+        if similarity < PROMISING_SIMILARITY:
+            return False
     return _agree(plain, other, warp)
 
 

@@ -37,11 +37,11 @@ class Fingerprint:
     views: np.ndarray       # float32 (6, 6, 6): VIEWS, vertical and horizontal frequency
 
 
-def take_fingerprint(path: Path) -> Fingerprint:
+def take_fingerprint(source: Path | bytes) -> Fingerprint:
     """Read a file once and measure it. Raises `UnreadableImage` with the reason when it is no picture."""
     import imagehash
 
-    data = read_bytes(path)
+    data = read_bytes(source)
     image = identify(data)
     form = {"width_px": image.width, "height_px": image.height, "mode": image.mode, "format": image.format}
     grey = _decode_small(data, image).convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
