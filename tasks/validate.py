@@ -31,13 +31,13 @@ def main() -> None:
     findings = validate(images, params)
 
     from graft.intake.findings import explain_failures, summarize
-    from tasks.artifacts import DATA_REPORT
+    from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
     print(summarize(findings))
     if failures := explain_failures(findings, vars(params)):
         raise GraftError(f"the images in '{images}' do not pass:\n{failures}\n"
                          f"Mend the images, or the limits in params.yaml. All findings, with pictures: {DATA_REPORT}")
-    print(f"report: {DATA_REPORT}")
+    print(f"report: {DATA_REPORT}; Great Expectations' Data Docs: {DATA_DOCS}")
 
 
 def validate(images: Path, params: ValidateParams) -> dict:
