@@ -21,8 +21,9 @@ from graft.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all others
 SEARCH_SIMILARITY = 0.75    # 99 % of crops by one tenth have more, and 0.1 % of different photographs
 VIEW_SIMILARITY = 0.87      # the same with the best of all six views
-ITERATIONS = (5, 55)        # of the alignment: different photographs take all, copies few
-PROMISING_SIMILARITY = 0.95 # after so few, copies correlate by 0.97 and more, 98 % of different photographs by less
+# Iterations of the alignment, and the correlation reached by then: no copy is lost by stopping below it, and most pairs
+# of different photographs, which would take all iterations, go no further.
+ALIGNMENT = ((5, 0.9), (10, 0.93), (45, 0.93))
 ALIGNED_SIMILARITY = 0.94   # correlation of brightness after alignment
 DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; different photographs stay below 0.8
 MIN_CONTRAST = 4.0          # of 128: an emptier picture has no content to compare
@@ -148,13 +149,13 @@ def confirm(first: np.ndarray, second: np.ndarray, candidate: Candidate) -> bool
     left, top, side = turn_view(VIEWS[candidate.view], candidate.turn)
     # from a pixel of the plain picture to the pixel of the other that shows the same
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
-    for iterations in ITERATIONS:
+    for iterations, promising in ALIGNMENT:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:       # does not converge: nothing in common
             return False
-        if similarity < PROMISING_SIMILARITY:
+        if similarity < promising:
             return False
     return _agree(plain, other, warp)
 
