@@ -94,11 +94,16 @@ def _geometry(random, size_px, rotation_degrees, shift, shear, zoom, stretch, cr
 def _resample(image: np.ndarray, geometry: np.ndarray, bend: float) -> np.ndarray:
     height, width = image.shape[:2]
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    if not bend:                # four times as fast as a map of every pixel
+        to_centre, back = np.eye(3), np.eye(3)
+        to_centre[:2, 2], back[:2, 2] = (-centre_x, -centre_y), (centre_x, centre_y)
+        matrix = (back @ geometry @ to_centre)[:2]
+        return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                              borderMode=cv2.BORDER_REFLECT_101)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x, y = x - centre_x, y - centre_y
-    if bend:
-        factor = 1 + bend * (x**2 + y**2) / (min(height, width) / 2) ** 2
-        x, y = x * factor, y * factor
+    factor = 1 + bend * (x**2 + y**2) / (min(height, width) / 2) ** 2
+    x, y = x * factor, y * factor
     matrix = geometry.astype(np.float32)
     from_x = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + centre_x
     from_y = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] + centre_y
@@ -113,7 +118,7 @@ def _colours(random, image, brightness, contrast, saturation, hue_degrees) -> np
     chroma = np.eye(3)
     chroma[1:, 1:] = saturated * np.array(turned)
     matrix = contrasted * bright * np.linalg.inv(RGB_TO_YIQ) @ chroma @ RGB_TO_YIQ
-    grey = bright * (RGB_TO_YIQ[0] @ image.mean(axis=(0, 1)))        # contrast is measured from the picture's mean grey
+    grey = bright * (RGB_TO_YIQ[0] @ cv2.mean(image)[:3])        # contrast is measured from the picture's mean grey
     return np.hstack([matrix, np.full((3, 1), (1 - contrasted) * grey)])
 
 
