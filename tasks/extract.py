@@ -99,16 +99,20 @@ def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -
 
 def main() -> None:
     extract, data = read_params("extract", ExtractParams), read_params("data", DataParams)
-    from graft.training import examples
+    from graft.training import examples, runtime
+    from graft.training.activations import BATCH_SIZE
     from tasks import artifacts
 
+    if not runtime.has_gpu():
+        print(f"{runtime.describe_devices()}: computing there", flush=True)
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     splits["views"] = (splits["split"] == "train") * extract.views
     artifacts.write_table(artifacts.ACTIVATIONS, splits, artifacts.ACTIVATION_COLUMNS)
     network = load_backbone(extract, splits, Path(data.images))
     artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS))
-    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
-    dataset.fill()
+    with runtime.all_devices(BATCH_SIZE):
+        dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+        dataset.fill()
     write_contact_sheet(dataset.splits["train"], artifacts.AUGMENTED)
 
 

@@ -1,6 +1,9 @@
 """Stage `finetune`: the blocks above the cut, retrained at a low learning rate together with the head."""
 
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from graft.errors import reported
 from tasks.params import DataParams, FitParams, params, read_params
@@ -8,23 +11,36 @@ from tasks.params import DataParams, FitParams, params, read_params
 
 @params
 class FinetuneParams(FitParams):
-    """`fit`'s parameters and no others; the shape of the head is transfer's."""
+    """`fit`'s parameters, and the learning rate over time and from block to block; the head's shape is transfer's."""
+
+    warmup_epochs: float = Field(ge=0, le=100)
+    decay: Literal["cosine", "none"]
+    layer_decay: float = Field(gt=0, le=1)
 
 
-def finetune_top(dataset, head_shape: dict, head_weights: Path, finetune: FinetuneParams, checkpoint: Path):
-    """Fit top and head, starting from transfer's model, which stands when nothing better on val is found.
+def build_model(dataset, head_shape: dict, head_weights: Path):
+    """transfer's model from activations to logits, ready to be trained. Returns it, its top and its head."""
+    from graft.training import backbones, heads, runtime
 
-    Returns the top, the head and the progress.
-    """
-    from graft.training import backbones, fitting, heads
-
-    _, top = dataset.models()
-    head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
-    head.load_weights(head_weights)
-    model = heads.trainable_model(top, head)
+    _, top = dataset.models(dataset.part.precision)
+    with runtime.precision(dataset.part.precision):
+        head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
+        head.load_weights(head_weights)
+        model = heads.trainable_model(top, head)
     backbones.freeze_batch_normalization(model)
-    train, val = dataset.splits["train"], dataset.splits["val"]
-    return top, head, fitting.fit(model, train, val, checkpoint=checkpoint, **finetune.options())
+    return model, top, head
+
+
+def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
+    """Fit top and head, starting from transfer's model, which stands when nothing better on val is found."""
+    from graft.training import fitting, optimizers
+
+    model, top, _ = models
+    return fitting.fit(
+        model, dataset.splits["train"], dataset.splits["val"], checkpoint=checkpoint, **finetune.options(),
+        warmup_epochs=finetune.warmup_epochs, decay=finetune.decay,
+        learning_rate_factors=optimizers.layer_factors(top, finetune.layer_decay),
+    )
 
 
 def main() -> None:
@@ -33,19 +49,24 @@ def main() -> None:
     from tasks import artifacts
 
     runtime.make_deterministic(finetune.seed)
-    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
-    dataset.fill()
     inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, Path(__file__)]
     checkpoint = checkpoints.checkpoint_path(artifacts.CACHE / "finetune", finetune, inputs)
     head_shape = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"]
-    top, head, progress = finetune_top(dataset, head_shape, artifacts.TRANSFER_HEAD, finetune, checkpoint)
+    with runtime.all_devices(finetune.batch_size):
+        dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+        dataset.fill()
+        models = build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)
+        progress = finetune_top(dataset, models, finetune, checkpoint)
     kept = "finetune" if progress.best_epoch >= 0 else "transfer"
-    print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}")
+    print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}"
+          + ("" if kept == "finetune" or not finetune.epochs else ", which no epoch of finetune has beaten"))
+    _, top, head = models
     artifacts.FINETUNE_TOP.parent.mkdir(parents=True, exist_ok=True)
     top.save_weights(artifacts.FINETUNE_TOP)
     head.save_weights(artifacts.FINETUNE_HEAD)
     artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
     artifacts.write_json(artifacts.FINETUNE_SUMMARY, {**progress.summary(), "head": head_shape, "kept": kept})
+    checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ class TransferParams(FitParams):
 
 def train_head(dataset, transfer: TransferParams, checkpoint: Path):
     """Fit a head to the features of the whole frozen backbone, which are computed once. Returns it and its progress."""
-    from graft.training import examples, fitting, heads
+    from graft.training import examples, fitting, folding, heads
 
-    _, top = dataset.models()
+    _, top = dataset.models(dataset.part.precision)
+    top = folding.fold_batch_normalization(top)
     train, val = (examples.vectors(top, dataset.splits[name]) for name in ("train", "val"))
     classes, units = len(dataset.class_names), train.features.shape[-1]
     head = heads.build_head(units, classes, transfer.hidden_units, transfer.dropout)
@@ -31,17 +32,19 @@ def main() -> None:
     from tasks import artifacts
 
     runtime.make_deterministic(transfer.seed)
-    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
-    dataset.fill()
     checkpoint = checkpoints.checkpoint_path(
         artifacts.CACHE / "transfer", transfer, [artifacts.BACKBONE, artifacts.ACTIVATIONS, Path(__file__)]
     )
-    head, progress = train_head(dataset, transfer, checkpoint)
+    with runtime.all_devices(transfer.batch_size):
+        dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+        dataset.fill()
+        head, progress = train_head(dataset, transfer, checkpoint)
     artifacts.TRANSFER_HEAD.parent.mkdir(parents=True, exist_ok=True)
     head.save_weights(artifacts.TRANSFER_HEAD)
     artifacts.write_history(artifacts.TRANSFER_HISTORY, progress.history)
     head_shape = {"hidden_units": transfer.hidden_units, "dropout": transfer.dropout}
     artifacts.write_json(artifacts.TRANSFER_SUMMARY, {**progress.summary(), "head": head_shape})
+    checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

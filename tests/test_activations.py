@@ -1,4 +1,6 @@
 import hashlib
+import os
+import signal
 
 import keras
 import numpy as np
@@ -140,7 +142,7 @@ def test_vectors_are_the_top_of_the_activations(data):
 def test_a_killed_run_leaves_only_whole_shards(data, monkeypatch):
     train = data().splits["train"]
     monkeypatch.setattr(activations, "SHARD_BYTES", 1)          # a batch a shard
-    original, left = activations.Activations._run, [1]
+    original, left = activations.Activations._run, [2 + 1]      # the estimate's two blank batches, and one
 
     def run_and_die(self, images):
         left[0] -= 1
@@ -156,3 +158,45 @@ def test_a_killed_run_leaves_only_whole_shards(data, monkeypatch):
     again = data().splits["train"].activations
     assert again.fill(views) == len(views) - activations.BATCH_SIZE
     assert np.array_equal(again.batch(views), data(cache="fresh").splits["train"].activations.batch(views))
+
+
+def test_sigterm_keeps_what_was_computed(data, monkeypatch, capsys):
+    train = data().splits["train"]
+    original, left = activations.Activations._run, [2 + 1]
+
+    def run_and_tell(self, images):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, images)
+
+    views = [View(path, sha256, number) for path, sha256 in zip(train.paths, train.sha256s) for number in range(8)]
+    monkeypatch.setattr(activations.Activations, "_run", run_and_tell)
+    with pytest.raises(SystemExit) as left_with:
+        train.activations.fill(views)
+    assert left_with.value.code == 128 + signal.SIGTERM
+    monkeypatch.setattr(activations.Activations, "_run", original)
+    again = data().splits["train"].activations
+    assert again.fill(views) == len(views) - activations.BATCH_SIZE
+    assert "views to compute, about" in capsys.readouterr().out
+
+
+def test_cut_at_the_images_the_whole_network_is_trained_and_nothing_cached(data, tmp_path, capsys):
+    dataset = data(cut="images")
+    dataset.fill()
+    assert "nothing is cached" in capsys.readouterr().out
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+    train = dataset.splits["train"]
+    image = read_image(train.activations.images / train.paths[0], (32, 32))
+    view = train.view(0, 0)
+    assert np.array_equal(train.batch(np.array([0]), 0)[0], augment(image, generator(1, view.sha256, view.number),
+                                                                    **AUGMENTATION))
+    _, top = dataset.models()
+    assert len(top.trainable_variables) == len(backbones.build("MobileNetV2", (32, 32), 0.35).trainable_variables)
+
+
+def test_other_code_is_another_cache(data, monkeypatch):
+    data().fill()
+    monkeypatch.setattr(activations, "_code", lambda: ["another"])
+    train = data().splits["train"]
+    assert train.activations.fill(train.all_views()) == len(train.all_views())

@@ -6,6 +6,7 @@ function is evaluated, never another function: what is not on disk is computed w
 
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,15 @@ from tqdm import tqdm
 
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes, read_image
-from graft.training import backbones, runtime
+from graft.training import backbones, checkpoints, folding, pace, runtime
 from graft.training.augmentation import augment, generator
+from graft.training.interruption import leave, sigterm_as_flag
 from graft.training.shards import Shards
 
 BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
 SHARD_BYTES = 32_000_000        # what a killed run may lose
+FLOAT16_MAX = 65504
+CODE = ("images", "activations", "augmentation", "backbones", "folding", "shards")     # decides on an activation
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Activations:
     def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path):
         self.part, self.images, self._weights = part, images, weights
         self._shards = Shards(cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
-                                              part.precision, keras.backend.backend(), keras.__version__))
+                                              part.precision, runtime.versions(), _code()))
         self._augmentation = _digest(part.augmentation, part.seed)
         self._frozen: keras.Model | None = None
 
@@ -101,29 +105,46 @@ class Activations:
 
     def _write(self, missing: list[View]) -> None:
         per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
-        with tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress:
-            for start in range(0, len(missing), per_shard):
-                rows = []
-                for some_rows in self._compute(missing[start : start + per_shard]):
-                    rows.append(some_rows)
-                    progress.update(len(some_rows))
-                keys = [self._key(view) for view in missing[start : start + per_shard]]
-                self._shards.write(keys, np.concatenate(rows))
+        print(f"activations: {len(missing):,} views to compute, about {pace.duration(self._estimate_s(len(missing)))}",
+              flush=True)
+        watch, rows, done = pace.Pace(), [], 0
+        with (sigterm_as_flag() as terminated,
+              tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress):
+            for batch in watch.inputs(self._batches(missing)):
+                rows += list(self._run(batch))
+                done += len(batch)
+                progress.update(len(batch))
+                if len(rows) == per_shard or done == len(missing) or terminated.is_set():
+                    self._shards.write([self._key(view) for view in missing[done - len(rows) : done]], rows)
+                    rows = []
+                if terminated.is_set():
+                    leave()
+        print(f"activations: {watch.report(len(missing), 'views')}", flush=True)
+
+    def _estimate_s(self, views: int) -> float:
+        """How long the network takes: two blank batches, of which the first compiles it."""
+        blank = [np.zeros((*self.part.image_size, 3), np.uint8)] * BATCH_SIZE
+        for _ in range(2):
+            began = time.perf_counter()
+            self._run(blank)
+        return (time.perf_counter() - began) * views / BATCH_SIZE
 
     def _compute(self, views: list[View]) -> Iterator[np.ndarray]:
+        return map(self._run, self._batches(views))
+
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
+        full = np.stack([*images, *[images[0]] * (BATCH_SIZE - len(images))])
+        return np.asarray(self._network().predict_on_batch(runtime.shared(self._network(), full)))[: len(images)]
+
+    def _batches(self, views: list[View]) -> Iterator[list[np.ndarray]]:
         waiting: list[np.ndarray] = []
         for images in self._rendered(views):
             waiting += images
             while len(waiting) >= BATCH_SIZE:
-                yield self._run(waiting[:BATCH_SIZE])
+                yield waiting[:BATCH_SIZE]
                 waiting = waiting[BATCH_SIZE:]
         if waiting:
-            yield self._run(waiting)
-
-    def _run(self, images: list[np.ndarray]) -> np.ndarray:
-        full = np.stack([*images, *[images[0]] * (BATCH_SIZE - len(images))])
-        rows = np.asarray(self._network().predict_on_batch(full), np.float32)[: len(images)]
-        return rows.clip(-65504, 65504).astype(np.float16)
+            yield waiting
 
     def _rendered(self, views: list[View]) -> Iterator[list[np.ndarray]]:
         """The views' images in order; while the network runs, threads decode the next ones, each image once."""
@@ -160,13 +181,17 @@ class Activations:
     def _network(self) -> keras.Model:
         if self._frozen is None:
             with runtime.precision(self.part.precision):
-                self._frozen, _ = backbones.split(self.part.network(self._weights), self.part.cut)
+                frozen, _ = backbones.split(self.part.network(self._weights), self.part.cut)
+                self._frozen = _as_float16(folding.fold_batch_normalization(frozen))
         return self._frozen
 
     def _view_bytes(self) -> int:
         return 2 * int(np.prod(self._network().output.shape[1:]))
 
     def _fits(self, views: int, missing: int) -> bool:
+        if self.part.cut == backbones.IMAGES:
+            print("activations: the whole network is trained (extract.backbone.cut: images), so that nothing is cached")
+            return False
         view_bytes = self._view_bytes()
         self._shards.folder.mkdir(parents=True, exist_ok=True)
         free = disk_usage(self._shards.folder).free
@@ -178,6 +203,17 @@ class Activations:
             )
             return False
         return True
+
+
+def _as_float16(network: keras.Model) -> keras.Model:
+    """What float16 cannot hold becomes its largest number, not infinity."""
+    output = keras.ops.clip(keras.ops.cast(network.output, "float32"), -FLOAT16_MAX, FLOAT16_MAX)
+    return keras.Model(network.input, keras.ops.cast(output, "float16"), name=network.name)
+
+
+def _code() -> list[str]:
+    """What the files that decide on an activation are like: with another augmentation the cache is another one."""
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in checkpoints.code() if path.stem in CODE]
 
 
 def _digest(*parts) -> str:

@@ -42,6 +42,8 @@ BACKBONES = {
     "ConvNeXtTiny": Backbone("convnext", (224, 224), "convnext_tiny_downsampling_block_2"),
 }
 
+IMAGES = "images"       # the first cut: nothing is frozen, the whole network is trained
+
 # Keras puts this after its own normalisation, but only for weights="imagenet": the original EfficientNet divided by the
 # root of the deviation once more (comment in keras/src/applications/efficientnet.py). Here it stands before it.
 EFFICIENTNET_MEAN = (0.485, 0.456, 0.406)
@@ -65,7 +67,7 @@ def build(name: str, image_size: tuple[int, int], alpha: float | None = None, we
         GraftError: naming each argument that does not fit.
     """
     check(name, image_size, alpha)
-    inputs = keras.Input((*image_size, 3), name="images")
+    inputs = keras.Input((*image_size, 3), name="pixels")
     builder = partial(getattr(applications, name), include_top=False, **({} if alpha is None else {"alpha": alpha}))
     network = builder(weights=None, input_tensor=preprocess(name, inputs))
     if weights == "imagenet":
@@ -107,7 +109,7 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
         raise GraftError(
             f"params.yaml: extract.backbone.cut: '{cut}' is no layer at which {network.name} falls in two."
             f"{did_you_mean(cut, candidates)}\n       From first to last, its blocks end at: "
-            + ", ".join(_block_ends(candidates))
+            + ", ".join([IMAGES, *(name for name, layer in candidates.items() if layer in block_ends(network))])
         )
     at_cut = candidates[cut].output
     frozen = keras.Model(network.input, at_cut, name="frozen")
@@ -149,7 +151,7 @@ def freeze_batch_normalization(model: keras.Model) -> None:
 
 def preprocess(name: str, inputs):
     """RGB in 0 to 255 as the network's ImageNet weights expect it, by Keras's own function."""
-    images = layers.Rescaling(1.0, dtype="float32", name="as_float")(inputs)
+    images = layers.Rescaling(1.0, dtype="float32", name=IMAGES)(inputs)
     if BACKBONES[name].module == "efficientnet":
         scale = [deviation**-0.5 for deviation in EFFICIENTNET_STDDEV]
         offset = [255 * mean * (1 - factor) for mean, factor in zip(EFFICIENTNET_MEAN, scale)]
@@ -157,10 +159,11 @@ def preprocess(name: str, inputs):
     return getattr(applications, BACKBONES[name].module).preprocess_input(images)
 
 
-def _block_ends(candidates: dict[str, keras.layers.Layer]) -> list[str]:
-    """Of many cuts those that a person would choose: where branches meet, and the last one."""
-    merging = [name for name, layer in candidates.items() if isinstance(layer, (layers.Add, layers.Concatenate))]
-    return [*merging, list(candidates)[-1]] if merging else list(candidates)
+def block_ends(network: keras.Model) -> list[keras.layers.Layer]:
+    """Of many cuts those that a person would choose: where branches meet, and the last one, from first to last."""
+    candidates = list(cuts(network).values())
+    merging = [layer for layer in candidates if isinstance(layer, (layers.Add, layers.Concatenate))]
+    return [*merging, *candidates[-1:]] if merging and merging[-1] is not candidates[-1] else merging or candidates
 
 
 def _names(operations) -> list[str]:

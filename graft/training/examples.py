@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from graft.training import backbones
+from graft.training import backbones, pace, runtime
 from graft.training.activations import BATCH_SIZE, Activations, FrozenPart, View
 
 
@@ -72,9 +72,10 @@ class Dataset:
     part: FrozenPart
     weights: Path
 
-    def models(self) -> tuple[keras.Model, keras.Model]:
-        """The frozen part and the top in float32, with the weights that `extract` found."""
-        return backbones.split(self.part.network(self.weights), self.part.cut)
+    def models(self, precision: str = "float32") -> tuple[keras.Model, keras.Model]:
+        """The frozen part and the top, with the weights that `extract` found, in a Keras dtype policy."""
+        with runtime.precision(precision):
+            return backbones.split(self.part.network(self.weights), self.part.cut)
 
     def fill(self, names: tuple[str, ...] = ("train", "val")) -> None:
         """Compute the activations that are on no disk yet (a fresh clone has the index, not the cache)."""
@@ -109,11 +110,18 @@ def open_dataset(part: dict, weights: Path, table, images: Path, cache: Path) ->
 
 def vectors(top: keras.Model, examples: Examples) -> Vectors:
     """Every view of every example through the top, which is thereby needed once and not in each epoch."""
-    views, outputs = examples.all_views(), []
-    for start in range(0, len(views), BATCH_SIZE):
-        batch = views[start : start + BATCH_SIZE]
-        full = batch + batch[:1] * (BATCH_SIZE - len(batch))
-        rows = top.predict_on_batch(examples.activations.batch(full).astype(np.float32))
-        outputs.append(np.asarray(rows, np.float32)[: len(batch)])
-    features = np.concatenate(outputs)
+    views = examples.all_views()
+    features = np.empty((len(views), top.output.shape[-1]), np.float32)
+
+    def read(start: int) -> tuple[int, np.ndarray]:
+        return start, examples.activations.batch(_full(views[start : start + BATCH_SIZE]))
+
+    for start, batch in pace.ahead(read, range(0, len(views), BATCH_SIZE)):
+        rows = top.predict_on_batch(runtime.shared(top, batch.astype(np.float32)))
+        features[start : start + BATCH_SIZE] = rows[: len(views) - start]
     return Vectors(features.reshape(len(examples), -1, features.shape[1]), examples.labels)
+
+
+def _full(views: list[View]) -> list[View]:
+    """Filled up to one batch: one compiled program, the same bits for each row."""
+    return views + views[:1] * (BATCH_SIZE - len(views))

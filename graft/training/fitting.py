@@ -4,12 +4,8 @@ Why not `Model.fit` with `BackupAndRestore`: that replays the epoch, forgets ear
 deletes its folder at the end. Here the whole state is a handful of arrays and five numbers, and one file holds them.
 """
 
-import json
-import os
-import signal
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +13,10 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-CHECKPOINT_EVERY_S = 60
+from graft.training import checkpoints, optimizers, pace, runtime
+from graft.training.interruption import leave, sigterm_as_flag
+
+CHECKPOINT_EVERY_S = 20
 
 
 @dataclass
@@ -59,21 +58,28 @@ def fit(
     label_smoothing: float,
     class_weights: str,
     seed: int,
+    warmup_epochs: float = 0.0,
+    decay: str = "none",
+    learning_rate_factors: dict[str, float] | None = None,
 ) -> Progress:
     """Train until `epochs` are done or the val loss has not fallen for `patience` epochs; the best weights are kept.
 
     Args:
         model: gives logits, float `(batch, classes)`. Its weights before the first epoch compete for the best, too.
         train, val: `graft.training.examples.Examples` or `Vectors`.
-        checkpoint: a file that is written every minute and after each epoch, continued from if it is there, and
-            deleted at the end. See `graft.training.checkpoints`.
+        checkpoint: a file that is written every `CHECKPOINT_EVERY_S` seconds and continued from if it is there. The
+            caller deletes it when the result is safe. See `graft.training.checkpoints`.
         class_weights: "balanced": each class weighs the same in the loss; "none": each image does.
+        warmup_epochs, decay: see `graft.training.optimizers.Schedule`.
+        learning_rate_factors: of single variables, by their paths.
 
     Returns:
         The finished `Progress`. The model holds the best weights.
     """
+    steps = -(-len(train) // batch_size)
+    schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
     model.compile(
-        _optimizer(optimizer, learning_rate, momentum),
+        optimizers.build(optimizer, schedule, momentum, learning_rate_factors or {}),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"],
         weighted_metrics=[],
@@ -81,7 +87,7 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
     fitting = _Fit(model, train, val, weights, batch_size, seed, checkpoint)
-    with _sigterm_as_flag() as terminated:
+    with sigterm_as_flag() as terminated:
         fitting.run(epochs, patience, terminated)
     return fitting.progress
 
@@ -92,7 +98,8 @@ def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
     for start in range(0, len(examples), batch_size):
         indices = np.arange(start, min(start + batch_size, len(examples)))
         full = np.resize(indices, batch_size)       # one batch shape: one compiled program, the same bits for each row
-        outputs.append(np.asarray(model.predict_on_batch(_float32(examples.batch(full, 0))))[: len(indices)])
+        batch = runtime.shared(model, _float32(examples.batch(full, 0)))
+        outputs.append(np.asarray(model.predict_on_batch(batch))[: len(indices)])
     return np.concatenate(outputs)
 
 
@@ -118,20 +125,38 @@ class _Fit:
         self.steps = -(-len(train) // batch_size)
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
         self.progress, self.best = Progress(), _copy(model)
-        self.saved_at = time.monotonic()
+        self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
         if self.checkpoint.exists():
             self._restore()
-        elif epochs:
+        if self._is_open(epochs, patience):
+            self._estimate(epochs - self.progress.epoch)
+        if epochs and not self.progress.history and not self.progress.step:
             _, self.progress.best_loss = score(predict(self.model, self.val), self.val.labels)
-        while self.progress.epoch < epochs and self._waited() < patience:
+        self.pace = pace.Pace()
+        while self._is_open(epochs, patience):
             self._epoch(terminated)
         _assign(self.model.variables, self.best)
-        self.checkpoint.unlink(missing_ok=True)
+        if self.steps_run:
+            print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
 
-    def _waited(self) -> int:
-        return self.progress.epoch - (self.progress.best_epoch + 1)
+    def _is_open(self, epochs: int, patience: int) -> bool:
+        progress = self.progress
+        return progress.epoch < epochs and progress.epoch - (progress.best_epoch + 1) < patience
+
+    def _estimate(self, epochs: int) -> None:
+        """Rehearse a step (the first compiles, the second is timed), take it back, and say how long all will take."""
+        before = [np.array(each) for each in self._arrays()]
+        inputs, indices = self._batch(np.resize(np.arange(len(self.train)), self.batch_size))
+        for _ in range(2):
+            began = time.perf_counter()
+            self._train(inputs, indices)
+        step_s = time.perf_counter() - began
+        _assign(self._arrays(), before)
+        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # forward alone: a third of a step
+        print(f"{self.steps} steps an epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, "
+              f"{pace.duration(epochs * epoch_s)}", flush=True)
 
     def _epoch(self, terminated: threading.Event) -> None:
         progress = self.progress
@@ -139,27 +164,29 @@ class _Fit:
         batches = np.resize(order, (self.steps, self.batch_size))       # the last one is filled up from the first
         with tqdm(desc=f"epoch {progress.epoch + 1}", total=self.steps, initial=progress.step, unit="step",
                   leave=False, disable=None) as bar:
-            for indices in batches[progress.step :]:
-                self._step(indices)
+            for inputs, indices in self.pace.inputs(pace.ahead(self._batch, batches[progress.step :])):
+                self._step(inputs, indices)
                 bar.update()
-                if terminated.is_set() or time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+                if terminated.is_set() or time.monotonic() - self.saved_at_s > CHECKPOINT_EVERY_S:
                     self._save()
                 if terminated.is_set():
-                    raise SystemExit(128 + signal.SIGTERM)
+                    leave()
         self._close_epoch()
-        self._save()
 
-    def _step(self, indices: np.ndarray) -> None:
-        progress = self.progress
-        logs = self.model.train_on_batch(
-            _float32(self.train.batch(indices, progress.epoch)),
-            self.one_hot[self.train.labels[indices]],
-            sample_weight=self.weights[indices],
-            return_dict=True,
-        )
-        progress.losses.append(float(logs["loss"]))
-        progress.accuracies.append(float(logs["accuracy"]))
-        progress.step += 1
+    def _batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _float32(self.train.batch(indices, self.progress.epoch)), indices
+
+    def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
+        batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
+        x, y, sample_weight = (runtime.shared(self.model, each) for each in batch)
+        return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+
+    def _step(self, inputs: np.ndarray, indices: np.ndarray) -> None:
+        logs = self._train(inputs, indices)
+        self.progress.losses.append(float(logs["loss"]))
+        self.progress.accuracies.append(float(logs["accuracy"]))
+        self.progress.step += 1
+        self.steps_run += 1
 
     def _close_epoch(self) -> None:
         progress = self.progress
@@ -183,26 +210,14 @@ class _Fit:
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _save(self) -> None:
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}.npz")
-        arrays = {f"now_{i}": np.asarray(each) for i, each in enumerate(self._arrays())}
-        arrays |= {f"best_{i}": each for i, each in enumerate(self.best)}
-        np.savez(temporary, progress=np.array(json.dumps(asdict(self.progress))), **arrays)
-        temporary.replace(self.checkpoint)
-        self.saved_at = time.monotonic()
+        checkpoints.write(self.checkpoint, asdict(self.progress), self._arrays(), self.best)
+        self.saved_at_s = time.monotonic()
 
     def _restore(self) -> None:
-        with np.load(self.checkpoint, allow_pickle=False) as arrays:
-            self.progress = Progress(**json.loads(str(arrays["progress"])))
-            _assign(self._arrays(), [arrays[f"now_{i}"] for i in range(len(self._arrays()))])
-            self.best = [arrays[f"best_{i}"] for i in range(len(self.best))]
+        progress, now, self.best = checkpoints.read(self.checkpoint)
+        self.progress = Progress(**progress)
+        _assign(self._arrays(), now)
         print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)
-
-
-def _optimizer(name: str, learning_rate: float, momentum: float) -> keras.optimizers.Optimizer:
-    if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
-    return {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}[name](learning_rate, momentum=momentum)
 
 
 def _float32(inputs: np.ndarray) -> np.ndarray:
@@ -217,16 +232,3 @@ def _assign(variables: list, values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values):
         variable.assign(value)
 
-
-@contextmanager
-def _sigterm_as_flag():
-    """SIGTERM sets the flag, so that the step in progress ends and the state is saved before the process does."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGTERM, before)

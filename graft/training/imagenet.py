@@ -40,7 +40,7 @@ def build(name: str, image_size: tuple[int, int]) -> keras.Model:
     builder, options = getattr(applications, name), {"classifier_activation": None}
     if backbones.BACKBONES[name].alphas:
         options["alpha"] = 1.0
-    images = keras.Input((*image_size, 3), dtype="uint8", name="images")
+    images = keras.Input((*image_size, 3), dtype="uint8", name="pixels")
     network = builder(weights=None, input_tensor=backbones.preprocess(name, images), **options)
     network.set_weights(builder(weights="imagenet", **options).get_weights())
     classifier = network.layers[-1]

@@ -1,9 +1,14 @@
-"""What the machine computes with: seeds, determinism, precision. The only file that knows a Keras backend by name."""
+"""What the machine computes with: seeds, precision, devices. The only file that knows a Keras backend by name."""
 
+import os
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import numpy as np
+
+PACKAGES = ("keras", "numpy", "opencv-python-headless", "pillow")       # they decide on the bits of an activation
 
 
 def make_deterministic(seed: int) -> None:
@@ -26,6 +31,43 @@ def precision(policy: str):
         keras.config.set_dtype_policy(before)
 
 
+@contextmanager
+def all_devices(batch_size: int, kind: str = "gpu"):
+    """Models that are built in this block compute on all GPUs of this machine: each takes its part of every batch.
+
+    By TensorFlow's MirroredStrategy, or Keras's DataParallel elsewhere. Of several GPUs as many are used as divide
+    `batch_size`; with one or none, nothing changes.
+    """
+    devices = keras.distribution.list_devices(kind)
+    count = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
+    if count > 1:
+        print(f"computing on {count} of {len(devices)} {kind.upper()}s", flush=True)
+    if count == 1:
+        yield
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.distribute.MirroredStrategy(devices[:count]).scope():
+            yield
+    else:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(None)
+
+
+def shared(model: keras.Model, batch: np.ndarray):
+    """A batch as `model`'s `..._on_batch` takes it: in equal parts if TensorFlow computes it on several devices."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return batch
+    import tensorflow as tf
+
+    parts = [tf.convert_to_tensor(part) for part in np.split(batch, strategy.num_replicas_in_sync)]
+    return strategy.experimental_distribute_values_from_function(lambda at: parts[at.replica_id_in_sync_group])
+
+
 def fastest_policy() -> str:
     """mixed_float16 on a GPU; mixed_bfloat16 on a processor that multiplies bfloat16 itself; else float32."""
     if has_gpu():
@@ -35,6 +77,19 @@ def fastest_policy() -> str:
 
 def has_gpu() -> bool:
     return bool(keras.distribution.list_devices("gpu"))
+
+
+def describe_devices() -> str:
+    """`2 GPUs`, or `no GPU here, 8 processor cores`."""
+    count, cores = len(keras.distribution.list_devices("gpu")), os.cpu_count()
+    return f"{count} GPU" + "s" * (count > 1) if count else f"no GPU here, {cores} processor core" + "s" * (cores != 1)
+
+
+def versions() -> list[str]:
+    """Backend and libraries with their versions: another one may compute other bits."""
+    backend = keras.backend.backend()
+    installed = [f"{name} {version(name)}" for name in PACKAGES]
+    return [*installed, f"{backend} {__import__(backend).__version__}"]
 
 
 def processor_flags() -> set[str]:

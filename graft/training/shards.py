@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 
 import numpy as np
+
+ROW_TYPE = np.dtype(np.float16)
 
 
 class Shards:
@@ -17,15 +20,16 @@ class Shards:
     def __init__(self, folder: Path):
         self.folder = folder
         self._where: dict[str, tuple[str, int]] = {}        # key -> shard, row
-        self._open: dict[str, np.ndarray] = {}
+        self._layouts: dict[str, tuple[int, tuple[int, ...]]] = {}      # shard -> where its rows begin, shape of one
         for keys in sorted(folder.glob("*.json")):
             self._remember(keys.stem, json.loads(keys.read_text(encoding="utf-8")))
 
     def __contains__(self, key: str) -> bool:
         return key in self._where
 
-    def write(self, keys: list[str], rows: np.ndarray) -> None:
+    def write(self, keys: list[str], rows) -> None:
         """Add float16 `(len(keys), *shape)` rows. Whole or not at all."""
+        rows = np.ascontiguousarray(rows, ROW_TYPE)
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:24]
         self._put(f"{name}.npy", lambda file: np.save(file, rows))
@@ -34,12 +38,20 @@ class Shards:
 
     def read(self, keys: list[str]) -> np.ndarray:
         """float16 `(len(keys), *shape)`, in the order of the keys. Raises `KeyError` for one that is not there."""
-        return np.stack([self._shard(shard)[row] for shard, row in (self._where[key] for key in keys)])
+        return np.stack([self._row(*self._where[key]) for key in keys])
 
-    def _shard(self, name: str) -> np.ndarray:
-        if name not in self._open:
-            self._open[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        return self._open[name]
+    def _row(self, shard: str, row: int) -> np.ndarray:
+        """Read, not mapped: mapped pages would count as this process's memory until it is as large as the cache."""
+        begin, shape = self._layout(shard)
+        values = math.prod(shape)
+        offset = begin + row * values * ROW_TYPE.itemsize
+        return np.fromfile(self.folder / f"{shard}.npy", ROW_TYPE, values, offset=offset).reshape(shape)
+
+    def _layout(self, shard: str) -> tuple[int, tuple[int, ...]]:
+        if shard not in self._layouts:
+            mapped = np.load(self.folder / f"{shard}.npy", mmap_mode="r")
+            self._layouts[shard] = mapped.offset, mapped.shape[1:]
+        return self._layouts[shard]
 
     def _remember(self, name: str, keys: list[str]) -> None:
         self._where.update((key, (name, row)) for row, key in enumerate(keys))
