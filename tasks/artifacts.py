@@ -39,6 +39,7 @@ CLASSES = OUTPUTS / "evaluate" / "classes.csv"
 REPORT = OUTPUTS / "evaluate" / "report.html"
 PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
 GATE = OUTPUTS / "gate" / "gate.json"                       # of no stage: it depends on what is published
+LEARNING_RATE = OUTPUTS / "learning_rate"                   # of no stage: plots of `tasks.find_learning_rate`
 GATE_PAGE = OUTPUTS / "gate" / "gate.html"
 
 SPLIT_NAMES = ("train", "val", "test")

@@ -14,21 +14,20 @@ class TransferParams(FitParams):
     dropout: float = Field(ge=0, le=0.9)
 
 
-def train_head(dataset, transfer: TransferParams, checkpoint: Path):
-    """Fit a head to the features of the whole frozen backbone, which are computed once. Returns it and its progress."""
-    from graft.training import examples, fitting, folding, heads
+def build_model(dataset, transfer: TransferParams):
+    """A new head, and the features of train and val that it learns from: the whole frozen backbone's, computed once."""
+    from graft.training import examples, folding, heads
 
     _, top = dataset.models(dataset.part.precision)
     top = folding.fold_batch_normalization(top)
     train, val = (examples.vectors(top, dataset.splits[name]) for name in ("train", "val"))
     classes, units = len(dataset.class_names), train.features.shape[-1]
-    head = heads.build_head(units, classes, transfer.hidden_units, transfer.dropout)
-    return head, fitting.fit(head, train, val, checkpoint=checkpoint, **transfer.options())
+    return heads.build_head(units, classes, transfer.hidden_units, transfer.dropout), train, val
 
 
 def main() -> None:
     transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
-    from graft.training import checkpoints, examples, runtime
+    from graft.training import checkpoints, examples, fitting, runtime
     from tasks import artifacts
 
     runtime.make_deterministic(transfer.seed)
@@ -38,7 +37,8 @@ def main() -> None:
     with runtime.all_devices(transfer.batch_size):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()
-        head, progress = train_head(dataset, transfer, checkpoint)
+        head, train, val = build_model(dataset, transfer)
+        progress = fitting.fit(head, train, val, checkpoint=checkpoint, **transfer.options())
     artifacts.TRANSFER_HEAD.parent.mkdir(parents=True, exist_ok=True)
     head.save_weights(artifacts.TRANSFER_HEAD)
     artifacts.write_history(artifacts.TRANSFER_HISTORY, progress.history)

@@ -129,10 +129,11 @@ def cuts(network: keras.Model) -> dict[str, keras.layers.Layer]:
     found, open_ends = {}, Counter()        # open_ends: how many operations still wait for a tensor
     for operation, name in zip(network.operations, _names(network.operations)):
         open_ends.subtract(id(tensor) for tensor in nodes[id(operation)].input_tensors)
-        open_ends.update({id(tensor): consumers[id(tensor)] for tensor in nodes[id(operation)].output_tensors})
+        outputs = [id(tensor) for tensor in nodes[id(operation)].output_tensors]    # in this network, not another
+        open_ends.update({output: consumers[output] for output in outputs})
         is_last = operation is network.operations[-1]
         is_layer = isinstance(operation, layers.Layer) and not isinstance(operation, layers.InputLayer)
-        if is_layer and (is_last or [key for key, count in open_ends.items() if count] == [id(operation.output)]):
+        if is_layer and (is_last or [key for key, count in open_ends.items() if count] == outputs):
             found[name] = operation
     return found
 

@@ -78,18 +78,23 @@ def fit(
     """
     steps = -(-len(train) // batch_size)
     schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
-    model.compile(
-        optimizers.build(optimizer, schedule, momentum, learning_rate_factors or {}),
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-        metrics=["accuracy"],
-        weighted_metrics=[],
-    )
-    model.optimizer.build(model.trainable_variables)
+    prepare(model, optimizer, schedule, momentum, label_smoothing, learning_rate_factors)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
     fitting = _Fit(model, train, val, weights, batch_size, seed, checkpoint)
     with sigterm_as_flag() as terminated:
         fitting.run(epochs, patience, terminated)
     return fitting.progress
+
+
+def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None) -> None:
+    """Compile a model; see `graft.training.optimizers.build` for the arguments."""
+    model.compile(
+        optimizers.build(optimizer, schedule, momentum, factors or {}),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        weighted_metrics=[],
+    )
+    model.optimizer.build(model.trainable_variables)
 
 
 def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
@@ -137,7 +142,7 @@ class _Fit:
         self.pace = pace.Pace()
         while self._is_open(epochs, patience):
             self._epoch(terminated)
-        _assign(self.model.variables, self.best)
+        assign(self.model.variables, self.best)
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
 
@@ -153,7 +158,7 @@ class _Fit:
             began = time.perf_counter()
             self._train(inputs, indices)
         step_s = time.perf_counter() - began
-        _assign(self._arrays(), before)
+        assign(self._arrays(), before)
         epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # forward alone: a third of a step
         print(f"{self.steps} steps an epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, "
               f"{pace.duration(epochs * epoch_s)}", flush=True)
@@ -178,6 +183,8 @@ class _Fit:
 
     def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
         batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
+        if runtime.is_distributed(self.model) and not self.steps_run:
+            self.model.test_on_batch(*batch)        # builds the metrics, which Keras cannot from a batch in parts
         x, y, sample_weight = (runtime.shared(self.model, each) for each in batch)
         return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
 
@@ -216,7 +223,7 @@ class _Fit:
     def _restore(self) -> None:
         progress, now, self.best = checkpoints.read(self.checkpoint)
         self.progress = Progress(**progress)
-        _assign(self._arrays(), now)
+        assign(self._arrays(), now)
         print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)
 
 
@@ -228,7 +235,8 @@ def _copy(model: keras.Model) -> list[np.ndarray]:
     return [np.array(variable) for variable in model.variables]
 
 
-def _assign(variables: list, values: list[np.ndarray]) -> None:
+def assign(variables: list, values: list[np.ndarray]) -> None:
+    """Set each variable to its value."""
     for variable, value in zip(variables, values):
         variable.assign(value)
 

@@ -44,11 +44,18 @@ def build(name: str, schedule, momentum: float, factors: dict[str, float]) -> ke
     options = {} if name == "adam" else {"momentum": momentum}
     optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](schedule, **options)
     if any(factor != 1 for factor in factors.values()):
-        step = optimizer.update_step        # for every optimizer of Keras: what changes one variable
-        optimizer.update_step = lambda gradient, variable, learning_rate: step(
-            gradient, variable, learning_rate * factors.get(variable.path, 1.0)
-        )
+        _multiply(optimizer, factors)
     return optimizer
+
+
+def _multiply(optimizer, factors: dict[str, float]) -> None:
+    step = optimizer.update_step            # in every optimizer of Keras: what changes one variable
+
+    def update_step(gradient, variable, learning_rate):
+        own = optimizer._trainable_variables[optimizer._get_variable_index(variable)]   # `variable` is the backend's
+        step(gradient, variable, learning_rate * factors.get(own.path, 1.0))
+
+    optimizer.update_step = update_step
 
 
 def layer_factors(top: keras.Model, layer_decay: float) -> dict[str, float]:

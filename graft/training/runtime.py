@@ -59,13 +59,18 @@ def all_devices(batch_size: int, kind: str = "gpu"):
 
 def shared(model: keras.Model, batch: np.ndarray):
     """A batch as `model`'s `..._on_batch` takes it: in equal parts if TensorFlow computes it on several devices."""
-    strategy = getattr(model, "distribute_strategy", None)
-    if strategy is None or strategy.num_replicas_in_sync == 1:
+    if not is_distributed(model):
         return batch
+    strategy = model.distribute_strategy
     import tensorflow as tf
 
     parts = [tf.convert_to_tensor(part) for part in np.split(batch, strategy.num_replicas_in_sync)]
     return strategy.experimental_distribute_values_from_function(lambda at: parts[at.replica_id_in_sync_group])
+
+
+def is_distributed(model: keras.Model) -> bool:
+    """Whether TensorFlow computes it on several devices. JAX parts the batches by itself."""
+    return keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
 
 
 def fastest_policy() -> str:

@@ -1,0 +1,55 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from graft.training import backbones, optimizers
+
+
+def rate(schedule, step):
+    return float(schedule(step)) if callable(schedule) else schedule
+
+
+@pytest.mark.parametrize(("decay", "at_the_middle", "at_the_end"), [
+    ("cosine", 0.1 * (1 + math.cos(math.pi * 0.5)) / 2, 0.0), ("none", 0.1, 0.1)])
+def test_the_rate_rises_in_a_line_then_follows_half_a_cosine(decay, at_the_middle, at_the_end):
+    schedule = optimizers.Schedule(0.1, warmup_epochs=2, decay=decay).over(epochs=10, steps_per_epoch=5)
+    assert rate(schedule, 0) == 0
+    assert rate(schedule, 5) == pytest.approx(0.05)
+    assert rate(schedule, 10) == pytest.approx(0.1)
+    assert rate(schedule, 30) == pytest.approx(at_the_middle, abs=1e-7)
+    assert rate(schedule, 50) == pytest.approx(at_the_end, abs=1e-7)
+
+
+def test_without_warm_up_the_cosine_begins_at_the_top():
+    schedule = optimizers.Schedule(0.1, decay="cosine").over(epochs=1, steps_per_epoch=8)
+    assert [rate(schedule, step) for step in range(9)] == pytest.approx(
+        [0.1 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(9)], abs=1e-7)
+    assert optimizers.Schedule(0.1).over(epochs=1, steps_per_epoch=8) == 0.1
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_a_factor_scales_the_step_of_its_variable_alone(name):
+    variables = [keras.Variable([1.0, 2.0], name=each) for each in "ab"]
+    optimizer = optimizers.build(name, 0.1, 0.0, {variables[0].path: 0.25})
+    optimizer.apply([keras.ops.ones(2), keras.ops.ones(2)], variables)
+    moved = [np.array([1.0, 2.0]) - np.array(each) for each in variables]
+    assert np.allclose(moved[0], 0.25 * moved[1], rtol=1e-5)
+    assert moved[1][0] > 0
+
+
+def test_each_block_learns_slower_than_the_one_above():
+    _, top = backbones.split(backbones.build("InceptionV3", (75, 75)), "mixed8")
+    factors = optimizers.layer_factors(top, 0.5)
+    by_path = {variable.path: variable for variable in top.variables}
+    assert set(factors) == set(by_path)
+    kernels = [factors[layer.kernel.path] for layer in _convolutions(top)]
+    assert kernels[:9] == [0.25] * 9        # mixed9
+    assert kernels[9:] == [0.5] * 9         # mixed10
+    assert optimizers.layer_factors(top, 1.0) == {}
+
+
+def _convolutions(top):
+    inner = next(layer for layer in top.layers if isinstance(layer, keras.Model))
+    return [layer for layer in inner.operations if isinstance(layer, keras.layers.Conv2D)]
