@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+TRAINING_TESTS := activations augmentation backbones checkpoints fitting folding learning_rate optimizers pace runtime \
+  shards weights
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras
 
-.PHONY: help setup demo test lint wheel infra-test lock
+.PHONY: help setup demo test test-jax lint wheel infra-test lock
 .DEFAULT_GOAL := help
 
 help:           ## list the targets
@@ -17,6 +19,9 @@ demo: setup     ## run the whole line on sample images: validate … publish, pu
 
 test: setup     ## run all tests
 	@$(RUN) python -m pytest
+
+test-jax: .venv-jax/installed  ## run the tests of graft/training with JAX in place of TensorFlow
+	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest --noconftest $(TRAINING_TESTS:%=tests/test_%.py)
 
 lint: setup     ## check style and layers
 	@$(RUN) ruff check
@@ -32,6 +37,13 @@ lock: setup     ## compile requirements/*.txt anew from pyproject.toml
 	$(COMPILE) --group gpu pyproject.toml --output-file requirements/gpu.txt
 	$(COMPILE) --group cpu pyproject.toml --output-file requirements/cpu.txt
 	echo 'uv' | $(COMPILE:--all-extras=) - --output-file requirements/uv.txt
+
+# JAX is no dependency of the project: it stands in an environment of its own
+.venv-jax/installed: .venv/installed
+	@test -x .venv-jax/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-jax
+	$(BIN)/uv pip install --python .venv-jax/bin/python --compile-bytecode --constraint requirements/dev.txt \
+	  h5py jax keras numpy opencv-python-headless pandas pillow pydantic pytest ruamel-yaml scikit-learn tqdm
+	@touch $@
 
 # uv compiles the bytecode: without it, each process of the pipeline starts several seconds later
 .venv/installed: requirements/uv.txt requirements/dev.txt pyproject.toml

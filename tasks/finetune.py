@@ -1,7 +1,6 @@
 """Stage `finetune`: the blocks above the cut, retrained at a low learning rate together with the head."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -11,10 +10,8 @@ from tasks.params import DataParams, FitParams, params, read_params
 
 @params
 class FinetuneParams(FitParams):
-    """`fit`'s parameters, and the learning rate over time and from block to block; the head's shape is transfer's."""
+    """`fit`'s parameters, and the learning rate from block to block; the shape of the head is transfer's."""
 
-    warmup_epochs: float = Field(ge=0, le=100)
-    decay: Literal["cosine", "none"]
     layer_decay: float = Field(gt=0, le=1)
 
 
@@ -38,7 +35,6 @@ def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
     model, top, _ = models
     return fitting.fit(
         model, dataset.splits["train"], dataset.splits["val"], checkpoint=checkpoint, **finetune.options(),
-        warmup_epochs=finetune.warmup_epochs, decay=finetune.decay,
         learning_rate_factors=optimizers.layer_factors(top, finetune.layer_decay),
     )
 

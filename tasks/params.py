@@ -34,6 +34,8 @@ class FitParams:
     optimizer: Literal["rmsprop", "adam", "sgd"]
     learning_rate: float = Field(gt=0, le=1)
     momentum: float = Field(ge=0, le=0.999)
+    warmup_epochs: float = Field(ge=0, le=100)
+    decay: Literal["cosine", "none"]
     label_smoothing: float = Field(ge=0, le=0.5)
     class_weights: Literal["balanced", "none"]
     seed: int = Field(ge=0)

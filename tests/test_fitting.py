@@ -14,7 +14,7 @@ from graft.training import fitting, heads, runtime
 from graft.training.examples import Vectors
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
-           "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
+           "warmup_epochs": 0.0, "decay": "none", "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
 
 
 def blobs(seed, images=60, views=2):
@@ -100,7 +100,8 @@ def test_two_runs_end_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize("steps", [1, 4, 7, 11])
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, steps, monkeypatch):
     """Save after every step, lose the process after some, continue in a new model."""
-    whole, whole_progress = train(tmp_path / "whole")
+    schedule = {"warmup_epochs": 1.0, "decay": "cosine"}
+    whole, whole_progress = train(tmp_path / "whole", **schedule)
     monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", -1)
     original, left = fitting._Fit._save, [steps]
 
@@ -112,18 +113,20 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, steps, monke
 
     monkeypatch.setattr(fitting._Fit, "_save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed")
+        train(tmp_path / "killed", **schedule)
     monkeypatch.setattr(fitting._Fit, "_save", original)
-    continued, progress = train(tmp_path / "killed")
+    continued, progress = train(tmp_path / "killed", **schedule)
     assert same(whole, continued)
     assert progress == whole_progress
+    assert [row["learning_rate"] for row in progress.history] == pytest.approx([0.01, 0.0075, 0.0025, 0], abs=1e-9)
 
 
-def test_sigterm_saves_first_and_the_next_run_ends_with_the_same_bits(tmp_path):
+def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bits(tmp_path):
     program = textwrap.dedent(f"""
         import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]}
         from pathlib import Path
         import test_fitting
+        test_fitting.fitting.CHECKPOINT_EVERY_S = 0.2
         head, progress = test_fitting.train(Path(sys.argv[1]), epochs=60, patience=60)
         head.save_weights(sys.argv[1] + "/head.weights.h5")
     """)
@@ -139,6 +142,24 @@ def test_sigterm_saves_first_and_the_next_run_ends_with_the_same_bits(tmp_path):
     assert killed.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "b" / "c.npz").exists()
     again = run(tmp_path / "b")
-    assert "continuing at epoch" in again.communicate()[0]
+    assert next(again.stdout).startswith("continuing at epoch")
+    next(line for line in again.stdout if line.startswith("epoch 30:"))
+    again.kill()
+    again.communicate()
+    last = run(tmp_path / "b")
+    assert "continuing at epoch" in last.communicate()[0]
     undisturbed.communicate()
     assert (tmp_path / "a" / "head.weights.h5").read_bytes() == (tmp_path / "b" / "head.weights.h5").read_bytes()
+
+
+def test_label_smoothing_is_that_of_its_formula(tmp_path):
+    """From zero logits one step moves the biases by target - probability."""
+    def bias(smoothing):
+        head = heads.build_head(8, 2, 0, 0)
+        head.set_weights([np.zeros_like(each) for each in head.get_weights()])
+        one = Vectors(np.zeros((4, 1, 8), np.float32), np.zeros(4, np.int64))
+        fitting.fit(head, one, one, checkpoint=tmp_path / "c.npz", epochs=1, **{
+            **OPTIONS, "optimizer": "sgd", "batch_size": 4, "learning_rate": 1.0, "label_smoothing": smoothing})
+        return head.get_weights()[-1]
+    assert np.allclose(bias(0.0), [0.5, -0.5], atol=1e-6)
+    assert np.allclose(bias(0.2), [0.4, -0.4], atol=1e-6)

@@ -84,5 +84,5 @@ def test_fit_parameters_are_the_keyword_arguments_of_fit():
 
     keywords = {each.name for each in inspect.signature(fit).parameters.values() if each.kind is each.KEYWORD_ONLY}
     options = FitParams(epochs=1, patience=1, batch_size=1, optimizer="sgd", learning_rate=0.1, momentum=0.0,
-                        label_smoothing=0.0, class_weights="none", seed=1).options()
-    assert keywords == {"checkpoint", "warmup_epochs", "decay", "learning_rate_factors", *options}
+                        warmup_epochs=1.0, decay="cosine", label_smoothing=0.0, class_weights="none", seed=1).options()
+    assert keywords == {"checkpoint", "learning_rate_factors", *options}

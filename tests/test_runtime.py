@@ -41,7 +41,8 @@ def trained(devices: int, optimizer: str, folder: Path):
 
 def test_two_devices_learn_what_one_does(tmp_path):
     """Each computes half of every batch: the same sums in another order."""
-    one, two = (each.communicate()[0].splitlines() for each in [trained(1, "sgd", tmp_path), trained(2, "sgd", tmp_path)])
+    started = [trained(devices, "sgd", tmp_path) for devices in (1, 2)]
+    one, two = (each.communicate()[0].splitlines() for each in started)
     assert "computing on 2 of 2 CPUs" in two
     assert not any("computing on" in line for line in one)
     for first, second in zip(*(json.loads(lines[-1])[:2] for lines in (one, two))):

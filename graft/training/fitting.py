@@ -55,11 +55,11 @@ def fit(
     optimizer: str,
     learning_rate: float,
     momentum: float,
+    warmup_epochs: float,
+    decay: str,
     label_smoothing: float,
     class_weights: str,
     seed: int,
-    warmup_epochs: float = 0.0,
-    decay: str = "none",
     learning_rate_factors: dict[str, float] | None = None,
 ) -> Progress:
     """Train until `epochs` are done or the val loss has not fallen for `patience` epochs; the best weights are kept.
@@ -69,8 +69,8 @@ def fit(
         train, val: `graft.training.examples.Examples` or `Vectors`.
         checkpoint: a file that is written every `CHECKPOINT_EVERY_S` seconds and continued from if it is there. The
             caller deletes it when the result is safe. See `graft.training.checkpoints`.
-        class_weights: "balanced": each class weighs the same in the loss; "none": each image does.
         warmup_epochs, decay: see `graft.training.optimizers.Schedule`.
+        class_weights: "balanced": each class weighs the same in the loss; "none": each image does.
         learning_rate_factors: of single variables, by their paths.
 
     Returns:

@@ -38,7 +38,7 @@ def all_devices(batch_size: int, kind: str = "gpu"):
     By TensorFlow's MirroredStrategy, or Keras's DataParallel elsewhere. Of several GPUs as many are used as divide
     `batch_size`; with one or none, nothing changes.
     """
-    devices = keras.distribution.list_devices(kind)
+    devices = list_devices(kind)
     count = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
     if count > 1:
         print(f"computing on {count} of {len(devices)} {kind.upper()}s", flush=True)
@@ -81,12 +81,20 @@ def fastest_policy() -> str:
 
 
 def has_gpu() -> bool:
-    return bool(keras.distribution.list_devices("gpu"))
+    return bool(list_devices("gpu"))
+
+
+def list_devices(kind: str) -> list[str]:
+    """The names of all devices of a kind, "gpu" or "cpu"; JAX raises where there is none."""
+    try:
+        return keras.distribution.list_devices(kind)
+    except RuntimeError:
+        return []
 
 
 def describe_devices() -> str:
     """`2 GPUs`, or `no GPU here, 8 processor cores`."""
-    count, cores = len(keras.distribution.list_devices("gpu")), os.cpu_count()
+    count, cores = len(list_devices("gpu")), os.cpu_count()
     return f"{count} GPU" + "s" * (count > 1) if count else f"no GPU here, {cores} processor core" + "s" * (cores != 1)
 
 

@@ -1,0 +1,27 @@
+import dataclasses
+
+import numpy as np
+
+from graft.training import checkpoints
+
+
+def test_what_is_written_is_read_and_nothing_else_is_left(tmp_path):
+    now, best = [np.arange(3.0), np.float32(2)], [np.eye(2)]
+    checkpoints.write(tmp_path / "a" / "c.npz", {"epoch": 3, "best_loss": float("inf")}, now, best)
+    progress, read_now, read_best = checkpoints.read(tmp_path / "a" / "c.npz")
+    assert progress == {"epoch": 3, "best_loss": float("inf")}
+    assert all(np.array_equal(a, b) for a, b in zip([*now, *best], [*read_now, *read_best], strict=True))
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["c.npz"]
+
+
+def test_a_checkpoint_of_another_origin_is_not_read_and_said(tmp_path, capsys):
+    params = dataclasses.make_dataclass("Params", ["epochs"])
+    (tmp_path / "input").write_text("a")
+    first = checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"])
+    checkpoints.write(first, {}, [], [])
+    assert checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"]) == first
+    assert capsys.readouterr().out == ""
+    assert checkpoints.checkpoint_path(tmp_path / "c", params(2), [tmp_path / "input"]) != first
+    assert "1 checkpoint of other data, parameters or code: not used" in capsys.readouterr().out
+    (tmp_path / "input").write_text("b")
+    assert checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"]) != first
