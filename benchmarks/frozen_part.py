@@ -1,15 +1,14 @@
 """What is measured inside one process, in a project's folder after its stages: prints one JSON object.
 
-    python -m benchmarks.frozen_part [--rounds 3]
+    python -m benchmarks.frozen_part
 
 - how many views a second `extract` puts on disk, decoding and augmentation included, beside a bare forward pass of the
-  frozen part in the same precision over arrays that lie ready in memory: in turn, both warm;
+  frozen part in the same precision over arrays that lie ready in memory, before and after it, all warm: once as Keras
+  builds it, once as extract runs it;
 - how many of the top's BatchNormalization statistics and of its other weights finetune has changed.
 """
 
-import argparse
 import json
-import statistics
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,39 +22,37 @@ from tasks.params import DataParams, read_params
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
     runtime.make_deterministic(1)
     images = Path(read_params("data", DataParams).images)
     with TemporaryDirectory(dir=artifacts.CACHE) as empty:
         extracted = {**artifacts.read_extracted(), "cache": Path(empty)}
         dataset = examples.open_dataset(**extracted, images=images)
-        rates = compare_rates(dataset, parser.parse_args().rounds)
+        rates = compare_rates(dataset)
     print(json.dumps({**rates, **compare_weights(dataset)}))
 
 
-def compare_rates(dataset, rounds: int) -> dict:
-    """Images a second of both, the median of the rounds, and the median of their ratios."""
+def compare_rates(dataset) -> dict:
+    """Images a second: the frozen part as Keras builds it, extract's own network, and extract itself."""
     train = dataset.splits["train"]
     views = train.all_views()
-    per_round = max(1, len(views) // rounds // BATCH_SIZE) * BATCH_SIZE
     with runtime.precision(dataset.part.precision):
         frozen, _ = backbones.split(dataset.part.network(dataset.weights), dataset.part.cut)
+    networks = {"keras": frozen, "own": train.activations._network()}
     batches = np.random.default_rng(1).integers(0, 256, (4, BATCH_SIZE, *dataset.part.image_size, 3), np.uint8)
+    train.activations.batch(views[:BATCH_SIZE])                 # computed and not kept: it warms extract's network up
     frozen.predict_on_batch(batches[0])
-    train.activations.batch(views[:BATCH_SIZE])                 # computed and not kept: it warms the network up
-    bare, extract = [], []
-    for number in range(rounds):
-        some = views[number * per_round : (number + 1) * per_round]
-        steps = -(-len(some) // BATCH_SIZE)
-        bare.append(steps * BATCH_SIZE / _seconds(lambda steps=steps: _forward(frozen, batches, steps)))
-        extract.append(len(some) / _seconds(lambda some=some: train.activations.fill(some)))
-    return {
-        "precision": dataset.part.precision, "rounds": rounds, "views_a_round": per_round,
-        "bare_a_second": statistics.median(bare), "extract_a_second": statistics.median(extract),
-        "ratio": statistics.median(ours / theirs for ours, theirs in zip(extract, bare)),
-        "ratios": [ours / theirs for ours, theirs in zip(extract, bare)],
-    }
+    before = {name: forward(network, batches) for name, network in networks.items()}
+    extract = len(views) / _seconds(lambda: train.activations.fill(views))
+    after = {name: forward(network, batches) for name, network in networks.items()}
+    bare = {name: (before[name] + after[name]) / 2 for name in networks}
+    return {"precision": dataset.part.precision, "views": len(views), "extract_a_second": extract,
+            "bare_a_second": bare["keras"], "own_a_second": bare["own"]}
+
+
+def forward(network, batches: np.ndarray, images: int = 512) -> float:
+    """Images a second, over arrays that lie ready in memory."""
+    steps = images // BATCH_SIZE
+    return images / _seconds(lambda: [network.predict_on_batch(batches[step % len(batches)]) for step in range(steps)])
 
 
 def compare_weights(dataset) -> dict:
@@ -69,11 +66,6 @@ def compare_weights(dataset) -> dict:
     return {"statistics": len(statistics_of), "statistics_changed": sum(statistics_of.values()),
             "others": len(others), "others_changed": sum(others.values()),
             "kept": artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"]}
-
-
-def _forward(frozen, batches: np.ndarray, steps: int) -> None:
-    for step in range(steps):
-        frozen.predict_on_batch(batches[step % len(batches)])
 
 
 def _seconds(work) -> float:
