@@ -1,10 +1,12 @@
 """DVC as a flow uses it: one worker process for all commands, in a process group that can be ended as a whole."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,10 +32,12 @@ class Dvc:
             env={**os.environ, "PATH": here + os.pathsep + os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
+        threading.Thread(target=self._end_group, daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self._worker.stdin.close()          # an idle worker ends now; a busy one ends its group
+        with contextlib.suppress(BrokenPipeError):
+            self._worker.stdin.close()      # an idle worker ends now; a busy one ends its group
         try:
             self._worker.wait(GRACE_S + 5)
         except subprocess.TimeoutExpired:
@@ -41,14 +45,21 @@ class Dvc:
             self._worker.wait()
         self._worker.stdout.close()
 
+    def _end_group(self) -> None:
+        """A stage does not outlive the worker, whatever ended that: it would go on writing what nobody waits for."""
+        self._worker.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._worker.pid, signal.SIGKILL)
+
     def run(self, *arguments: str, tell: Callable[[str], None] = print) -> list[str]:
         """Run `dvc` with these arguments. `tell` hears each line of output as it comes; all of them are returned.
 
         Raises:
             GraftError: when the command fails, with the reason that it gave.
         """
-        self._worker.stdin.write(json.dumps(arguments) + "\n")
-        self._worker.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):      # it was killed: said below
+            self._worker.stdin.write(json.dumps(arguments) + "\n")
+            self._worker.stdin.flush()
         lines = []
         for line in map(str.rstrip, self._worker.stdout):
             if line.startswith(END):
@@ -57,6 +68,14 @@ class Dvc:
                 lines.append(line)
                 tell(line)
         raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
+
+    def restore(self, stage: str) -> bool:
+        """Whether a stage is up to date, or was made so from the run-cache; False where it has to run."""
+        try:
+            self.run("restore", stage, tell=lambda line: None)
+        except GraftError:
+            return False
+        return True
 
     def plan(self, target: str) -> list[str]:
         """The names of the stages that make `target`, in the order in which they run."""

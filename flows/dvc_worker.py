@@ -23,7 +23,7 @@ def main() -> None:
     idle.set()
     threading.Thread(target=_listen, args=(orders, idle), daemon=True).start()
     while (arguments := orders.get()) is not None:
-        code = _plan(*arguments[1:]) if arguments[0] == "plan" else _dvc(arguments)
+        code = OWN[arguments[0]](*arguments[1:]) if arguments[0] in OWN else _dvc(arguments)
         idle.set()
         with contextlib.suppress(BrokenPipeError):
             print(f"{END}{code}", flush=True)
@@ -55,6 +55,28 @@ def _plan(target: str) -> int:
         steps = plan_repro(repo.index.graph, repo.stage.collect(target))
         print("\n".join(step.name for step in steps if hasattr(step, "name")))
     return 0
+
+
+def _restore(name: str) -> int:
+    """Bring a stage's outputs from the run-cache, the remote's too; 1 where they are not, and the stage has to run."""
+    from dvc.repo import Repo
+    from dvc.stage.cache import RunCacheNotSupported
+    from dvc.stage.exceptions import RunCacheNotFoundError
+
+    with Repo() as repo, repo.lock:
+        [stage] = repo.stage.collect(name)
+        if not stage.changed():
+            return 0
+        try:
+            with contextlib.suppress(RunCacheNotSupported):     # there is no remote
+                repo.stage_cache.pull(None)
+            repo.stage_cache.restore(stage, pull=True)
+        except RunCacheNotFoundError:
+            return 1
+    return 0
+
+
+OWN = {"plan": _plan, "restore": _restore}      # the commands here that `dvc` itself has not
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ import time
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
+from flows import show
 from flows.dvc import Dvc, outcome
 from graft.errors import GraftError
-from graft.evaluation.tables import class_rows, confusion_rows, markdown, metric_rows
 
 plain_task = task(cache_policy=NO_CACHE, persist_result=False)
 """A task that Prefect neither caches nor stores: that is DVC's."""
@@ -52,31 +51,5 @@ def run_stage(stage: str, dvc: Dvc, pull: bool) -> StageRun:
     lines = dvc.run("repro", "--single-item", *(["--pull"] if pull else []), stage, tell=logger.info)
     run = StageRun(stage, outcome(lines), time.monotonic() - began)
     logger.info("%s: %s in %.1f s", stage, run.outcome, run.seconds)
+    show.stage(run)
     return run
-
-
-def show_stages(runs: list[StageRun]) -> None:
-    """What became of each stage, as a Prefect artifact."""
-    changed = [run for run in runs if run.outcome != "unchanged"]
-    heading = f"{len(changed)} of {len(runs)} stages had something to do" if changed else "Nothing has changed"
-    rows = [{"stage": run.stage, "outcome": run.outcome, "seconds": f"{run.seconds:.1f}"} for run in runs]
-    create_markdown_artifact(key="stages", markdown=f"# {heading}\n\n{markdown(rows)}\n")
-
-
-def show_evaluation() -> None:
-    """The report's tables as Prefect artifacts: metrics, classes and the confusion matrix."""
-    from tasks import artifacts
-
-    tables = {
-        "metrics": metric_rows(artifacts.read_json(artifacts.METRICS)),
-        "classes": class_rows(artifacts.CLASSES),
-        "confusion": confusion_rows(artifacts.PLOTS / "confusion.csv"),
-    }
-    for key, rows in tables.items():
-        create_markdown_artifact(key=key, markdown=f"# {key}\n\n{markdown(rows)}\n\nSee {artifacts.REPORT}.\n")
-
-
-def show_gate(report: dict) -> None:
-    """The verdict and its reasons, as a Prefect artifact."""
-    reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
-    create_markdown_artifact(key="gate", markdown=f"# {report['verdict']}\n\n{reasons}\n")

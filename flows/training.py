@@ -5,25 +5,25 @@
     python -m flows.training --refresh      first fetch the newest version of data that were imported by DVC
 
 params.yaml says *what* is made; the flow's parameters say *whether* to refresh and to publish; the environment says
-*where* (GRAFT_REGISTRY, PREFECT_API_URL, AWS's own variables).
+*where* (GRAFT_REGISTRY, GRAFT_GPU_DEPLOYMENT, PREFECT_API_URL, AWS's own variables).
 """
 
 import argparse
 import time
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
 
-from flows import preflight, stages
+from flows import handover, preflight, show, workspace
 from flows.dvc import Dvc
-from flows.stages import plain_task, without_traceback
+from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from graft.errors import reported
 
 TARGET = "evaluate"
 
 
 @flow(name="training", persist_result=False)
-@stages.without_traceback
+@without_traceback
 def training(refresh: bool = False, publish: bool = True) -> dict:
     """Bring the model up to date, and publish it if it is new and the gate lets it pass.
 
@@ -36,18 +36,32 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
     """
     preflight.check()
     with Dvc() as dvc:
+        workspace.prepare(dvc)
         if refresh:
             refresh_data(dvc)
-        pull = bool(dvc.run("remote", "list", tell=lambda line: None))
-        runs = [stages.run_stage(name, dvc, pull) for name in dvc.plan(TARGET)]
-    stages.show_stages(runs)
-    stages.show_evaluation()
+        has_remote = bool(dvc.run("remote", "list", tell=lambda line: None))
+        runs = run_stages(dvc, has_remote)
+        show.stages(runs)
+        show.evaluation()
+        if has_remote:                      # before anything points to them
+            push_results(dvc)
     result = {"stages": [vars(run) for run in runs]}
     return {**result, **decide_and_publish({run.stage: run.seconds for run in runs})} if publish else result
 
 
-@plain_task
-@stages.without_traceback
+def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
+    """Every stage on the way to TARGET, in order; those that want a GPU are handed over where that is set up."""
+    plan = dvc.plan(TARGET)
+    progress = show.Progress(len(plan))
+    for stage in plan:
+        if names := handover.names_from(stage, plan):
+            handover.hand_over(names, dvc)
+        progress.add(run_stage(stage, dvc, has_remote))
+    return progress.runs
+
+
+@plain_task(task_run_name="refresh")
+@without_traceback
 def refresh_data(dvc: Dvc) -> None:
     """`dvc update` for each import below data/."""
     imports = preflight.imported_data()
@@ -57,27 +71,48 @@ def refresh_data(dvc: Dvc) -> None:
         get_run_logger().info("no data were imported by DVC: there is nothing to refresh")
 
 
+@plain_task(task_run_name="push")
+@without_traceback
+def push_results(dvc: Dvc) -> None:
+    """Data, outputs and run-cache to the DVC remote: another machine restores them and trains nothing."""
+    dvc.run("push", "--run-cache", tell=get_run_logger().info)
+
+
 @plain_task(task_run_name="gate")
-@stages.without_traceback
+@without_traceback
 def run_gate() -> dict:
     """The verdict on the model that was just evaluated, see `tasks.gate`."""
     from tasks import gate
 
     report = gate.run()
-    stages.show_gate(report)
+    show.gate(report)
     get_run_logger().info("%s: %s", report["verdict"], "; ".join(report["reasons"]))
     return report
 
 
 @plain_task(task_run_name="publish")
-@stages.without_traceback
+@without_traceback
 def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
     """The address of the published version; None when the gate rejected it."""
     from tasks import publish
 
     published = publish.run(gate, seconds)
     get_run_logger().info(f"published {published.address}" if published else "nothing is published")
-    return published.address if published else None
+    if published is None:
+        return None
+    show.published(published)
+    if published.is_new:
+        tell("model.published", published, gate)
+    if gate["verdict"] == "PROMOTE":
+        tell("model.promoted", published, gate)
+    return published.address
+
+
+def tell(event: str, published, gate: dict) -> None:
+    """An event for Prefect's automations; its resource is the model, so that they can tell models apart."""
+    resource = {"prefect.resource.id": f"graft.model.{published.name}", "prefect.resource.name": published.name}
+    emit_event(event, resource, payload={"version": published.version, "address": published.address,
+                                         "verdict": gate["verdict"], "reasons": gate["reasons"]})
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
@@ -101,7 +136,7 @@ def compare_data() -> None:
         return
     text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)))
     get_run_logger().info("images of version %s and of this run:\n%s", champion.version, text)
-    create_markdown_artifact(key="images", markdown=f"# Images since version {champion.version}\n\n{text}\n")
+    show.images(champion.version, text)
 
 
 def summary(result: dict, seconds: float) -> str:

@@ -1,0 +1,126 @@
+"""Prefect's automations for this project, applied from here: `python -m flows.automations`.
+
+    failed run        a run of ours failed or crashed: tell
+    stuck run         its process sent no sign of life for ten minutes: call it crashed, which frees its slot, and tell
+    stale champion    no model was promoted for a month: tell
+
+They are told to GRAFT_WEBHOOK, an address that takes `{"text": "…"}` as Slack, Mattermost and others do. Applying again
+changes nothing that is as it should be; Prefect itself has no such command (PrefectHQ/prefect#18918).
+"""
+
+import json
+import os
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from prefect import get_client
+from prefect.blocks.webhook import Webhook
+from prefect.events.actions import CallWebhook, ChangeFlowRunState, DoNothing
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from graft.errors import GraftError, reported
+
+WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
+BLOCK = "graft-notifications"
+RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+OURS = {"prefect.resource.role": "flow", "prefect.resource.name": ["training", "stages", "batch-prediction"]}
+HEARTBEAT = "prefect.flow-run.heartbeat"        # every 30 s to 3 minutes
+ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
+STUCK_AFTER = timedelta(minutes=10)             # three heartbeats missed; Prefect's advice is 9 minutes or more
+STALE_AFTER = timedelta(days=31)
+RUN = "{{ flow.name }}/{{ flow_run.name }}"
+
+
+def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
+                stale_after: timedelta = STALE_AFTER) -> list[AutomationCore]:
+    """The automations as they should be.
+
+    Args:
+        webhook_id: the block to tell by; None: they only do what needs no telling.
+    """
+    each = {"prefect.resource.id"}
+    failed = EventTrigger(
+        expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, match=RUNS, match_related=OURS,
+        posture=Posture.Reactive, threshold=1, for_each=each)
+    stuck = EventTrigger(
+        after={HEARTBEAT}, expect={HEARTBEAT, *ENDED}, match=RUNS, match_related=OURS,
+        posture=Posture.Proactive, threshold=1, within=stuck_after, for_each=each)
+    stale = EventTrigger(
+        after={"model.promoted"}, expect={"model.promoted"}, match={"prefect.resource.id": "graft.model.*"},
+        posture=Posture.Proactive, threshold=1, within=stale_after, for_each=each)
+    crash = ChangeFlowRunState(state="CRASHED", name="Crashed", force=True,
+                               message="no sign of life: its process or its host is gone")
+
+    def automation(name: str, description: str, trigger: EventTrigger, text: str, *first) -> AutomationCore:
+        tell = [CallWebhook(block_document_id=webhook_id, payload=_payload(text))] if webhook_id else []
+        return AutomationCore(name=f"graft: {name}", description=description, trigger=trigger,
+                              actions=[*first, *tell] or [DoNothing()])
+
+    return [
+        automation("failed run", "Tell of a run that failed or crashed.", failed,
+                   f"{RUN}: {{{{ flow_run.state.name }}}}: {{{{ flow_run.state.message }}}}"),
+        automation("stuck run", "End a run whose process has gone without a word.", stuck,
+                   f"{RUN} gave no sign of life for {stuck_after}: it is taken for crashed", crash),
+        automation("stale champion", "Tell of a model that nothing has replaced for long.", stale,
+                   f"{{{{ event.resource.name }}}}: no model was promoted for {stale_after}"),
+    ]
+
+
+def apply(wanted: list[AutomationCore]) -> dict[str, str]:
+    """Create what is missing, correct what differs, leave the rest. Returns name -> created, updated or unchanged."""
+    done = {}
+    with get_client(sync_client=True) as client:
+        for automation in wanted:
+            found = client.read_automations_by_name(automation.name)
+            if not found:
+                client.create_automation(automation)
+            elif not _is_same(found[0], automation):
+                client.update_automation(found[0].id, automation)
+            for surplus in found[1:]:
+                client.delete_automation(surplus.id)
+            unchanged = found and len(found) == 1 and _is_same(found[0], automation)
+            done[automation.name] = "unchanged" if unchanged else "updated" if found else "created"
+    return done
+
+
+def apply_webhook(address: str):
+    """Keep the address in a block of Prefect's, where it is encrypted; returns the block's id. Raises `GraftError`."""
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
+        raise GraftError(f"{WEBHOOK_VARIABLE}: expected the address of a webhook, such as https://hooks.example.org/services/…")
+    block = Webhook(method="POST", url=address, headers={"Content-Type": "application/json"})
+    return block.save(BLOCK, overwrite=True)
+
+
+def _payload(text: str) -> str:
+    """`text` is a template of Prefect's: what it puts in may hold quotes and line breaks."""
+    return json.dumps({"text": "@"}).replace('"@"', "{{ text | tojson }}").join(
+        [f"{{% set text %}}{text}{{% endset %}}", ""])
+
+
+def _is_same(found, wanted: AutomationCore) -> bool:
+    """Compared as the server gives them back: it fills in fields that nobody has set."""
+    there, here = found.model_dump(mode="json"), wanted.model_dump(mode="json")
+    return all(_covers(there.get(key), value) for key, value in here.items())
+
+
+def _covers(there, here) -> bool:
+    if isinstance(here, dict) and isinstance(there, dict):
+        return all(_covers(there.get(key), value) for key, value in here.items())
+    if isinstance(here, list) and isinstance(there, list):
+        return sorted(map(str, there)) == sorted(map(str, here)) or (
+            len(there) == len(here) and all(map(_covers, there, here)))
+    return there == here
+
+
+def main() -> None:
+    address = os.environ.get(WEBHOOK_VARIABLE)
+    webhook_id = apply_webhook(address) if address else None
+    for name, what in apply(automations(webhook_id)).items():
+        print(f"{what:<10} {name}")
+    if not address:
+        print(f"nobody is told: {WEBHOOK_VARIABLE} is not set")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
