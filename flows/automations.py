@@ -53,7 +53,7 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
 
     def automation(name: str, description: str, trigger: EventTrigger, text: str, *first) -> AutomationCore:
         tell = [CallWebhook(block_document_id=webhook_id, payload=_payload(text))] if webhook_id else []
-        return AutomationCore(name=f"graft: {name}", description=description, trigger=trigger,
+        return AutomationCore(name=f"graft: {name}", description=description, enabled=True, trigger=trigger,
                               actions=[*first, *tell] or [DoNothing()])
 
     return [

@@ -7,12 +7,12 @@ import threading
 from contextlib import contextmanager
 
 from graft.errors import GraftError
-from graft.store import Store, open_store
+from graft.store import Missing, Store, open_store
 from tasks.artifacts import CACHE
 
 EVERY_S = 120           # between two looks for a newer checkpoint; `fit` writes one a minute
 FOLDER = "checkpoints"  # beside DVC's own `files` and `runs`
-PATTERN = "*/*.npz"     # below .graft; graft.training.checkpoints names them by all that decides on the training
+PATTERN = "*/[!.]*.npz" # below .graft; graft.training.checkpoints names them by all that decides on the training
 
 
 @contextmanager
@@ -68,5 +68,5 @@ class _Mirror:
     def _told(self):
         try:
             yield
-        except (GraftError, OSError) as error:      # OSError: a checkpoint that its training has just removed
+        except (GraftError, Missing, OSError) as error:     # OSError: its training has just removed a checkpoint
             self.tell("the copies of checkpoints are not up to date: %s", error)

@@ -69,13 +69,13 @@ class Dvc:
                 tell(line)
         raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
 
+    def remote(self) -> str | None:
+        """The address of the default remote; None where there is none."""
+        return next(iter(self.run("default-remote", tell=lambda line: None)), None)
+
     def restore(self, stage: str) -> bool:
         """Whether a stage is up to date, or was made so from the run-cache; False where it has to run."""
-        try:
-            self.run("restore", stage, tell=lambda line: None)
-        except GraftError:
-            return False
-        return True
+        return self.run("restore", stage, tell=lambda line: None)[-1] == "it is there"
 
     def plan(self, target: str) -> list[str]:
         """The names of the stages that make `target`, in the order in which they run."""

@@ -23,7 +23,7 @@ def main() -> None:
     idle.set()
     threading.Thread(target=_listen, args=(orders, idle), daemon=True).start()
     while (arguments := orders.get()) is not None:
-        code = OWN[arguments[0]](*arguments[1:]) if arguments[0] in OWN else _dvc(arguments)
+        code = _own(*arguments) if arguments[0] in OWN else _dvc(arguments)
         idle.set()
         with contextlib.suppress(BrokenPipeError):
             print(f"{END}{code}", flush=True)
@@ -38,6 +38,16 @@ def _listen(orders: queue.Queue, idle: threading.Event) -> None:
         if not idle.wait(GRACE_S):
             os.killpg(0, signal.SIGKILL)
     orders.put(None)
+
+
+def _own(name: str, *arguments: str) -> int:
+    from dvc.exceptions import DvcException
+
+    try:
+        return OWN[name](*arguments)
+    except DvcException as error:
+        print(f"ERROR: {error}")
+        return 1
 
 
 def _dvc(arguments: list[str]) -> int:
@@ -58,25 +68,35 @@ def _plan(target: str) -> int:
 
 
 def _restore(name: str) -> int:
-    """Bring a stage's outputs from the run-cache, the remote's too; 1 where they are not, and the stage has to run."""
+    """Bring a stage's outputs from the run-cache, the remote's too, and print whether they were there."""
     from dvc.repo import Repo
-    from dvc.stage.cache import RunCacheNotSupported
-    from dvc.stage.exceptions import RunCacheNotFoundError
+    from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 
     with Repo() as repo, repo.lock:
         [stage] = repo.stage.collect(name)
-        if not stage.changed():
-            return 0
         try:
-            with contextlib.suppress(RunCacheNotSupported):     # there is no remote
-                repo.stage_cache.pull(None)
-            repo.stage_cache.restore(stage, pull=True)
+            if stage.changed():
+                with contextlib.suppress(RunCacheNotSupported):     # there is no remote
+                    repo.stage_cache.pull(None)
+                repo.stage_cache.restore(stage, pull=True)
         except RunCacheNotFoundError:
-            return 1
+            print("it has to run")
+        else:
+            print("it is there")
     return 0
 
 
-OWN = {"plan": _plan, "restore": _restore}      # the commands here that `dvc` itself has not
+def _default_remote() -> int:
+    """Print its address; `dvc remote list` breaks its lines to fit a terminal."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        if name := repo.config["core"].get("remote"):
+            print(repo.config["remote"][name]["url"])
+    return 0
+
+
+OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # the commands here that `dvc` itself has not
 
 
 if __name__ == "__main__":

@@ -109,10 +109,8 @@ def _gpu_stages() -> set[str]:
 
 
 def _remote() -> str:
-    from dvc.config import Config
-
-    config = Config(dvc_dir=".dvc")
-    if not (name := config["core"].get("remote")):
-        raise GraftError("handing stages to another host needs a DVC remote that both reach: "
-                         "`dvc remote add --default NAME s3://bucket/prefix`, commit .dvc/config and deploy again.")
-    return config["remote"][name]["url"]
+    with Dvc() as dvc:
+        if remote := dvc.remote():
+            return remote
+    raise GraftError("handing stages to another host needs a DVC remote that both reach: "
+                     "`dvc remote add --default NAME s3://bucket/prefix`, commit .dvc/config and deploy again.")

@@ -1,6 +1,7 @@
 """One DVC stage as one Prefect task: skipping, restoring and locking are DVC's; Prefect shows what happens."""
 
 import functools
+import logging
 import time
 from dataclasses import dataclass
 
@@ -24,9 +25,15 @@ def without_traceback(function):
         try:
             return function(*arguments, **options)
         except GraftError as error:
+            logging.getLogger("prefect.flow_runs").addFilter(_is_not_told)
             return Failed(message=str(error), data=error)
 
     return guarded
+
+
+def _is_not_told(record: logging.LogRecord) -> bool:
+    """False for the traceback that a deployed run's engine logs of a mistake that the run's state tells already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], GraftError))
 
 
 @dataclass(frozen=True)

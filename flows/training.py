@@ -39,7 +39,7 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
         workspace.prepare(dvc)
         if refresh:
             refresh_data(dvc)
-        has_remote = bool(dvc.run("remote", "list", tell=lambda line: None))
+        has_remote = dvc.remote() is not None
         runs = run_stages(dvc, has_remote)
         show.stages(runs)
         show.evaluation()

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import pytest
+from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 

@@ -1,72 +1,46 @@
-"""prefect.yaml against a real Prefect server: what is deployed, that it is so twice, and that the clock makes runs."""
+"""prefect.yaml against a real server and worker: what is deployed, that it is so twice, that the clock makes runs, and
+that a run works in a clone of its own.
+"""
 
 import json
-import os
 import re
-import signal
-import socket
+import shutil
 import subprocess
-import sys
-import time
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 from imports import ROOT
-
-BIN = Path(sys.executable).parent
-
-
-def call(api: str, path: str, **body) -> list:
-    request = Request(f"{api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urlopen(request) as answer:
-        return json.load(answer)
+from prefect_server import wait_for
 
 
-def wait_for_health(api: str) -> None:
-    for _ in range(240):
-        try:
-            urlopen(f"{api}/health").close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the server did not start")
-
-
-def prefect(environment: dict, *arguments: str) -> str:
-    command = [BIN / "prefect", "--no-prompt", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A running server with the deployments of prefect.yaml."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "DO_NOT_TRACK": "1",
-                   "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                   "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_health(environment["PREFECT_API_URL"])
-        prefect(environment, "work-pool", "create", "default", "--type", "process")
-        prefect(environment, "deploy", "--all")
-        yield environment
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
+def checkout(project, prefect_server, tmp_path_factory) -> Path:
+    """The small project, trained once, its data tracked, committed, pushed and deployed."""
+    folder = tmp_path_factory.mktemp("deployed") / "checkout"
+    shutil.copytree(project.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".prefect", "all", "registry"))
+    subprocess.run(["dvc", "add", "--quiet", "data/tiny"], cwd=folder, check=True, env=project.environment())
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Begin")
+    git(folder.parent, "clone", "--quiet", "--bare", str(folder), "remote.git")
+    git(folder, "remote", "add", "origin", str(folder.parent / "remote.git"))
+    git(folder, "fetch", "--quiet", "origin")
+    prefect_server.create_pool("default")
+    prefect_server.prefect(folder, "deploy", "--all")
+    return folder
 
 
-def deployments(environment) -> dict:
-    return {each["name"]: each for each in call(environment["PREFECT_API_URL"], "deployments/filter")}
+def deployments(server) -> dict:
+    found = server.ask("deployments/filter", {"flows": {"name": {"any_": ["training"]}}})
+    return {each["name"]: each for each in found if each["work_pool_name"] == "default"}
 
 
-def test_there_is_training_on_demand_and_retraining_by_the_clock(environment):
-    found = deployments(environment)
+def test_there_is_training_on_demand_and_retraining_by_the_clock(checkout, prefect_server):
+    found = deployments(prefect_server)
     assert set(found) == {"training", "retraining"}
     assert found["training"]["schedules"] == []
     assert [each["schedule"]["cron"] for each in found["retraining"]["schedules"]] == ["0 3 * * 1"]
@@ -75,36 +49,67 @@ def test_there_is_training_on_demand_and_retraining_by_the_clock(environment):
     assert not any(each["concurrency_limit"] for each in found.values())        # it would kill long runs
 
 
-def test_nothing_of_this_machine_is_written_into_a_deployment(environment):
-    assert str(ROOT) not in json.dumps(deployments(environment))
+def test_what_is_deployed_is_a_commit_of_the_remote_and_nothing_of_this_machine(checkout, prefect_server):
+    for found in deployments(prefect_server).values():
+        [[step, asked]] = found["pull_steps"][0].items()
+        assert step == "prefect.deployments.steps.git_clone"
+        assert asked["repository"] == str(checkout.parent / "remote.git")
+        assert asked["commit_sha"] == git(checkout, "rev-parse", "HEAD")
+        assert str(checkout) not in json.dumps(found) and str(ROOT) not in json.dumps(found)
 
 
-def test_deploying_again_changes_nothing(environment):
+def test_deploying_again_changes_nothing(checkout, prefect_server):
     def settled():
-        kept = ("id", "name", "entrypoint", "parameters", "pull_steps", "work_pool_name")
+        kept = ("id", "name", "entrypoint", "parameters", "pull_steps", "work_pool_name", "job_variables")
         return {name: ({key: each[key] for key in kept}, [clock["schedule"] for clock in each["schedules"]])
-                for name, each in deployments(environment).items()}
+                for name, each in deployments(prefect_server).items()}
 
     before = settled()
-    prefect(environment, "deploy", "--all")
+    prefect_server.prefect(checkout, "deploy", "--all")
     assert settled() == before
 
 
-def test_the_clock_makes_runs(environment):
+def test_the_clock_makes_runs(checkout, prefect_server):
     """With a newer SQLAlchemy than the pinned one the scheduler makes none, and only logs an error."""
-    identity = deployments(environment)["retraining"]["id"]
-    for _ in range(120):
-        runs = call(environment["PREFECT_API_URL"], "flow_runs/filter", deployments={"id": {"any_": [identity]}})
-        if runs:
-            break
-        time.sleep(0.5)
-    assert runs
+    wanted = {"deployments": {"id": {"any_": [deployments(prefect_server)["retraining"]["id"]]}}}
+    wait_for(lambda: prefect_server.ask("flow_runs/filter", wanted))
+    runs = prefect_server.ask("flow_runs/filter", wanted)
     assert all(re.match(r"\d{4}-\d\d-\d\dT03:00", run["expected_start_time"]) for run in runs)
 
 
-def test_the_worker_enters_its_checkout(tmp_path, monkeypatch):
-    from flows.workspace import enter
+def test_a_parameter_that_is_wrong_is_refused_before_a_run_exists(checkout, prefect_server):
+    from urllib.error import HTTPError
 
-    monkeypatch.chdir(tmp_path)
-    assert enter() == {"directory": str(ROOT)}
-    assert Path.cwd() == ROOT
+    for wrong in ({"publish": "perhaps"}, {"pubish": True}):
+        with pytest.raises(HTTPError) as caught:
+            prefect_server.start("training/training", **wrong)
+        assert caught.value.code in (409, 422)
+
+
+def test_two_runs_at_once_work_in_clones_of_their_own_and_publish_one_version(checkout, prefect_server):
+    """Both restore every stage from the cache that they share, as a run on a second machine does from the remote."""
+    (checkout / "params.yaml").write_text("what is not committed is not run")
+    with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry"):
+        runs = [prefect_server.start("training/training") for _ in range(2)]
+        ended = [prefect_server.wait_for_end(run) for run in runs]
+    for run in ended:
+        log = prefect_server.log(run["id"])
+        assert run["state_type"] == "COMPLETED", log
+        assert "Running stage" not in log and log.count("is cached - skipping run") == 7
+    versions = checkout / "registry/models/tiny/versions"
+    assert [path.name for path in versions.iterdir()] == ["1"] or len(list(versions.iterdir())) == 1
+    assert not (checkout / "registry/models/tiny/log").joinpath("2.json").exists()
+
+    shown = prefect_server.artifacts(runs[0])
+    assert {"progress", "stages", "validate", "finetune", "metrics", "classes", "confusion", "gate", "version",
+            "report"} <= set(shown)
+    assert float(shown["progress"]["data"]) == 100
+    assert "## history.csv" in shown["finetune"]["data"] and "val_loss" in shown["finetune"]["data"]
+    report = re.search(r"\(file://([^)]+)\)", shown["report"]["data"])[1]
+    assert "<html" in Path(report).read_text(encoding="utf-8")
+
+    def told(event: str) -> int:
+        return prefect_server.ask("events/filter", {"filter": {"event": {"name": [event]}}})["total"]
+
+    wait_for(lambda: told("model.promoted"))
+    assert told("model.published") == 1

@@ -1,0 +1,126 @@
+"""A Prefect server and workers of one's own, on loopback, for benchmarks and tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+BIN = Path(sys.executable).parent
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+class Server:
+    """A running server: what a client of it needs in its environment, its commands and its API."""
+
+    def __init__(self, home: Path, **settings: str):
+        """Start it. `settings` are Prefect's, as environment variables."""
+        self._port = free_port()
+        address = f"http://127.0.0.1:{self._port}"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        self.environment = {
+            **clean, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+            "PREFECT_API_URL": f"{address}/api", "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **settings,
+        }
+        self.start_process()
+
+    def start_process(self) -> None:
+        """Start the server, again after it was killed. Returns when it answers."""
+        command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
+        self.process = self._popen(command)
+        wait_for(self.is_healthy)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+    def is_healthy(self) -> bool:
+        try:
+            return bool(self.ask("health"))
+        except OSError:
+            return False
+
+    def ask(self, path: str, body: dict | None = None):
+        """The API's answer to a GET, or to a POST of `body`."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.environment['PREFECT_API_URL']}/{path}"
+        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=20) as reply:
+            return json.load(reply)
+
+    def prefect(self, folder: Path, *arguments: str) -> str:
+        """What the command `prefect` says in a folder, whose code it finds first."""
+        environment = {**self.environment, "PYTHONPATH": str(folder)}
+        done = subprocess.run([BIN / "prefect", "--no-prompt", *arguments], cwd=folder, env=environment,
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+        return done.stdout
+
+    def start_worker(self, pool: str, **environment: str) -> subprocess.Popen:
+        """A worker of a process pool, which it creates if need be."""
+        command = [BIN / "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+        return self._popen(command, **environment)
+
+    @contextmanager
+    def worker(self, pool: str, **environment: str):
+        """The same, looking for runs each second, until the block ends."""
+        worker = self.start_worker(pool, PREFECT_WORKER_QUERY_SECONDS="1", **environment)
+        try:
+            yield worker
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+    def create_pool(self, name: str) -> None:
+        if not self.ask("work_pools/filter", {"work_pools": {"name": {"any_": [name]}}}):
+            self.ask("work_pools/", {"name": name, "type": "process"})
+
+    def start(self, deployment: str, **parameters) -> str:
+        """Ask for a run; its id."""
+        identity = self.ask(f"deployments/name/{deployment}")["id"]
+        return self.ask(f"deployments/{identity}/create_flow_run", {"parameters": parameters})["id"]
+
+    def state(self, run: str) -> str:
+        return self.ask(f"flow_runs/{run}")["state_type"]
+
+    def wait_for_end(self, run: str, seconds: float = 300) -> dict:
+        """The run, once its state is final."""
+        wait_for(lambda: self.is_healthy() and self.state(run) in FINAL, seconds)
+        return self.ask(f"flow_runs/{run}")
+
+    def cancel(self, run: str) -> None:
+        self.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    def log(self, run: str) -> str:
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(entry["message"] for entry in self.ask("logs/filter", wanted))
+
+    def artifacts(self, run: str) -> dict[str, dict]:
+        """key -> the newest artifact of a run."""
+        found = self.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "sort": "UPDATED_DESC"})
+        return {each["key"]: each for each in reversed(found)}
+
+    def _popen(self, command: list, **environment: str) -> subprocess.Popen:
+        return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+
+def wait_for(condition, seconds: float = 90) -> None:
+    """Raises `TimeoutError` when it has not come to pass in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"this has not come to pass in {seconds} s")
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

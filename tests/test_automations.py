@@ -1,0 +1,110 @@
+"""The automations on a real server: applied once and again, and fired by real events."""
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+from imports import ROOT
+from prefect_server import wait_for
+
+from flows.automations import automations
+
+NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion"]
+
+
+@pytest.fixture(scope="module")
+def webhook():
+    """A receiver of notifications; `told` are their texts."""
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.told.append(json.loads(body)["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.told = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def run(server, *command: str, **environment: str) -> subprocess.CompletedProcess:
+    everything = {**server.environment, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run([sys.executable, *command], cwd=ROOT, env=everything, capture_output=True, text=True)
+
+
+def applied(server, **environment: str) -> dict[str, str]:
+    done = run(server, "-m", "flows.automations", **environment)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    return {name: what for what, name in lines if name in NAMES}
+
+
+def on_server(server) -> dict[str, dict]:
+    return {each["name"]: each for each in server.ask("automations/filter", {}) if each["name"].startswith("graft: ")}
+
+
+def test_applying_again_changes_nothing_and_what_was_changed_or_lost_comes_back(prefect_server, webhook):
+    there = {"GRAFT_WEBHOOK": f"http://127.0.0.1:{webhook.server_port}/hook"}
+    assert set(applied(prefect_server, **there).values()) == {"created"}
+    before = on_server(prefect_server)
+    assert set(applied(prefect_server, **there).values()) == {"unchanged"}
+    assert on_server(prefect_server) == before
+    code = f"""
+from prefect import get_client
+with get_client(sync_client=True) as client:
+    client.delete_automation({before[NAMES[0]]["id"]!r})
+    client.pause_automation({before[NAMES[1]]["id"]!r})
+"""
+    assert run(prefect_server, "-c", code).returncode == 0
+    assert applied(prefect_server, **there) == dict(zip(NAMES, ("created", "updated", "unchanged")))
+    assert all(each["enabled"] for each in on_server(prefect_server).values())
+
+
+def test_an_address_that_is_none_is_refused(prefect_server):
+    done = run(prefect_server, "-m", "flows.automations", GRAFT_WEBHOOK="hooks.example.org")
+    assert done.returncode == 2 and done.stderr.startswith("error: GRAFT_WEBHOOK: expected")
+
+
+PROGRAM = """
+import os, sys
+from datetime import timedelta
+from prefect import flow
+from prefect.events import emit_event
+from flows.automations import BLOCK, apply, automations
+from prefect.blocks.webhook import Webhook
+
+identity = Webhook.load(BLOCK)._block_document_id
+apply(automations(identity, stuck_after=timedelta(seconds=10), stale_after=timedelta(seconds=10)))
+emit_event("model.promoted", {"prefect.resource.id": "graft.model.tiny", "prefect.resource.name": "tiny"})
+
+@flow(name="training")
+def training(kill: bool):
+    if kill:
+        import time
+        time.sleep(3)           # for its heartbeat to be sent
+        os.kill(os.getpid(), 9)
+    raise ValueError('a "quoted" mistake\\nof two lines')
+
+training(kill=sys.argv[1] == "kill")
+"""
+
+
+def test_a_failed_a_killed_and_a_stale_one_are_told(prefect_server, webhook):
+    """With ten seconds in place of ten minutes and of a month: the shortest that Prefect takes."""
+    assert {each.trigger.within for each in automations()} >= {timedelta(minutes=10), timedelta(days=31)}
+    assert run(prefect_server, "-c", PROGRAM, "fail").returncode == 1
+    assert run(prefect_server, "-c", PROGRAM, "kill").returncode == -9
+    for words in ('a "quoted" mistake', "gave no sign of life", "tiny: no model was promoted"):
+        wait_for(lambda words=words: any(words in text for text in webhook.told), 60)
+    killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
+    assert any(run["state"]["message"].startswith("no sign of life") for run in killed)

@@ -1,0 +1,114 @@
+"""Which commit a deployed run clones from where, and what its clone shares with others."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from imports import ROOT
+
+from flows import workspace
+from flows.dvc import Dvc
+from graft.errors import GraftError
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Path:
+    """A repository with one commit, which its remote `origin` has."""
+    folder, remote = tmp_path / "checkout", tmp_path / "remote.git"
+    folder.mkdir()
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    (folder / "file").write_text("1")
+    git(folder, "add", "file")
+    git(folder, "commit", "--quiet", "--message", "one")
+    git(folder, "remote", "add", "origin", str(remote))
+    git(folder, "push", "--quiet", "--set-upstream", "origin", "main")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_commit_that_the_remote_has_is_cloned_from_there(checkout, capsys):
+    assert workspace.source() == {"repository": str(checkout.parent / "remote.git"),
+                                  "commit": git(checkout, "rev-parse", "HEAD")}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_commit_that_no_remote_has_is_cloned_from_this_folder_and_that_is_said(checkout, capsys):
+    (checkout / "file").write_text("2")
+    git(checkout, "commit", "--quiet", "--all", "--message", "two")
+    (checkout / "file").write_text("3")
+    assert workspace.source() == {"repository": str(checkout), "commit": git(checkout, "rev-parse", "HEAD")}
+    said = capsys.readouterr().out
+    assert "what is not committed is not deployed" in said
+    assert "no remote has commit" in said and "only a worker on this machine" in said
+
+
+def test_a_password_stays_out_of_the_deployment(checkout):
+    git(checkout, "remote", "set-url", "origin", "https://me:secret@git.example.org/graft.git")
+    assert workspace.source()["repository"] == "https://git.example.org/graft.git"
+    git(checkout, "remote", "set-url", "origin", "git@git.example.org:me/graft.git")
+    assert workspace.source()["repository"] == "git@git.example.org:me/graft.git"
+
+
+def test_without_a_commit_there_is_nothing_to_deploy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GraftError, match="has no commit"):
+        workspace.source()
+
+
+def test_the_shared_folder_is_named_or_the_checkout_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("GRAFT_SHARED", raising=False)
+    assert workspace.shared_folder() == ROOT
+    monkeypatch.setenv("GRAFT_SHARED", str(tmp_path))
+    assert workspace.shared_folder() == tmp_path
+
+
+@pytest.fixture
+def clone(checkout, tmp_path, monkeypatch) -> Path:
+    """A clone with tracked data, whose bytes only the checkout's cache has; where a deployed run would stand."""
+    with Dvc() as dvc:
+        dvc.run("init", "--quiet", tell=lambda line: None)
+        (checkout / "data/pets").mkdir(parents=True)
+        (checkout / "data/pets/one.txt").write_text("a cat")
+        dvc.run("add", "data/pets", tell=lambda line: None)
+    git(checkout, "add", "--all")
+    git(checkout, "commit", "--quiet", "--message", "data")
+    git(tmp_path, "clone", "--quiet", str(checkout), "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.setenv("GRAFT_SHARED", str(checkout))
+    monkeypatch.setenv("GRAFT_REGISTRY", "registry")
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "a-deployment")      # as Prefect's guide has it for tests
+    return tmp_path / "clone"
+
+
+def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, checkout):
+    with Dvc() as dvc:
+        workspace.prepare(dvc)
+        workspace.prepare(dvc)          # a second time changes nothing
+        dvc.run("status", tell=lambda line: None)
+    assert (clone / "data/pets/one.txt").read_text() == "a cat"
+    assert os.environ["GRAFT_REGISTRY"] == str(checkout / "registry")
+    for name in workspace.SHARED:
+        assert (clone / ".graft" / name).resolve() == checkout / ".graft" / name
+    assert git(clone, "status", "--porcelain", "--untracked-files=no") == ""
+    assert not (checkout / ".dvc/config.local").exists()
+
+
+def test_data_that_are_nowhere_are_told_with_what_to_do(clone, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_SHARED", str(tmp_path / "empty"))
+    with Dvc() as dvc, pytest.raises(GraftError, match=r"data/pets\.dvc: .*Run `dvc push` where the data are"):
+        workspace.prepare(dvc)
+
+
+def test_a_run_by_hand_works_where_it_stands(clone, monkeypatch):
+    monkeypatch.delenv("PREFECT__RUNTIME__DEPLOYMENT__ID")
+    with Dvc() as dvc, pytest.raises(GraftError):       # it shares no cache, so that the data are nowhere
+        workspace.prepare(dvc)
+    assert os.environ["GRAFT_REGISTRY"] == "registry"
+    assert not (clone / ".graft").exists()
