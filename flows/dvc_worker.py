@@ -96,7 +96,7 @@ def _default_remote() -> int:
     return 0
 
 
-OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # the commands here that `dvc` itself has not
+OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # what `dvc` itself has not
 
 
 if __name__ == "__main__":
