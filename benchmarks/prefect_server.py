@@ -28,6 +28,7 @@ class Server:
             "PREFECT_API_URL": f"{address}/api", "PREFECT_SERVER_UI_API_URL": f"{address}/api",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **settings,
         }
+        self.api = self.environment["PREFECT_API_URL"]
         self.start_process()
 
     def start_process(self) -> None:
@@ -49,8 +50,7 @@ class Server:
     def ask(self, path: str, body: dict | None = None):
         """The API's answer to a GET, or to a POST of `body`."""
         data = None if body is None else json.dumps(body).encode()
-        url = f"{self.environment['PREFECT_API_URL']}/{path}"
-        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=20) as reply:
+        with urlopen(Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"}), timeout=20) as reply:
             return json.load(reply)
 
     def prefect(self, folder: Path, *arguments: str) -> str:
@@ -65,6 +65,7 @@ class Server:
     def start_worker(self, pool: str, **environment: str) -> subprocess.Popen:
         """A worker of a process pool, which it creates if need be."""
         command = [BIN / "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+        command += ["--limit", "1"] if pool == "gpu" else []
         return self._popen(command, **environment)
 
     @contextmanager

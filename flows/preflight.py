@@ -42,7 +42,8 @@ def _missing_images(images: str) -> list[str]:
         return []
     return [
         f"{PARAMS}: data.images: the folder '{images}' does not exist. Expected a folder of class folders, such as "
-        f"{images}/cat/1.jpg. Put your images there, or name another folder."
+        f"{images}/cat/1.jpg. Put your images there, or name another folder. A deployed run has what git and "
+        f"DVC track: `dvc add {images}`, commit, deploy again."
     ]
 
 

@@ -18,6 +18,7 @@ from tasks.params import PARAMS, params, read_params, read_sections
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
+TOLD = [f":!{path}" for path in (LOCK, PARAMS, "*.dvc")]    # attached as they were, and the data are named in dvc.lock
 
 
 @params
@@ -57,7 +58,7 @@ def provenance() -> dict:
     """Which code, which libraries and which machine made the model."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *TOLD)),
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},

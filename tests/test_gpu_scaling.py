@@ -1,27 +1,18 @@
 """The GPU host follows the runs of Prefect's pool: the rule, and the whole with a real server and a real worker.
 
-Both are started by the very commands of compose.yaml, and the worker is drained while a run is under way.
+The worker is drained while a run is under way.
 """
 
-import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import boto3
 import pytest
-import yaml
+from prefect_server import INFRA, SERVICES, wait_for
 
 from infra import gpu_scaling
 from infra.gpu_scaling import Demand, Group, sizes
-
-INFRA = Path(__file__).parent.parent / "infra"
-SERVICES = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
 
 NOBODY = Demand(runs=0, waiting=timedelta(0), recent=False)
 LATE = gpu_scaling.PATIENCE + timedelta(seconds=1)
@@ -50,7 +41,7 @@ import pathlib, time
 from prefect import flow
 
 @flow
-def training(folder: str):
+def waiting(folder: str):
     pathlib.Path(folder, "started").touch()
     try:
         time.sleep(60)
@@ -60,63 +51,16 @@ def training(folder: str):
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def ask(api: str, path: str, body: dict | None = None) -> dict:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{api}/{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as reply:
-        return json.load(reply)
-
-
-def wait_for(condition, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come to pass"
-        time.sleep(0.2)
-
-
-def service(name: str, environment: dict, **replace: str) -> subprocess.Popen:
-    """A service of compose.yaml by its own command, but for the words in `replace`."""
-    command = [replace.get(word, word) for word in SERVICES[name]["command"]]
-    command[0] = str(Path(sys.executable).parent / command[0])
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory):
-    """The environment of a client of a fresh Prefect server, run as compose.yaml says, but with SQLite."""
-    home, port = tmp_path_factory.mktemp("prefect"), free_port()
-    settings = {key: value for key, value in SERVICES["server"]["environment"].items() if "DATABASE" not in key}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    environment |= settings | {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    environment |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    server = service("server", environment, **{"4200": str(port), "0.0.0.0": "127.0.0.1"})
-    program, *arguments = SERVICES["server"]["healthcheck"]["test"][1:]
-    health = [sys.executable, *(word.replace(":4200", f":{port}") for word in arguments)]
-    assert program == "python"
-    try:
-        wait_for(lambda: subprocess.run(health, capture_output=True).returncode == 0)
-        yield environment
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 @pytest.fixture
-def deployment(prefect, tmp_path):
+def deployment(prefect_server, tmp_path):
     """The id of a deployment of FLOW to the pool gpu."""
     (tmp_path / "flow.py").write_text(FLOW)
-    api = prefect["PREFECT_API_URL"]
-    ask(api, "work_pools/", {"name": "gpu", "type": "process"})
-    flow = ask(api, "flows/", {"name": "training"})
+    ask = prefect_server.ask
+    prefect_server.create_pool("gpu")
+    flow = ask("flows/", {"name": "waiting"})
     pull = [{"prefect.deployments.steps.set_working_directory": {"directory": str(tmp_path)}}]
-    body = {"name": "training", "flow_id": flow["id"], "work_pool_name": "gpu", "entrypoint": "flow.py:training"}
-    return ask(api, "deployments/", body | {"pull_steps": pull, "parameters": {"folder": str(tmp_path)}})["id"]
+    body = {"name": "waiting", "flow_id": flow["id"], "work_pool_name": "gpu", "entrypoint": "flow.py:waiting"}
+    return ask("deployments/", body | {"pull_steps": pull, "parameters": {"folder": str(tmp_path)}})["id"]
 
 
 @pytest.fixture
@@ -137,8 +81,8 @@ def groups():
         yield scaling
 
 
-def test_gpu_host_follows_the_runs_of_a_real_worker(prefect, deployment, groups, tmp_path):
-    api, now = prefect["PREFECT_API_URL"], datetime.now(UTC)
+def test_gpu_host_follows_the_runs_of_a_real_worker(prefect_server, deployment, groups, tmp_path):
+    api, now = prefect_server.api, datetime.now(UTC)
 
     def hosts(at: datetime) -> list[int]:
         gpu_scaling.look(api, groups, ["spot", "on-demand"], at)
@@ -146,7 +90,7 @@ def test_gpu_host_follows_the_runs_of_a_real_worker(prefect, deployment, groups,
 
     def schedule(at: datetime) -> str:
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
-        return ask(api, f"deployments/{deployment}/create_flow_run", {"state": state})["id"]
+        return prefect_server.ask(f"deployments/{deployment}/create_flow_run", {"state": state})["id"]
 
     assert hosts(now) == [0, 0]
     tomorrow = now + timedelta(days=1)
@@ -157,7 +101,8 @@ def test_gpu_host_follows_the_runs_of_a_real_worker(prefect, deployment, groups,
     run = schedule(now)
     assert hosts(now) == [1, 0]
 
-    worker = service("gpu-worker", prefect)
+    worker = prefect_server.start_worker("gpu", PREFECT_WORKER_QUERY_SECONDS="1")
+    assert [str(word) for word in worker.args[1:]] == SERVICES["gpu-worker"]["command"][1:]
     try:
         wait_for((tmp_path / "started").exists)
         assert hosts(datetime.now(UTC)) == [1, 0]
@@ -168,7 +113,7 @@ def test_gpu_host_follows_the_runs_of_a_real_worker(prefect, deployment, groups,
         worker.kill()
     assert (tmp_path / "saved").exists() and not (tmp_path / "finished").exists()
 
-    wait_for(lambda: ask(api, f"flow_runs/{run}")["state_type"] == "CRASHED", 20)
+    wait_for(lambda: prefect_server.state(run) == "CRASHED", 20)
     assert hosts(datetime.now(UTC)) == [1, 0]                   # kept a while: the run may be started again
     assert hosts(datetime.now(UTC) + gpu_scaling.KEEP) == [0, 0]
 

@@ -118,6 +118,16 @@ resource "aws_s3_bucket_lifecycle_configuration" "dvc" {
     }
   }
   rule {
+    id     = "checkpoints-of-runs-that-never-went-on"
+    status = "Enabled"
+    filter {
+      prefix = "dvc/checkpoints/"
+    }
+    expiration {
+      days = 14
+    }
+  }
+  rule {
     id     = "rarely-read"
     status = "Enabled"
     filter {}

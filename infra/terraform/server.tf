@@ -4,12 +4,13 @@
 locals {
   server_ip = cidrhost(cidrsubnet(var.vpc_cidr, 4, 0), 10) # fixed, so that a new server is found by the GPU hosts
   compose_environment = {
-    COMPOSE_PROFILES   = "aws"
-    AWS_DEFAULT_REGION = var.region
-    GRAFT_GPU_GROUPS   = "${local.gpu_groups.spot},${local.gpu_groups.on-demand}"
-    GRAFT_IMAGE        = local.images.cpu
-    GRAFT_REGISTRY     = local.registry_url
-    PREFECT_BIND       = "0.0.0.0" # who reaches it is said by the security group
+    COMPOSE_PROFILES     = "aws"
+    AWS_DEFAULT_REGION   = var.region
+    GRAFT_GPU_DEPLOYMENT = "stages/gpu" # infra/gpu.yaml
+    GRAFT_GPU_GROUPS     = "${local.gpu_groups.spot},${local.gpu_groups.on-demand}"
+    GRAFT_IMAGE          = local.images.cpu
+    GRAFT_REGISTRY       = local.registry_url
+    PREFECT_BIND         = "0.0.0.0" # who reaches it is said by the security group
   }
   server_user_data = templatefile("${path.module}/user-data.yaml.tftpl", {
     packages = ["docker.io", "docker-compose-v2", "amazon-ecr-credential-helper"]
