@@ -49,7 +49,8 @@ def test_tasks_do_not_know_flows_and_stages_do_not_know_each_other():
     for file in files("tasks"):
         imported = imported_files(file)
         assert "flows" not in {other.parts[0] for other in imported}, file
-        assert not (imported & stages) - {file}, file
+        if file in stages:          # a command such as the search for a learning rate may use a stage
+            assert not (imported & stages) - {file}, file
 
 
 def test_only_flows_import_prefect_and_one_file_names_tensorflow():
