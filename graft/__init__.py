@@ -4,9 +4,12 @@
 """
 
 
-def load(model: str, **options):
-    """A `graft.classifier.Classifier` from a folder or an address. See `graft.models.find_model`."""
+def load(model: str, form: str = "onnx", **options):
+    """A `graft.classifier.Classifier` from a folder or an address. See `graft.models.find_model`.
+
+    `form` is another of the formats that it was published in: litert, litert_int8 or openvino.
+    """
     from graft.classifier import Classifier
     from graft.models import find_model
 
-    return Classifier(find_model(str(model), **options)[1])
+    return Classifier(find_model(str(model), **options)[1], form=form)

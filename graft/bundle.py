@@ -5,6 +5,7 @@
                     -> `logits` `(batch, classes)` and pooled `features` `(batch, units)`, float32
       model.json    everything else that a prediction needs: `Description` below
       unknown.npz   what images of the known classes look like to the model: see `graft.unknown`
+      …             the same model in the other formats of `FORMATS`, where it was asked for: see `graft.runtimes`
 
 A bundle is plain data. Nothing in it is ever executed or unpickled.
 """
@@ -16,6 +17,10 @@ from pathlib import Path
 from graft.errors import GraftError
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
+FORMATS = {     # what a model can be published as, and the files of it; ONNX is always there
+    "onnx": (MODEL,), "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
+    "openvino": ("openvino.xml", "openvino.bin"),
+}
 FORMAT = 1
 
 
@@ -29,6 +34,7 @@ class Description:
     temperature: float = 1.0            # logits are divided by it before the softmax; fitted on val
     unknown_threshold: float | None = None    # an image whose unknown score exceeds it is "unknown"; None: never
     format: int = FORMAT
+    formats: dict = field(default_factory=dict)       # format -> how far it was found to agree with Keras's model
     training: dict = field(default_factory=dict)      # which stage's model it is and why, seeds: for people
 
 
@@ -57,6 +63,7 @@ def _problems(content) -> list[str]:
     if content.get("format") != FORMAT:
         return [f"format: expected {FORMAT}, received {content.get('format')!r} (another version of graft wrote it)"]
     names = {each.name for each in fields(Description)}
+    content = {"formats": {}} | content         # which the first bundles did not have
     problems = [f"{key}: unknown" for key in sorted(content.keys() - names)]
     for key, is_right, expected in _RULES:
         if key not in content or not is_right(content[key]):
@@ -76,5 +83,6 @@ _RULES = (
     ("temperature", lambda v: _is_number(v) and v > 0, "a number above 0"),
     ("unknown_threshold", lambda v: v is None or _is_number(v), "a number or null"),
     ("backbone", lambda v: isinstance(v, dict), "an object"),
+    ("formats", lambda v: isinstance(v, dict), "an object"),
     ("training", lambda v: isinstance(v, dict), "an object"),
 )

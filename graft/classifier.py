@@ -15,6 +15,7 @@ from PIL import Image
 from graft import bundle, unknown
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_image, resize, upright_rgb
+from graft.runtimes import open_runtime
 
 BATCH_SIZE = 32
 CHUNKS_AHEAD = 2        # batches of images that are read while one is predicted
@@ -42,15 +43,20 @@ class Prediction:
 
 
 class Classifier:
-    """A published model, ready to predict. Needs ONNX Runtime, NumPy and Pillow alone."""
+    """A published model, ready to predict. Needs ONNX Runtime, NumPy and Pillow alone, or another format's runtime."""
 
-    def __init__(self, folder: str | Path, threads: int | None = None):
-        """Open a bundle's folder. Raises `GraftError` when it is none."""
+    def __init__(self, folder: str | Path, threads: int | None = None, form: str = "onnx"):
+        """Open a bundle's folder. Raises `GraftError` when it is none.
+
+        Args:
+            threads: that the runtime may use; as many as it likes unless given.
+            form: one of `graft.bundle.FORMATS` that this bundle holds.
+        """
         self.folder = Path(folder)
         self.description = bundle.read_description(folder)
         self.class_names = tuple(self.description.class_names)
         self.image_size = tuple(self.description.image_size)
-        self._session = _open_session(self.folder / bundle.MODEL, threads)
+        self._runtime = open_runtime(self.folder, form, threads)
         self._reference = _load_reference(self.folder / bundle.UNKNOWN, self.description.unknown_threshold is not None)
         self._check()
 
@@ -111,8 +117,7 @@ class Classifier:
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float32 logits `(batch, classes)` and pooled features `(batch, units)`, before any calibration."""
-        logits, features = self._session.run(["logits", "features"], {"images": images})
-        return logits, features
+        return self._runtime.run(images)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 `(batch, classes)`: softmax of the logits over the temperature."""
@@ -130,7 +135,7 @@ class Classifier:
         expected = {
             "images": (None, *self.image_size, 3), "logits": (None, len(self.class_names)), "features": (None, units),
         }
-        found = {each.name: tuple(each.shape) for each in self._session.get_inputs() + self._session.get_outputs()}
+        found = self._runtime.shapes()
         problems = [
             f"{name}: expected {_spelled(shape)}, received {_spelled(found.get(name))}"
             for name, shape in expected.items() if not _fits(found.get(name), shape)
@@ -172,20 +177,6 @@ def _read_ahead(read: Callable, sources: Iterator, readers: int | None) -> Itera
         pool.shutdown(wait=False, cancel_futures=True)      # whoever stops listening does not wait for the rest
 
 
-def _open_session(path: Path, threads: int | None):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")    # idle threads leave cores to decoding
-    if threads:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:      # ONNX Runtime's own exceptions share no base class but this
-        raise GraftError(f"{path} is no model that ONNX Runtime can open: {error}. Pull the model again.") from error
-
-
 def _load_reference(path: Path, is_needed: bool) -> unknown.Reference | None:
     if not is_needed and not path.exists():
         return None
@@ -198,7 +189,7 @@ def _load_reference(path: Path, is_needed: bool) -> unknown.Reference | None:
 def _fits(found: tuple | None, expected: tuple) -> bool:
     """Whether each size is the expected one; None stands for any, and so does a size that the graph leaves open."""
     return found is not None and len(found) == len(expected) and all(
-        want is None or not isinstance(size, int) or size == want for size, want in zip(found, expected)
+        want is None or not isinstance(size, int) or size in (want, -1) for size, want in zip(found, expected)
     )
 
 

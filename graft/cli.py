@@ -32,13 +32,21 @@ def _add_predict(subparsers) -> None:
     parser.add_argument("--model", required=True, help=f"a model's folder, or {MODEL}")
     parser.add_argument("--registry", help=REGISTRY)
     parser.add_argument("--offline", action="store_true", help="take the model that was pulled before")
+    _add_format(parser)
     parser.add_argument("--top", type=_top, default=5, metavar="N", help="classes to tell, or 'all' (default: 5)")
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--json", dest="format", action="store_const", const="json", help="print a JSON object a line")
-    style.add_argument("--csv", dest="format", action="store_const", const="csv", help="print CSV, with every class")
+    style.add_argument("--json", dest="style", action="store_const", const="json", help="print a JSON object a line")
+    style.add_argument("--csv", dest="style", action="store_const", const="csv", help="print CSV, with every class")
     parser.add_argument("--plot", metavar="PNG", help="draw each picture beside a bar chart of its top classes")
     parser.add_argument("--allow-private-urls", action="store_true", help="fetch from private addresses too")
-    parser.set_defaults(run=_predict, format="text")
+    parser.set_defaults(run=_predict, style="text")
+
+
+def _add_format(parser) -> None:
+    from graft.bundle import FORMATS
+
+    parser.add_argument("--format", dest="form", choices=FORMATS, default="onnx",
+                        help="another format that the model was published in (default: onnx)")
 
 
 def _top(text: str) -> int | None:
@@ -59,6 +67,7 @@ def _add_serve(subparsers) -> None:
     parser = subparsers.add_parser("serve", help="answer over HTTP, with a web page (needs the extra `serve`)")
     parser.add_argument("model", help=f"a model's folder, or {MODEL}")
     parser.add_argument("--registry", help=REGISTRY)
+    _add_format(parser)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 listens everywhere (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--poll", type=_seconds, default=30, metavar="SECONDS",
@@ -81,7 +90,8 @@ def _serve(arguments) -> None:
         from graft.server.app import serve
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
-    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll)
+    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll,
+          arguments.form)
 
 
 def _add_compare(subparsers) -> None:

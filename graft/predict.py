@@ -49,15 +49,16 @@ def main(arguments) -> int:
     sources = _sources(arguments)
     if arguments.plot:
         _check_plot(arguments.plot, sources)
-    classifier = Classifier(find_model(arguments.model, arguments.registry, arguments.offline)[1])
+    classifier = Classifier(find_model(arguments.model, arguments.registry, arguments.offline)[1],
+                            form=arguments.form)
     read, pictures = partial(read_source, allow_private=arguments.allow_private_urls), {}
     if arguments.plot:
         read = _keeping(pictures, read)
-    top = None if arguments.format == "csv" else arguments.top
+    top = None if arguments.style == "csv" else arguments.top
     readers = URL_READERS if any(map(is_url, sources)) else None
     try:
         answers = rows(classifier, sources, top, read, readers)
-        said = _write(answers, len(sources), arguments.format, classifier.class_names)
+        said = _write(answers, len(sources), arguments.style, classifier.class_names)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:         # whoever read the answers, such as `head`, has seen enough

@@ -1,24 +1,33 @@
-"""Stage `export`: finetune's model as a bundle that anyone can use, calibrated on val and checked against Keras."""
+"""Stage `export`: finetune's model as a bundle that anyone can use, calibrated on val and checked against Keras.
+
+Every format is checked in a process of its own, which loads the bundle alone, as users do; one that disagrees ends the
+stage, and the bundle of before stays.
+"""
 
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from graft.errors import GraftError, reported
 from tasks.params import DataParams, params, read_params
 
-PARITY_IMAGES = 64
+PARITY_IMAGES = 64              # of val
+CALIBRATION_IMAGES = 200        # of train, for the ranges of an int8 model; LiteRT's guide advises 100 to 500
 
 
 @params
 class ExportParams:
     unknown_acceptance: float = Field(ge=0.5, le=1)
     parity_tolerance: float = Field(gt=0, le=0.1)
+    formats: list[Literal["litert", "litert_int8", "openvino"]]
+    int8_agreement: float = Field(ge=0, le=1)
 
 
 def load_models(dataset, summary: dict, top_weights: Path, head_weights: Path):
@@ -56,35 +65,92 @@ def write_bundle(folder: Path, dataset, models, export: ExportParams, training: 
     ))
 
 
-def check_parity(folder: Path, models, images: list[Path], tolerance: float) -> float:
-    """Compare Keras in this process with the bundle in one of its own, which loads the bundle alone, as users do.
+def write_formats(folder: Path, dataset, models, images: Path, forms: list[str]) -> None:
+    """Write what is asked for beside model.onnx. Raises `GraftError` when a format's library is not installed."""
+    from graft.training import formats, heads
 
-    Returns the largest difference of a probability. Raises `GraftError` when it exceeds the tolerance.
-    """
+    paths = [images / path for path in dataset.splits["train"].paths]
+    chosen = paths[:: max(1, len(paths) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    calibration = partial(read_images, chosen, dataset.part.image_size)
+    for form in sorted(set(forms)):
+        try:
+            formats.write(form, heads.whole_model(*models), folder, calibration)
+        except ImportError as error:
+            extra = form.partition("_")[0]
+            raise GraftError(f"params.yaml: export.formats: {form} needs '{error.name}': pip install 'graft[{extra}]', "
+                             "or leave it out.") from error
+
+
+def read_images(paths: list[Path], image_size: tuple[int, int]):
+    """uint8 `(images, height, width, 3)`."""
     import numpy as np
 
-    from graft.classifier import Classifier
+    from graft.images import read_image
+
+    return np.stack([read_image(path, image_size) for path in paths])
+
+
+def check_formats(folder: Path, models, images: list[Path], export: ExportParams) -> dict[str, dict]:
+    """How far each format agrees with Keras on some images; see `compare`.
+
+    Raises:
+        GraftError: when one differs by more than params.yaml allows; int8 is measured by its labels instead.
+    """
+    expected = keras_probabilities(folder, models, images)
+    agreements = {form: compare(expected, published_probabilities(folder, images, form))
+                  for form in ("onnx", *sorted(set(export.formats)))}
+    problems = []
+    for form, found in agreements.items():
+        if form == "litert_int8" and found["same_label"] < export.int8_agreement:
+            problems.append(f"{form} gives Keras's label to {found['same_label']:.1%} of {len(images)} val images, "
+                            f"less than params.yaml: export.int8_agreement ({export.int8_agreement:.1%})")
+        if form != "litert_int8" and not found["largest_difference"] <= export.parity_tolerance:
+            problems.append(f"{form} differs from Keras by {found['largest_difference']:.1e} in probability, more than "
+                            f"params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
+    if problems:
+        raise GraftError("the exported model is not kept: " + "; ".join(problems) + ".")
+    return agreements
+
+
+def compare(expected, published) -> dict:
+    """Two tables of probabilities, float `(images, classes)`: the largest difference, to one digit, and the share of
+    images with the same label."""
+    same = expected.argmax(axis=1) == published.argmax(axis=1)
+    return {"images": len(expected), "largest_difference": float(f"{abs(expected - published).max():.0e}"),
+            "same_label": round(float(same.mean()), 4)}
+
+
+def keras_probabilities(folder: Path, models, images: list[Path]):
+    """What Keras says in float32 in this process, calibrated as the bundle is: float `(images, classes)`."""
+    import numpy as np
+
+    from graft.classifier import BATCH_SIZE, Classifier
     from graft.training import heads
 
-    command = [sys.executable, "-m", "graft", "predict", "--model", folder, "--json", "--top", "all", *images]
-    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    classifier, model = Classifier(folder), heads.whole_model(*models)
+    batches = [images[start:start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
+    logits = [model.predict_on_batch(read_images(batch, classifier.image_size))["logits"] for batch in batches]
+    return classifier.probabilities(np.concatenate([np.asarray(each) for each in logits]))
+
+
+def published_probabilities(folder: Path, images: list[Path], form: str):
+    """What `graft predict` says in a process of its own, in the order of the same classes."""
+    import numpy as np
+
+    from graft.bundle import read_description
+
+    command = [sys.executable, "-m", "graft", "predict", "--files-from", "-", "--model", str(folder),
+               "--format", form, "--json", "--top", "all"]
+    answer = subprocess.run(command, input="\n".join(map(str, images)), capture_output=True, text=True)
     if answer.returncode:
-        raise GraftError(f"the exported model does not predict:\n{answer.stderr}")
-    classifier = Classifier(folder)
+        raise GraftError(f"the exported model does not predict as {form}:\n{answer.stderr}")
     rows = [json.loads(line)["probabilities"] for line in answer.stdout.splitlines()]
-    published = np.array([[row[name] for name in classifier.class_names] for row in rows])
-    keras_model = heads.whole_model(*models)
-    batch = np.stack([classifier.read(path) for path in images])
-    expected = classifier.probabilities(np.asarray(keras_model.predict_on_batch(batch)["logits"]))
-    difference = float(abs(published - expected).max())
-    if difference > tolerance:
-        raise GraftError(f"the exported model differs from Keras's by {difference:.1e} in probability, more than "
-                         f"params.yaml: export.parity_tolerance ({tolerance:g}). It is not kept.")
-    return difference
+    return np.array([[row[name] for name in read_description(folder).class_names] for row in rows])
 
 
 def main() -> None:
     export, data = read_params("export", ExportParams), read_params("data", DataParams)
+    from graft import bundle
     from graft.training import examples, runtime
     from tasks import artifacts
 
@@ -97,11 +163,15 @@ def main() -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     write_bundle(draft, dataset, models, export, {"kept": summary["kept"], "val_loss": summary["val_loss"]})
+    write_formats(draft, dataset, models, Path(data.images), export.formats)
     images = [Path(data.images, path) for path in dataset.splits["val"].paths[:PARITY_IMAGES]]
-    difference = check_parity(draft, models, images, export.parity_tolerance)
+    agreements = check_formats(draft, models, images, export)
+    bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)
     draft.rename(artifacts.BUNDLE)
-    print(f"bundle: agrees with Keras within {difference:.1e} in probability on {len(images)} val images")
+    for form, found in agreements.items():
+        print(f"{form}: agrees with Keras within {found['largest_difference']:.0e} in probability, the same label on "
+              f"{found['same_label']:.1%} of {found['images']} val images")
 
 
 if __name__ == "__main__":

@@ -92,10 +92,11 @@ def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Ma
 
 def _bundle_files(folder: Path) -> dict[str, Path]:
     bundles.read_description(folder)
-    files = {name: folder / name for name in (bundles.MODEL, bundles.DESCRIPTION, bundles.UNKNOWN)}
-    if not files[bundles.UNKNOWN].exists():
-        del files[bundles.UNKNOWN]
-    return _check_files(files)
+    names = {bundles.MODEL, bundles.DESCRIPTION}
+    names |= {bundles.UNKNOWN} if Path(folder, bundles.UNKNOWN).exists() else set()
+    for files in bundles.FORMATS.values():
+        names |= set(files) if Path(folder, files[0]).exists() else set()
+    return _check_files({name: folder / name for name in names})
 
 
 def _check_files(files: dict[str, Path]) -> dict[str, Path]:
