@@ -139,9 +139,9 @@ def published_probabilities(folder: Path, images: list[Path], form: str):
 
     from graft.bundle import read_description
 
-    command = [sys.executable, "-m", "graft", "predict", "--files-from", "-", "--model", str(folder),
-               "--format", form, "--json", "--top", "all"]
-    answer = subprocess.run(command, input="\n".join(map(str, images)), capture_output=True, text=True)
+    command = [sys.executable, "-m", "graft", "predict", "--model", folder, "--format", form, "--json", "--top", "all",
+               *images]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if answer.returncode:
         raise GraftError(f"the exported model does not predict as {form}:\n{answer.stderr}")
     rows = [json.loads(line)["probabilities"] for line in answer.stdout.splitlines()]

@@ -36,4 +36,5 @@ def write_openvino(onnx_path: Path, path: Path) -> None:
     """The published ONNX file in OpenVINO's format: `path`, and its weights beside it as .bin."""
     import openvino
 
-    openvino.save_model(openvino.convert_model(onnx_path), path, compress_to_fp16=False)
+    # not `convert_model`, which reports to its makers over the network
+    openvino.save_model(openvino.Core().read_model(onnx_path), path, compress_to_fp16=False)

@@ -1,0 +1,135 @@
+"""A small network in every format that can be published; the oracle of each is Keras."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from imports import ROOT
+from keras import layers
+from tiny_bundle import make_images
+
+import graft
+from graft import bundle, registry
+from graft.errors import GraftError
+from graft.runtimes import open_runtime
+from graft.training import formats, heads, onnx_file
+from tasks import export
+
+FORMS = ["litert", "litert_int8", "openvino"]
+SIZE = (24, 32)
+CLASSES = ["blue", "green", "red"]
+PARAMS = export.ExportParams(unknown_acceptance=0.95, parity_tolerance=1e-4, formats=FORMS, int8_agreement=0.9)
+
+
+def network(seed: int) -> tuple:
+    """The frozen part, the top and the head; its logits are an image's mean colours after a random convolution."""
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((*SIZE, 3))
+    frozen = keras.Model(pixels, layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(pixels)))
+    maps = keras.Input(frozen.output.shape[1:])
+    top = keras.Model(maps, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1, activation="relu")(maps)))
+    head = heads.build_head(8, 3, 0, 0)
+    head.set_weights([20 * weights for weights in head.get_weights()])
+    return frozen, top, head
+
+
+def write(folder: Path, models: tuple, images: list[Path]) -> Path:
+    folder.mkdir()
+    onnx_file.write_onnx(heads.whole_model(*models), folder / bundle.MODEL)
+    bundle.write_description(folder, bundle.Description(class_names=CLASSES, image_size=list(SIZE), backbone={}))
+    for form in FORMS:
+        formats.write(form, heads.whole_model(*models), folder, lambda: export.read_images(images, SIZE))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return sorted(make_images(tmp_path_factory.mktemp("images"), images=12).rglob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def models():
+    return network(seed=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, models, images):
+    return write(tmp_path_factory.mktemp("bundles") / "one", models, images)
+
+
+def test_every_format_says_what_keras_says(folder, models, images):
+    agreements = export.check_formats(folder, models, images, PARAMS)
+    assert list(agreements) == ["onnx", *FORMS]
+    for form in ("onnx", "litert", "openvino"):
+        assert agreements[form]["largest_difference"] <= 1e-5 and agreements[form]["same_label"] == 1
+    assert 1e-5 < agreements["litert_int8"]["largest_difference"] < 0.2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, form):
+    pixels = export.read_images(images, SIZE)
+    logits, features = open_runtime(folder, form).run(pixels)
+    expected = open_runtime(folder).run(pixels)
+    tolerance = 0.3 if form == "litert_int8" else 1e-4
+    assert abs(logits - expected[0]).max() < tolerance and abs(features - expected[1]).max() < tolerance
+    classifier = graft.load(str(folder), form=form)
+    alone = [classifier.predict(path).probability for path in images[:3]]
+    assert [each.probability for each in classifier.predict(images[:3])] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_format_of_another_network_is_not_kept(folder, models, images, tmp_path):
+    shutil.copytree(folder, tmp_path / "mixed")
+    other = network(seed=2)
+    formats.write("litert", heads.whole_model(*other), tmp_path / "mixed", list)
+    formats.write("litert_int8", heads.whole_model(*other), tmp_path / "mixed",
+                  lambda: export.read_images(images, SIZE))
+    with pytest.raises(GraftError, match=r"not kept: litert differs from Keras by .*parity_tolerance \(0.0001\); "
+                                         r"litert_int8 gives Keras's label to .*export.int8_agreement \(90.0%\)"):
+        export.check_formats(tmp_path / "mixed", models, images, PARAMS)
+
+
+def test_two_processes_write_the_same_bytes(images, tmp_path):
+    code = ("import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path; import test_export; "
+            "test_export.write(Path(sys.argv[3]), test_export.network(1), [Path(each) for each in sys.argv[4:]])")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    both = [subprocess.Popen([sys.executable, "-c", code, ROOT, ROOT / "tests", each, *images], cwd=ROOT,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for each in folders]
+    assert [each.wait() for each in both] == [0, 0]
+    digests = [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in each.iterdir()}
+               for each in folders]
+    assert digests[0] == digests[1] and len(digests[0]) == 6
+
+
+def test_compare_by_hand():
+    expected = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    published = np.array([[0.9, 0.1], [0.52, 0.48], [0.2, 0.8]])
+    assert export.compare(expected, published) == {"images": 3, "largest_difference": 0.1, "same_label": 0.6667}
+
+
+def test_formats_are_published_and_pulled(folder, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    where = str(tmp_path / "registry")
+    registry.publish(folder, "colours", where)
+    pulled = graft.load("colours@1", form="openvino", registry=where)
+    expected = graft.load(str(folder)).predict(images[0])
+    assert pulled.predict(images[0]).probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
+    with pytest.raises(GraftError, match="Expected one of: onnx, litert, litert_int8, openvino"):
+        graft.load(str(folder), form="tflite")
+    shutil.copytree(folder, tmp_path / "less")
+    (tmp_path / "less" / "model.tflite").unlink()
+    with pytest.raises(GraftError, match="not published as litert: it has no model.tflite. There are: onnx, lit"):
+        graft.load(str(tmp_path / "less"), form="litert")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(GraftError, match=r"needs the package 'openvino': pip install 'graft\[openvino\]'"):
+        graft.load(str(folder), form="openvino")
+    (tmp_path / "less" / "model.int8.tflite").write_bytes(b"nothing")
+    with pytest.raises(GraftError, match="is no model that ai_edge_litert can open"):
+        graft.load(str(tmp_path / "less"), form="litert_int8")
