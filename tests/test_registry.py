@@ -12,7 +12,7 @@ from registries import bundle, objects, overwrite
 import graft
 from graft.classifier import Classifier
 from graft.errors import GraftError
-from graft.registry import AliasMoved, history, promote, publication, publish, pull, resolve, rollback, state_at
+from graft.registry import AliasMoved, history, promote, publication, publish, pull, resolve, rollback, state_at, verify
 from graft.registry.address import Address, parse
 
 WHITE = np.full((24, 32, 3), 255, np.uint8)
@@ -144,6 +144,17 @@ def test_aliases_json_says_what_the_log_says(real):
     promote(f"{real}/colours@1")
     content = json.loads(objects(real)["models/colours/aliases.json"])
     assert content == {"log": 1, "aliases": history(f"{real}/colours")[-1].aliases}
+
+
+def test_an_endless_aliases_json_harms_nobody_and_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    where = str(tmp_path / "registry")
+    publish(bundle(), "colours", where)
+    promote("colours@1", registry=where)
+    overwrite(where, "models/colours/aliases.json", b" " * 5_000_000)
+    assert pull("colours", registry=where).version == 1
+    report = verify(where)
+    assert report.is_sound and [each.where for each in report.findings] == ["models/colours/aliases.json"]
 
 
 def test_a_second_pull_transfers_nothing(real):
