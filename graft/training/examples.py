@@ -79,9 +79,7 @@ class Dataset:
 
     def fill(self, names: tuple[str, ...] = ("train", "val")) -> None:
         """Compute the activations that are on no disk yet (a fresh clone has the index, not the cache)."""
-        views = [view for name in names for view in self.splits[name].all_views()]
-        if computed := self.splits[names[0]].activations.fill(views):
-            print(f"activations: {computed} of {len(views)} views were not at hand and are computed now", flush=True)
+        self.splits[names[0]].activations.fill([view for name in names for view in self.splits[name].all_views()])
 
 
 def open_dataset(part: dict, weights: Path, table, images: Path, cache: Path) -> Dataset:
