@@ -70,7 +70,7 @@ def test_a_lower_block_moves_less_where_the_rate_decays_from_block_to_block(data
 
 def test_what_does_not_beat_transfer_leaves_its_model(dataset, tmp_path):
     dataset.splits["val"] = Vectors(dataset.splits["val"].features, 1 - dataset.splits["val"].labels)
-    (model, _, _), before, progress = tuned(dataset, tmp_path, optimizer="sgd", learning_rate=0.1, epochs=3)
+    (model, _, _), before, progress = tuned(dataset, tmp_path, epochs=3)
     assert progress.best_epoch == -1
     assert all(np.array_equal(before[each.path], np.array(each)) for each in model.variables
                if "seed" not in each.path)

@@ -196,7 +196,7 @@ def scale_random_weights(network: keras.Model, images) -> None:
         def call(*inputs, **options):
             if isinstance(operation, layers.BatchNormalization):
                 mean_square = keras.ops.mean(keras.ops.square(inputs[0]))
-                operation.moving_variance.assign(keras.ops.full_like(operation.moving_variance, mean_square))
+                operation.moving_variance.assign(keras.ops.broadcast_to(mean_square, operation.moving_variance.shape))
             return operation(*inputs, **options)
         return call
 
