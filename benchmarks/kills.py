@@ -93,9 +93,16 @@ def disturbed(project: Project, seconds: dict[str, float], chance: random.Random
             if kill_in(project, stage, after_s):
                 caught.append(f"{after_s:.1f}")
         _, output = finish(project, stage)
-        held = [line for line in output.splitlines() if line.startswith(("continuing at", "activations: "))][:1]
-        rows += [[stage, after, held[0] if held else "from its beginning"] for after in caught]
+        rows += [[stage, after, begun_with(stage, output)] for after in caught]
     return rows
+
+
+def begun_with(stage: str, output: str) -> str:
+    """What a run that followed a kill found."""
+    said = [line for line in output.splitlines() if line.startswith(("continuing at", "activations: "))]
+    if stage == "extract":
+        return said[0].removeprefix("activations: ").split(",")[0] if said else "no view left to compute"
+    return said[0] if said else "no checkpoint yet"
 
 
 def main() -> None:

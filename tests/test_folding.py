@@ -6,7 +6,7 @@ from keras import layers
 from graft.training import backbones, folding
 from graft.training.backbones import BACKBONES
 
-SMALL = {"InceptionV3": (96, 96), "Xception": (96, 96)}
+SMALL = {"InceptionV3": (75, 75), "Xception": (71, 71)}
 
 
 def drawn(network, seed=1):
@@ -21,9 +21,8 @@ def count(network, kind):
     return sum(isinstance(layer, kind) for layer in network.layers)
 
 
-@pytest.mark.parametrize(("name", "left"), [("InceptionV3", 0), ("MobileNetV2", 0), ("EfficientNetB0", 0),
-                                            ("ResNet50", 0), ("Xception", 0), ("ConvNeXtTiny", 0)])
-def test_the_folded_network_is_the_same_function(name, left):
+@pytest.mark.parametrize("name", ["InceptionV3", "MobileNetV2", "EfficientNetB0", "ResNet50", "Xception"])
+def test_the_folded_network_is_the_same_function(name):
     size = SMALL.get(name, (64, 64))
     network = backbones.build(name, size, 0.35 if BACKBONES[name].alphas else None)
     drawn(network)
@@ -33,7 +32,7 @@ def test_the_folded_network_is_the_same_function(name, left):
     folded = folding.fold_batch_normalization(frozen)
     expected = np.asarray(frozen(images))
     assert np.allclose(np.asarray(folded(images)), expected, atol=2e-4 * np.abs(expected).max())
-    assert count(folded, layers.BatchNormalization) == left
+    assert count(folded, layers.BatchNormalization) == 0
     assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights()))     # nothing of it was touched
 
 
