@@ -43,8 +43,9 @@ def stage(run) -> None:
     files = [{"file": path.as_posix(), "bytes": f"{path.stat().st_size:,}"} for path in entries]
     tables = [f"## {path.name}\n\n{markdown(rows)}" for path in entries if (rows := _rows(path))]
     more = [f"… and {len(files) - ROWS} more files"] if len(files) > ROWS else []
-    parts = [f"# {run.stage}: {run.outcome} in {run.seconds:.1f} s", markdown(files[:ROWS]), *more, *tables]
-    create_markdown_artifact(key=run.stage.replace("_", "-"), markdown="\n\n".join(parts) + "\n")
+    said = f"{run.outcome} in {run.seconds:.1f} s"
+    parts = [f"# {run.stage}: {said}", markdown(files[:ROWS]), *more, *tables]
+    create_markdown_artifact(key=run.stage.replace("_", "-"), description=said, markdown="\n\n".join(parts) + "\n")
 
 
 def stages(runs: list) -> None:
@@ -52,18 +53,19 @@ def stages(runs: list) -> None:
     changed = [run for run in runs if run.outcome != "unchanged"]
     heading = f"{len(changed)} of {len(runs)} stages had something to do" if changed else "Nothing has changed"
     rows = [{"stage": run.stage, "outcome": run.outcome, "seconds": f"{run.seconds:.1f}"} for run in runs]
-    create_markdown_artifact(key="stages", markdown=f"# {heading}\n\n{markdown(rows)}\n")
+    create_markdown_artifact(key="stages", description=heading, markdown=f"# {heading}\n\n{markdown(rows)}\n")
 
 
 def evaluation() -> None:
     """The report's tables: metrics, classes and the confusion matrix."""
+    metrics = metric_rows(artifacts.read_json(artifacts.METRICS))
     tables = {
-        "metrics": metric_rows(artifacts.read_json(artifacts.METRICS)),
-        "classes": class_rows(artifacts.CLASSES),
-        "confusion": confusion_rows(artifacts.PLOTS / "confusion.csv"),
+        "metrics": (metrics, "{metric} {value} ({interval}) on {images} images".format(**metrics[0])),
+        "classes": (class_rows(artifacts.CLASSES), "each class with its intervals"),
+        "confusion": (confusion_rows(artifacts.PLOTS / "confusion.csv"), "what was called what"),
     }
-    for key, rows in tables.items():
-        create_markdown_artifact(key=key, markdown=f"# {key}\n\n{markdown(rows)}\n")
+    for key, (rows, said) in tables.items():
+        create_markdown_artifact(key=key, description=said, markdown=f"# {key}\n\n{markdown(rows)}\n")
 
 
 def images(version: int, text: str) -> None:
@@ -74,7 +76,8 @@ def images(version: int, text: str) -> None:
 def gate(report: dict) -> None:
     """The verdict and its reasons."""
     reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
-    create_markdown_artifact(key="gate", markdown=f"# {report['verdict']}\n\n{reasons}\n")
+    said = f"{report['verdict']}: {report['reasons'][0]}"
+    create_markdown_artifact(key="gate", description=said, markdown=f"# {report['verdict']}\n\n{reasons}\n")
 
 
 def published(version) -> None:
@@ -84,7 +87,7 @@ def published(version) -> None:
         version: a `graft.registry.Published`.
     """
     said = "published" if version.is_new else "had been published before"
-    create_markdown_artifact(key="version", markdown=(
+    create_markdown_artifact(key="version", description=f"{version.address} {said}", markdown=(
         f"# {version.address} {said}\n\n```sh\ngraft pull {version.address} --attachments\n```\n\n"
         "brings the model, and beside it the report, predictions.csv, metrics.json, params.yaml and dvc.lock.\n"))
     if link := _report_link(version):
@@ -127,8 +130,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return [{key: _short(cell) for key, cell in row.items()} for row in rows] if len(rows) <= ROWS else []
     if path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
-        plain = content.items() if isinstance(content, dict) else []
-        return [{"key": key, "value": str(value)} for key, value in plain if isinstance(value, str | int | float)]
+        plain = content if isinstance(content, dict) else {}
+        return [{"key": key, "value": _short(str(value))} for key, value in plain.items()
+                if isinstance(value, str | int | float)]
     return []
 
 

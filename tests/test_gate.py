@@ -169,6 +169,19 @@ def test_what_passes_is_published_and_takes_the_champions_place(project):
     assert entry.reason.startswith("better than the champion") and entry.gate["wins"] > 0
 
 
+def test_a_run_that_died_between_publishing_and_promoting_is_made_good_by_the_next(project):
+    """The version stands, the champion is still the other: the gate decides as before, nothing is published twice."""
+    publish(worse_bundle(project / "other"))
+    evaluate.main()
+    publish(artifacts.BUNDLE, promote=False)
+    assert run()["verdict"] == "PROMOTE"
+    for _ in range(2):
+        tasks.publish.main()
+        assert registry.history("colours", "registry")[-1].version == 2
+        assert run()["verdict"] == "HOLD"
+    assert len(list((project / "registry/models/colours/versions").iterdir())) == 2
+
+
 def test_a_champion_of_meanwhile_is_not_replaced(project):
     evaluate.main()
     report = run()
