@@ -30,8 +30,8 @@ TINY = {
     "finetune.epochs": 1, "evaluate.bootstrap_draws": 100,
 }
 VICTIMS = {         # what a process's command line holds
-    "stage": "-m tasks.", "dvc": "dvc_worker.py", "flow": "_workspace_runtime_bootstrap.py engine",
-    "worker": None, "server": None, "SIGTERM": "_workspace_runtime_bootstrap.py engine",
+    "stage": "-m tasks.", "dvc": "dvc_worker.py", "flow": "-m prefect.engine",
+    "worker": None, "server": None, "SIGTERM": "-m prefect.engine",
 }
 GRACE_S = 45        # for a stage to save and end: flows.dvc_worker.GRACE_S and a little
 

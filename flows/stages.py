@@ -18,22 +18,28 @@ plain_task = task(cache_policy=NO_CACHE, persist_result=False)
 
 
 def without_traceback(function):
-    """Let a mistake that the user can mend fail the run with its message alone; Prefect would log a traceback."""
+    """Let a mistake that the user can mend fail the flow with its message alone; Prefect would log a traceback.
+
+    For flows only. What a task returns, a `Failed` too, is a value to the flow, which would go on: a task raises.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments, **options):
+        for name in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(name).addFilter(_told_in_a_line)
         try:
             return function(*arguments, **options)
         except GraftError as error:
-            logging.getLogger("prefect.flow_runs").addFilter(_is_not_told)
             return Failed(message=str(error), data=error)
 
     return guarded
 
 
-def _is_not_told(record: logging.LogRecord) -> bool:
-    """False for the traceback that a deployed run's engine logs of a mistake that the run's state tells already."""
-    return not (record.exc_info and isinstance(record.exc_info[1], GraftError))
+def _told_in_a_line(record: logging.LogRecord) -> bool:
+    """A filter of log records: of a `GraftError`, the message is kept and the traceback is not."""
+    if record.exc_info and isinstance(record.exc_info[1], GraftError):
+        record.exc_info = None
+    return True
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,6 @@ class StageRun:
 
 
 @plain_task(task_run_name="{stage}")
-@without_traceback
 def run_stage(stage: str, dvc: Dvc, pull: bool) -> StageRun:
     """Bring one stage up to date. What it prints goes to the run's log, line by line.
 

@@ -61,7 +61,6 @@ def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
 
 
 @plain_task(task_run_name="refresh")
-@without_traceback
 def refresh_data(dvc: Dvc) -> None:
     """`dvc update` for each import below data/."""
     imports = preflight.imported_data()
@@ -72,14 +71,12 @@ def refresh_data(dvc: Dvc) -> None:
 
 
 @plain_task(task_run_name="push")
-@without_traceback
 def push_results(dvc: Dvc) -> None:
     """Data, outputs and run-cache to the DVC remote: another machine restores them and trains nothing."""
     dvc.run("push", "--run-cache", tell=get_run_logger().info)
 
 
 @plain_task(task_run_name="gate")
-@without_traceback
 def run_gate() -> dict:
     """The verdict on the model that was just evaluated, see `tasks.gate`."""
     from tasks import gate
@@ -91,7 +88,6 @@ def run_gate() -> dict:
 
 
 @plain_task(task_run_name="publish")
-@without_traceback
 def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
     """The address of the published version; None when the gate rejected it."""
     from tasks import publish

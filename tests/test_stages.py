@@ -1,0 +1,46 @@
+"""Stages as Prefect tasks, on a light pipeline and a real server."""
+
+import subprocess
+import sys
+
+from test_workspace import git
+
+from benchmarks.scratch import Project
+
+PIPELINE = """
+stages:
+  first: {cmd: "echo 'error: params.yaml: x is wrong' >&2; exit 2", outs: [one.txt]}
+  evaluate: {cmd: touch two.txt, deps: [params.yaml], outs: [two.txt]}
+"""
+FLOW = """
+from prefect import flow
+from flows import training
+from flows.dvc import Dvc
+from flows.stages import run_stage, without_traceback
+
+@flow(name="training")
+@without_traceback
+def run():
+    with Dvc() as dvc:
+        for stage in ("first", "evaluate"):
+            run_stage(stage, dvc, False)
+
+run()
+"""
+
+
+def test_a_stage_that_fails_ends_the_flow_and_its_reason_is_told_without_a_traceback(tmp_path, prefect_server):
+    project = Project(tmp_path / "checkout")
+    (project.folder / "dvc.yaml").write_text(PIPELINE)
+    git(project.folder, "add", "--all")
+    environment = {**prefect_server.environment, "PYTHONPATH": str(project.folder)}
+    done = subprocess.run([sys.executable, "-c", FLOW], cwd=project.folder, env=environment, capture_output=True,
+                          text=True)
+    assert done.returncode == 1
+    assert not (project.folder / "two.txt").exists()
+    [run] = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}, "limit": 1,
+                                                    "sort": "START_TIME_DESC"})
+    assert run["state"]["message"].endswith("error: params.yaml: x is wrong")
+    log = prefect_server.log(run["id"])
+    assert "Task run failed" in log or "x is wrong" in log
+    assert "Traceback" not in log
