@@ -87,7 +87,7 @@ def run_gate() -> dict:
     return report
 
 
-@plain_task(task_run_name="publish")
+@plain_task(task_run_name="publish", log_prints=True)
 def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
     """The address of the published version; None when the gate rejected it."""
     from tasks import publish
@@ -99,9 +99,19 @@ def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
     show.published(published)
     if published.is_new:
         tell("model.published", published, gate)
-    if gate["verdict"] == "PROMOTE":
+    if gate["verdict"] == "PROMOTE" and is_champion(published):
         tell("model.promoted", published, gate)
     return published.address
+
+
+def is_champion(published) -> bool:
+    """The trainer's role may publish without being allowed to promote."""
+    from graft.registry import log
+    from graft.registry.address import CHAMPION
+    from graft.store import open_store
+
+    store = open_store(published.address.rpartition("/")[0])
+    return log.head(store, published.name).version_of(CHAMPION) == published.version
 
 
 def tell(event: str, published, gate: dict) -> None:

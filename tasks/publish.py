@@ -48,10 +48,25 @@ def publish(publish: PublishParams, gate: dict, seconds: dict[str, float] | None
         artifacts.BUNDLE, publish.name, default_registry(), attachments=_attachments(artifacts), facts=facts
     )
     if gate["verdict"] == "PROMOTE":
+        promote(published, gate)
+    return published
+
+
+def promote(published, gate: dict) -> None:
+    """Make a published version the champion, or say who has to, where these credentials may publish and no more."""
+    from graft import registry
+    from graft.s3_errors import status_of
+    from graft.store import StoreError
+
+    try:
         # only in the place of the champion that it was measured against: another may have been promoted meanwhile
         registry.promote(published.address, reason="; ".join(gate["reasons"]), gate=gate,
                          expect=gate["champion_version"] or 0)
-    return published
+    except StoreError as error:
+        if status_of(error.__cause__) != 403:
+            raise
+        print(f"{published.address} is published. These credentials may not promote it; who may: "
+              f"`graft promote {published.address} --reason \"{gate['reasons'][0]}\"`")
 
 
 def provenance() -> dict:

@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import pytest
 import yaml
+from tiny_bundle import make_bundle
 
 from graft.registry import log, manifest
 from graft.registry.lookup import MARKER
@@ -130,6 +131,33 @@ def test_each_role_can_do_its_work_and_no_more(planned, account):
         return writes, allowed(s3.delete_object, **places[BLOB]), allowed(s3.get_object, **places[BLOB])
 
     assert {role: judge(s3) for role, s3 in clients.items()} == {role: (WRITES[role], False, True) for role in WRITES}
+
+
+def test_what_the_trainer_publishes_waits_for_a_promoter(planned, account, tmp_path, monkeypatch, capsys):
+    from moto.core import set_initial_no_auth_action_count
+
+    from graft import registry
+    from tasks.publish import promote
+
+    def become(role: str) -> None:
+        account.create_user(UserName=role)
+        account.put_user_policy(UserName=role, PolicyName="planned",
+                                PolicyDocument=planned[f'aws_iam_role_policy.this["{role}"]']["policy"])
+        key = account.create_access_key(UserName=role)["AccessKey"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    address, gate = f"s3://{REGISTRY}/registry", {"reasons": ["the first model"], "champion_version": None}
+    become("trainer")
+    with_auth = set_initial_no_auth_action_count(0)
+    published = with_auth(registry.publish)(make_bundle(tmp_path / "bundle"), "colours", address)
+    with_auth(promote)(published, gate)
+    assert "may not promote it" in capsys.readouterr().out
+    assert registry.history("colours", address) == []
+    become("promoter")
+    with_auth(promote)(published, gate)
+    assert [entry.version for entry in registry.history("colours", address)] == [1]
 
 
 def test_s3_itself_keeps_what_the_registry_writes_once(planned):
