@@ -14,7 +14,6 @@ from prefect import flow, get_client, get_run_logger
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 from pydantic import Field
-from ruamel.yaml import YAML
 
 from flows import checkpoints, show, workspace
 from flows.dvc import Dvc
@@ -61,7 +60,7 @@ def stages(names: Names, commit: str, data: DataFiles) -> None:
 
 def names_from(stage: str, plan: list[str]) -> list[str]:
     """The stages to hand over when `stage` is next: it and the GPU's that follow; none when it wants none."""
-    deployment, wanted = os.environ.get(DEPLOYMENT_VARIABLE), _gpu_stages()
+    deployment, wanted = os.environ.get(DEPLOYMENT_VARIABLE), workspace.gpu_stages()
     rest = plan[plan.index(stage):]
     return list(takewhile(lambda name: name in wanted, rest)) if deployment else []
 
@@ -101,11 +100,6 @@ def _run(deployment: str, parameters: dict):
             client.set_flow_run_state(asked.id, Cancelling())
             raise
     return state
-
-
-def _gpu_stages() -> set[str]:
-    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
-    return {name for name, stage in stages.items() if stage.get("meta", {}).get("gpu")}
 
 
 def _remote() -> str:

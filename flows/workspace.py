@@ -13,13 +13,14 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+from ruamel.yaml import YAML
+
 from flows.dvc import Dvc
 from graft.errors import GraftError
 from graft.registry.address import REGISTRY_VARIABLE, default_registry
 from tasks.artifacts import CACHE
 
 SHARED_VARIABLE = "GRAFT_SHARED"
-SHARED = ("activations", "transfer", "finetune")    # below .graft: each file is named by all that it depends on
 
 
 def source() -> dict[str, str]:
@@ -78,6 +79,12 @@ def shared_folder() -> Path:
     return Path("~/.cache/graft/shared").expanduser()
 
 
+def gpu_stages() -> list[str]:
+    """The stages that dvc.yaml marks with `meta: {gpu: true}`: they train, and keep their checkpoints below .graft."""
+    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    return [name for name, stage in stages.items() if stage.get("meta", {}).get("gpu")]
+
+
 def commit() -> str | None:
     """The commit of the code in the current folder; None outside of git."""
     try:
@@ -87,7 +94,7 @@ def commit() -> str | None:
 
 
 def _share(dvc: Dvc, shared: Path) -> None:
-    for name in SHARED:
+    for name in ("activations", *gpu_stages()):     # each file in them is named by all that it depends on
         (shared / CACHE / name).mkdir(parents=True, exist_ok=True)
         CACHE.mkdir(exist_ok=True)
         if not (CACHE / name).exists():

@@ -84,3 +84,8 @@ def test_what_is_plotted_is_made():
     assert len(plotted) >= 4
     for path in plotted:
         assert any(path == each or path.startswith(f"{each}/") for each in made), path
+
+
+def test_the_stages_that_train_are_marked_for_the_gpu():
+    assert [name for name in NAMES if STAGES[name].get("meta")] == ["extract", "transfer", "finetune"]
+    assert all(STAGES[name]["meta"] == {"gpu": True} for name in ("extract", "transfer", "finetune"))

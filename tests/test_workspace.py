@@ -76,6 +76,7 @@ def clone(checkout, tmp_path, monkeypatch) -> Path:
         dvc.run("init", "--quiet", tell=lambda line: None)
         (checkout / "data/pets").mkdir(parents=True)
         (checkout / "data/pets/one.txt").write_text("a cat")
+        (checkout / "dvc.yaml").write_text("stages:\n  fit: {cmd: 'true', meta: {gpu: true}}\n  score: {cmd: 'true'}\n")
         dvc.run("add", "data/pets", tell=lambda line: None)
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "data")
@@ -94,7 +95,8 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
         dvc.run("status", tell=lambda line: None)
     assert (clone / "data/pets/one.txt").read_text() == "a cat"
     assert os.environ["GRAFT_REGISTRY"] == str(checkout / "registry")
-    for name in workspace.SHARED:
+    assert sorted(path.name for path in (clone / ".graft").iterdir()) == ["activations", "fit"]
+    for name in ("activations", "fit"):
         assert (clone / ".graft" / name).resolve() == checkout / ".graft" / name
     assert git(clone, "status", "--porcelain", "--untracked-files=no") == ""
     assert not (checkout / ".dvc/config.local").exists()
