@@ -45,7 +45,7 @@ def compare_rates(dataset) -> dict:
     extract = len(views) / _seconds(lambda: train.activations.fill(views))
     after = {name: forward(network, batches) for name, network in networks.items()}
     bare = {name: (before[name] + after[name]) / 2 for name in networks}
-    return {"precision": dataset.part.precision, "views": len(views), "extract_a_second": extract,
+    return {"precision": dataset.part.precision, "extracted_views": len(views), "extract_a_second": extract,
             "bare_a_second": bare["keras"], "own_a_second": bare["own"]}
 
 
