@@ -43,7 +43,7 @@ def figures(measured: dict, epochs: int) -> str:
                      f"{more['uncached_epoch'] / graft.epoch('finetune'):.2f}", 2.5))
     for name, network in (("bare", "the frozen part as Keras builds it"), ("own", "the network that extract runs")):
         ours, theirs = more["extract_a_second"], more[f"{name}_a_second"]
-        lines.append(row(f"extract, {more['extracted_views']} views in {more['precision']}, against a pass of {network}",
+        lines.append(row(f"extract, {more['extracted_views']} views in {more['precision']}, against {network}",
                          f"{ours:.1f} / {theirs:.1f} images a second = {ours / theirs:.2f}", 0.9))
     lines.append(row("BatchNormalization statistics changed by finetune",
                      f"{more['statistics_changed']} of {more['statistics']} (of the other weights "
