@@ -92,6 +92,8 @@ def disturbed(project: Project, seconds: dict[str, float], chance: random.Random
             after_s = chance.uniform(0.3, 0.95) * seconds[stage]
             if kill_in(project, stage, after_s):
                 caught.append(f"{after_s:.1f}")
+            else:                           # it had ended: the machine is faster by now, or less busy
+                seconds[stage] = after_s
         _, output = finish(project, stage)
         rows += [[stage, after, begun_with(stage, output)] for after in caught]
     return rows
