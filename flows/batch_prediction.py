@@ -6,6 +6,7 @@ Each shard is one task. A run that was killed is continued by the next one with 
 """
 
 import argparse
+from collections.abc import Iterator
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -36,18 +37,18 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
     batch = Batch(source, output, folder, shard_size)
     pending = batch.pending
     get_run_logger().info("%s: %d of %d shards are to be predicted", name, len(pending), len(batch.shards))
+    predicted = batch.predict(pending)
     for shard in pending:
-        predict_shard(batch, shard, shard.number)
+        predict_shard(predicted, shard.number)
     summary = batch.finish()
     show(summary, name, output)
     return vars(summary)
 
 
 @plain_task(task_run_name="shard {number}")
-def predict_shard(batch: Batch, shard: Shard, number: int) -> None:
-    """Predict one shard's images, read on all cores."""
-    batch.predict(shard)
-    get_run_logger().info("%d images", len(shard.names))
+def predict_shard(predicted: Iterator[Shard], number: int) -> None:
+    """Predict the next shard's images on all cores; or wait for it, if a Ray cluster predicts them."""
+    get_run_logger().info("%d images", len(next(predicted).names))
 
 
 def show(summary: Summary, model: str, output: str) -> None:

@@ -1,5 +1,7 @@
 """Predict a whole folder or S3 prefix into one CSV or Parquet file, in shards that survive being killed.
 
+On a Ray cluster if there is one (`graft.distribute`): this machine reads the images and writes the shards.
+
     OUTPUT              appears whole, when every image has its row; the rows are in the order of the images' names
     OUTPUT.parts/       until then: one file per finished shard, named by what is in it and by the model
 
@@ -11,14 +13,17 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import islice
+from functools import cached_property, partial
+from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from graft import bundle
-from graft.classifier import Classifier
+from graft.classifier import BATCH_SIZE, Classifier
+from graft.distribute import content, on_cluster, spread
 from graft.errors import GraftError
 from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage, read_bytes
 from graft.predict import rows
@@ -27,6 +32,7 @@ from graft.store import Missing, open_store
 from graft.tables import write_csv, write_parquet
 
 SHARD_SIZE = 1000
+CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at once: the same batches as on this machine
 S3_READERS = 16         # reads at one time: S3 answers after 10 to 50 ms, whatever the number of cores
 
 
@@ -68,9 +74,10 @@ class Batch:
             model: a bundle's folder.
 
         Raises:
-            GraftError: when there is no image, or the output cannot be written there.
+            GraftError: when there is no image or no model, or the output cannot be written there.
         """
         self.source, self.output, self.model = source.rstrip("/"), Path(output), model
+        self.classifier = Classifier(model)
         if self.output.suffix not in (".csv", ".parquet"):
             raise GraftError(f"output {output}: expected a name that ends in .csv or .parquet")
         if not self.output.absolute().parent.is_dir():
@@ -89,17 +96,36 @@ class Batch:
         """The shards that are not predicted yet."""
         return [shard for shard in self.shards if not shard.part.exists()]
 
-    @cached_property
-    def classifier(self) -> Classifier:
-        return Classifier(self.model)
+    def predict(self, shards: list[Shard]) -> Iterator[Shard]:
+        """Predict some shards, each when it is asked for; yield it when its part is there, which appears whole.
 
-    def predict(self, shard: Shard) -> None:
-        """Predict one shard; its part appears whole. Raises `GraftError` when the source cannot be reached any more."""
+        Raises:
+            GraftError: when the source cannot be reached any more.
+        """
         self.parts.mkdir(exist_ok=True)
+        predicted = self._rows_of_cluster(shards) if on_cluster() else map(self._rows, shards)
+        for shard, rows_of_shard in zip(shards, predicted):
+            self._write(shard, rows_of_shard)
+            yield shard
+
+    def _rows(self, shard: Shard) -> Iterator[dict]:
+        return rows(self.classifier, list(shard.names), read=self._read, readers=self._readers)
+
+    def _rows_of_cluster(self, shards: list[Shard]) -> Iterator[Iterable[dict]]:
+        """The rows of each shard, as `_rows` gives them."""
+        names = (shard.names[start : start + CLUSTER_CHUNK]
+                 for shard in shards for start in range(0, len(shard.names), CLUSTER_CHUNK))
+        open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
+        with ThreadPoolExecutor(self._readers) as readers:
+            contents = (dict(zip(chunk, readers.map(partial(content, read=self._read), chunk))) for chunk in names)
+            answers = chain.from_iterable(spread(open_worker, contents, whole_machine=True))
+            for shard in shards:
+                yield islice(answers, len(shard.names))
+
+    def _write(self, shard: Shard, rows_of_shard: Iterable[dict]) -> None:
         unfinished = shard.part.with_suffix(f".{os.getpid()}.tmp")
-        readers = S3_READERS if self._store else None
         with open(unfinished, "w", encoding="utf-8") as file:
-            for each in rows(self.classifier, list(shard.names), read=self._read, readers=readers):
+            for each in rows_of_shard:
                 file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
         unfinished.replace(shard.part)
 
@@ -116,6 +142,10 @@ class Batch:
     @cached_property
     def _store(self):
         return open_store(self.source) if self.source.startswith("s3://") else None
+
+    @property
+    def _readers(self) -> int | None:
+        return S3_READERS if self._store else None
 
     def _list(self) -> Iterator[tuple[str, str]]:
         """Every image's name and what would change with its content, in the order of the names."""
@@ -134,8 +164,12 @@ class Batch:
 
     @cached_property
     def _model_digest(self) -> str:
-        return " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(self.model.iterdir())
-                        if path.name in (bundle.MODEL, bundle.DESCRIPTION, bundle.UNKNOWN))
+        return " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files)
+
+    @property
+    def _model_files(self) -> list[Path]:
+        return [path for path in sorted(self.model.iterdir())
+                if path.name in (bundle.MODEL, bundle.DESCRIPTION, bundle.UNKNOWN)]
 
     def _read(self, name: str) -> bytes:
         if not self._store:
@@ -156,6 +190,15 @@ class Batch:
             for row in part:
                 summary.count(row)
             yield part
+
+
+def _open_worker(model: dict[str, bytes]) -> Callable:
+    """In a worker, which has no file of this machine: the model, loaded once."""
+    with TemporaryDirectory() as folder:
+        for name, data in model.items():
+            Path(folder, name).write_bytes(data)
+        classifier = Classifier(folder)
+    return lambda contents: list(rows(classifier, list(contents), read=contents.__getitem__))
 
 
 def _mark(path: Path) -> str:

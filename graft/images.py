@@ -79,10 +79,12 @@ def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.nd
     return resize(decode(read_bytes(source), at_least=image_size), image_size)
 
 
-def read_bytes(source: str | Path | bytes) -> bytes:
+def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
     """The bytes of a file, or the bytes themselves. Raises `UnreadableImage` when there are none to be had."""
     if isinstance(source, bytes):
         return source
+    if isinstance(source, UnreadableImage):     # another machine has tried to read the file: `graft.distribute`
+        raise source
     try:
         with open(source, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

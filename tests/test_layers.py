@@ -9,7 +9,7 @@ from imports import ROOT, imported_files
 
 STAGES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
 HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "boto3", "pandas", "onnxruntime", "matplotlib",
-         "cv2")
+         "cv2", "ray")
 
 
 def loaded(statement: str) -> set[str]:
@@ -53,8 +53,9 @@ def test_tasks_do_not_know_flows_and_stages_do_not_know_each_other():
             assert not (imported & stages) - {file}, file
 
 
-def test_only_flows_import_prefect_and_one_file_names_tensorflow():
+def test_only_flows_import_prefect_and_one_file_each_names_tensorflow_and_ray():
     texts = {file: (ROOT / file).read_text() for folder in ("graft", "tasks", "flows") for file in files(folder)}
     users = [file for file, text in texts.items() if "import prefect" in text or "from prefect" in text]
     assert {file.parts[0] for file in users} == {"flows"}
     assert [file.name for file, text in texts.items() if "import tensorflow" in text] == ["runtime.py"]
+    assert [file.name for file, text in texts.items() if "import ray" in text] == ["distribute.py"]

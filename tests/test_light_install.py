@@ -10,8 +10,8 @@ import pytest
 from tiny_bundle import make_bundle, make_images
 
 REPOSITORY = Path(__file__).parent.parent
-HEAVY = ("cv2", "dvc", "fastapi", "great_expectations", "keras", "matplotlib", "onnx", "pandas", "prefect", "scipy",
-         "sklearn", "tensorflow", "uvicorn")
+HEAVY = ("cv2", "dvc", "fastapi", "great_expectations", "keras", "matplotlib", "onnx", "pandas", "prefect", "ray",
+         "scipy", "sklearn", "tensorflow", "uvicorn")
 SLOW_TO_START = (*HEAVY, "boto3", "botocore", "prometheus_client", "tqdm", "urllib3")
 
 # what the command line would do in an environment that has none of the modules in `absent`

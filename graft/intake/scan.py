@@ -1,14 +1,16 @@
-"""Fingerprint every listed file over all cores; what is unchanged since the last time is not opened again."""
+"""Fingerprint every listed file, on all cores or a Ray cluster; what has not changed since is not opened again."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
 
+from graft.distribute import content, on_cluster, spread
 from graft.errors import GraftError
 from graft.images import SUFFIXES, UnreadableImage
 from graft.intake.fingerprint import Fingerprint, take_fingerprint
@@ -57,6 +59,10 @@ def _read_all(images: Path, paths: list[str]):
     if len(paths) <= FEW:
         yield from zip(paths, tqdm(map(_read, files), **bar))
         return
+    if on_cluster():
+        chunks = ([content(file) for file in files[start : start + CHUNK]] for start in range(0, len(files), CHUNK))
+        yield from zip(paths, tqdm(chain.from_iterable(spread(_open_reader, chunks)), **bar))
+        return
     context = get_context("forkserver")
     context.set_forkserver_preload(["graft.intake.fingerprint", "imagehash"])
     workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
@@ -64,9 +70,13 @@ def _read_all(images: Path, paths: list[str]):
         yield from zip(paths, tqdm(pool.map(_read, files, chunksize=CHUNK), **bar))
 
 
-def _read(path: Path) -> Fingerprint | str:
+def _open_reader():
+    return lambda chunk: [_read(each) for each in chunk]
+
+
+def _read(source: Path | bytes | UnreadableImage) -> Fingerprint | str:
     try:
-        return take_fingerprint(path)
+        return take_fingerprint(source)
     except UnreadableImage as error:
         return str(error)
 

@@ -8,18 +8,21 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from os import cpu_count
 from pathlib import Path
 from shutil import disk_usage
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
+from graft.distribute import content, on_cluster, spread
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes, read_image
 from graft.training import backbones, checkpoints, folding, pace, runtime
@@ -31,6 +34,7 @@ BATCH_SIZE = 32                 # always full: the same row comes out of a netwo
 SHARD_BYTES = 32_000_000        # what a killed run may lose
 FLOAT16_MAX = 65504
 CODE = ("images", "activations", "augmentation", "backbones", "folding", "shards")     # decides on an activation
+CLUSTER_CHUNK = 2 * BATCH_SIZE  # views sent to a worker at once, with the bytes of their images
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Activations:
                                               part.precision, runtime.versions(), _code()))
         self._augmentation = _digest(part.augmentation, part.seed)
         self._frozen: keras.Model | None = None
+        self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
 
     def fill(self, views: list[View]) -> int:
         """Compute what is not on disk yet, if the cache may grow that large; say so if not. Returns how many were."""
@@ -105,13 +110,11 @@ class Activations:
 
     def _write(self, missing: list[View]) -> None:
         per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
-        print(f"activations: {len(missing):,} views to compute, about {pace.duration(self._estimate_s(len(missing)))}",
-              flush=True)
-        watch, rows, done = pace.Pace(), [], 0
+        rows, done = [], 0
         with (sigterm_as_flag() as terminated,
               tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress):
-            for batch in watch.inputs(self._batches(missing)):
-                rows += list(self._run(batch))
+            for batch in self._compute_on_cluster(missing) if on_cluster() else self._compute_here(missing):
+                rows += list(batch)
                 done += len(batch)
                 progress.update(len(batch))
                 if len(rows) == per_shard or done == len(missing) or terminated.is_set():
@@ -119,7 +122,27 @@ class Activations:
                     rows = []
                 if terminated.is_set():
                     leave()
-        print(f"activations: {watch.report(len(missing), 'views')}", flush=True)
+
+    def _compute_here(self, views: list[View]) -> Iterator[np.ndarray]:
+        """As `_compute`, and say how long it will take and what set the pace."""
+        print(f"activations: {len(views):,} views to compute, about {pace.duration(self._estimate_s(len(views)))}",
+              flush=True)
+        watch = pace.Pace()
+        yield from map(self._run, watch.inputs(self._batches(views)))
+        print(f"activations: {watch.report(len(views), 'views')}", flush=True)
+
+    def _compute_on_cluster(self, views: list[View]) -> Iterator[np.ndarray]:
+        """As `_compute`: workers run the same code on the same bytes, this process alone writes to the cache."""
+        print(f"activations: {len(views):,} views to compute on the Ray cluster", flush=True)
+        chunks = (views[start : start + CLUSTER_CHUNK] for start in range(0, len(views), CLUSTER_CHUNK))
+        work = ((chunk, {view.path: content(self.images / view.path) for view in chunk}) for chunk in chunks)
+        open_worker = partial(_open_worker, self.part, self._weights.read_bytes(), self.images)
+        for rows in spread(open_worker, work, whole_machine=True, gpu=True):
+            yield from np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+
+    def _compute_sent(self, work: tuple[list[View], dict]) -> np.ndarray:
+        views, self._sent = work
+        return np.concatenate(list(self._compute(views)))
 
     def _estimate_s(self, views: int) -> float:
         """How long the network takes: two blank batches, of which the first compiles it."""
@@ -162,7 +185,7 @@ class Activations:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""
         path = self.images / views[0].path
         try:
-            data = read_bytes(path)
+            data = read_bytes(self._sent.get(views[0].path, path))
             image = read_image(data, tuple(self.part.image_size))
         except UnreadableImage as reason:
             raise GraftError(f"{path} could be read when the data were validated, but not now: {reason}.") from None
@@ -214,6 +237,16 @@ def _as_float16(network: keras.Model) -> keras.Model:
 def _code() -> list[str]:
     """What the files that decide on an activation are like: with another augmentation the cache is another one."""
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in checkpoints.code() if path.stem in CODE]
+
+
+def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:
+    """In a worker, which has no file of this project: the network, loaded once."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "backbone.weights.h5")
+        file.write_bytes(weights)
+        worker = Activations(part, file, images, Path(folder))
+        worker._network()
+    return worker._compute_sent
 
 
 def _digest(*parts) -> str:
