@@ -27,6 +27,7 @@ from graft.images import UnreadableImage, read_bytes
 AHEAD = 2       # chunks under way for each worker: the next one is there when a worker has finished
 PACKAGES = ("imagehash", "keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
             "tensorflow-cpu")       # another version of these may give other results
+ONLY_GRAFT = ["/*", "!/.", "!/graft"]       # of the folder that it stands in; as in a .gitignore
 OR_HERE = "or unset RAY_ADDRESS to compute on this machine."
 
 
@@ -71,8 +72,7 @@ def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False,
     except ray.exceptions.RayError as error:
         raise _cause(error) from None
     finally:
-        for each in waiting:
-            ray.cancel(each, force=True)
+        ray.shutdown()      # whatever still runs is ended by Ray itself; to cancel task by task can crash this process
 
 
 def _connected():
@@ -83,17 +83,16 @@ def _connected():
     except ImportError:
         raise GraftError(f"RAY_ADDRESS is '{address}', but Ray is not installed here: install the group 'ray' of "
                          f"pyproject.toml, {OR_HERE}") from None
-    if not ray.is_initialized():
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            _answers(address)
-            ray.init(address, log_to_driver=False, logging_level="ERROR",
-                     runtime_env={"working_dir": str(Path(__file__).parent.parent), "excludes": ["/*", "!/graft"]})
-        except Exception as error:          # ConnectionError, RuntimeError, ValueError …, as Ray's version has it
-            raise GraftError(f"RAY_ADDRESS is '{address}', but this cluster cannot be used: {error}\n"
-                             f"Start one with `ray start --head`, {OR_HERE}") from None
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)      # Ray has put its own in its place
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _answers(address)
+        ray.init(address, log_to_driver=False, logging_level="ERROR",
+                 runtime_env={"working_dir": str(Path(__file__).parent.parent), "excludes": ONLY_GRAFT})
+    except Exception as error:          # ConnectionError, RuntimeError, ValueError …, as Ray's version has it
+        raise GraftError(f"RAY_ADDRESS is '{address}', but this cluster cannot be used: {error}\n"
+                         f"Start one with `ray start --head`, {OR_HERE}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)      # Ray has put its own in its place
     return ray
 
 
