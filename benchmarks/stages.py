@@ -20,6 +20,7 @@ RECIPE = {          # the parameters of the classic recipe; early stopping never
     "extract.augmentation.zoom": 0.2, "extract.augmentation.horizontal_flip": True,
     "extract.augmentation.stretch": 0.0, "extract.augmentation.brightness": 0.0, "extract.augmentation.contrast": 0.0,
     "transfer.hidden_units": 1024, "transfer.dropout": 0.0, "transfer.patience": 1000,
+    "transfer.warmup_epochs": 0.0, "transfer.decay": "none", "finetune.warmup_epochs": 0.0, "finetune.decay": "none",
     "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4, "finetune.momentum": 0.9, "finetune.patience": 1000,
 }
 INCEPTION = {
