@@ -160,7 +160,7 @@ def test_the_stages_write_the_same_bytes(address, project, tmp_path):
     for folder in ("outputs/validate", "outputs/extract", ".graft/activations"):
         names = [str(path.relative_to(project.folder)) for path in (project.folder / folder).rglob("*.*")]
         _, different, missing = filecmp.cmpfiles(project.folder, there.folder, names, shallow=False)
-        assert len(names) > 2 and not different and not missing, folder
+        assert len(names) >= 2 and not different and not missing, folder
 
 
 @pytest.mark.parametrize("machines, whole_machine, gpu, expected", [
