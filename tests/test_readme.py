@@ -19,6 +19,7 @@ ELSEWHERE = {
     "prefect deploy --all": "test_deployments.py",
     "prefect deployment run training/training": "test_deployments.py",
     "prefect deployment ls": "test_deployments.py",
+    "python -m flows.automations": "test_automations.py",
 }
 
 
