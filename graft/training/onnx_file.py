@@ -34,6 +34,7 @@ def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) 
         inputs, outputs: the new names, in the order of the graph's own.
     """
     graph = model.graph
+    _drop_idle_reshapes(model)
     names = dict(zip([each.name for each in graph.input], inputs))
     names |= {_output(graph, wanted): wanted for wanted in outputs}
     for place, node in enumerate(graph.node):
@@ -45,13 +46,38 @@ def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) 
         for value in node.input:
             if value:
                 names.setdefault(value, f"constant_{len(names)}")
-    _rename(graph, names)
     used = {value for node in graph.node for value in node.input}
-    kept = sorted((each for each in graph.initializer if each.name in used), key=lambda each: each.name)
+    kept = [each for each in graph.initializer if each.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    _rename(graph, names)
+    kept = sorted(graph.initializer, key=lambda each: each.name)
     del graph.initializer[:], graph.value_info[:], model.metadata_props[:]
     graph.initializer.extend(kept)
     graph.name, graph.doc_string, model.doc_string = "classifier", "", ""
     return model
+
+
+def _drop_idle_reshapes(model: onnx.ModelProto) -> None:
+    """Remove each Reshape to the shape that its input has: tf2onnx leaves some, and not the same ones in each process.
+
+    They stand where a map is one pixel in size, and a transposition moves nothing.
+    """
+    graph, inferred = model.graph, onnx.shape_inference.infer_shapes(model).graph
+    shapes = {each.name: [size.dim_value for size in each.type.tensor_type.shape.dim] for each in inferred.value_info}
+    numbers = [each for each in graph.initializer if each.data_type == onnx.TensorProto.INT64]
+    wanted = {each.name: onnx.numpy_helper.to_array(each).tolist() for each in numbers}
+    source = {}         # the output of a Reshape that is dropped -> what it was made from
+    for node in list(graph.node):
+        node.input[:] = [source.get(value, value) for value in node.input]
+        if node.op_type == "Reshape" and _is_idle(shapes.get(node.input[0]), wanted.get(node.input[1])):
+            source[node.output[0]] = node.input[0]
+            graph.node.remove(node)
+
+
+def _is_idle(shape: list[int] | None, wanted: list[int] | None) -> bool:
+    """Whether a reshape changes nothing; the size of the batch is 0, not known, in `shape`, and -1 in `wanted`."""
+    return shape is not None and wanted == [-1 if size == 0 else size for size in shape] and wanted.count(-1) == 1
 
 
 def _output(graph: onnx.GraphProto, wanted: str) -> str:
