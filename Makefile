@@ -18,7 +18,7 @@ demo: setup     ## run the whole line on sample images: validate … publish, pu
 	@$(RUN) PREFECT_HOME="$(CURDIR)/.prefect" python -m flows.demo
 
 test: setup     ## run all tests
-	@$(RUN) python -m pytest --numprocesses 2 --dist loadgroup
+	@$(RUN) python -m pytest --numprocesses 2 --dist loadfile
 
 test-jax: .venv-jax/installed  ## run the tests of graft/training with JAX in place of TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest --noconftest $(TRAINING_TESTS:%=tests/test_%.py)

@@ -5,14 +5,6 @@ from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 
-@pytest.hookimpl(tryfirst=True)     # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Where tests run in two processes: a file's stay together, and all that share what takes long to make."""
-    for item in items:
-        shared = {"project", "prefect_server"} & set(item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group("project" if shared else item.path.name))
-
-
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """See `tiny_project`. It takes a minute, so all tests that only look at it share one."""
