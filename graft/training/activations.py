@@ -9,7 +9,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -31,7 +31,7 @@ from graft.training.interruption import leave, sigterm_as_flag
 from graft.training.shards import Shards
 
 BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
-SHARD_BYTES = 32_000_000        # what a killed run may lose
+SHARD_BYTES = 16_000_000        # a killed run may lose the one that is written and the one that is computed
 FLOAT16_MAX = 65504
 CODE = ("images", "activations", "augmentation", "backbones", "folding", "shards")     # decides on an activation
 CLUSTER_CHUNK = 2 * BATCH_SIZE  # views sent to a worker at once, with the bytes of their images
@@ -110,25 +110,33 @@ class Activations:
 
     def _write(self, missing: list[View]) -> None:
         per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
-        rows, done = [], 0
-        with (sigterm_as_flag() as terminated,
+        rows, done, written = [], 0, Future()
+        written.set_result(None)
+        with (sigterm_as_flag() as terminated, ThreadPoolExecutor(1) as writer,
               tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress):
             for batch in self._compute_on_cluster(missing) if on_cluster() else self._compute_here(missing):
                 rows += list(batch)
                 done += len(batch)
                 progress.update(len(batch))
                 if len(rows) == per_shard or done == len(missing) or terminated.is_set():
-                    self._shards.write([self._key(view) for view in missing[done - len(rows) : done]], rows)
-                    rows = []
+                    written.result()        # raises what went wrong
+                    keys = [self._key(view) for view in missing[done - len(rows) : done]]
+                    written, rows = writer.submit(self._shards.write, keys, rows), []
                 if terminated.is_set():
                     leave()
+            written.result()
 
     def _compute_here(self, views: list[View]) -> Iterator[np.ndarray]:
         """As `_compute`, and say how long it will take and what set the pace."""
-        print(f"activations: {len(views):,} views to compute, about {pace.duration(self._estimate_s(len(views)))}",
-              flush=True)
+        print(f"activations: {len(views):,} views to compute", flush=True)
         watch = pace.Pace()
-        yield from map(self._run, watch.inputs(self._batches(views)))
+        for number, images in enumerate(watch.inputs(self._batches(views))):
+            began = time.perf_counter()
+            rows = self._run(images)
+            if number == 1:         # the first has compiled the network
+                total_s = (time.perf_counter() - began) * len(views) / BATCH_SIZE
+                print(f"activations: about {pace.duration(total_s)} for all", flush=True)
+            yield rows
         print(f"activations: {watch.report(len(views), 'views')}", flush=True)
 
     def _compute_on_cluster(self, views: list[View]) -> Iterator[np.ndarray]:
@@ -143,14 +151,6 @@ class Activations:
     def _compute_sent(self, work: tuple[list[View], dict]) -> np.ndarray:
         views, self._sent = work
         return np.concatenate(list(self._compute(views)))
-
-    def _estimate_s(self, views: int) -> float:
-        """How long the network takes: two blank batches, of which the first compiles it."""
-        blank = [np.zeros((*self.part.image_size, 3), np.uint8)] * BATCH_SIZE
-        for _ in range(2):
-            began = time.perf_counter()
-            self._run(blank)
-        return (time.perf_counter() - began) * views / BATCH_SIZE
 
     def _compute(self, views: list[View]) -> Iterator[np.ndarray]:
         return map(self._run, self._batches(views))
