@@ -3,8 +3,9 @@
     python -m benchmarks.interruptions [--kills 30] [--cancels 20] [--seed 1]
 
 A real server, a real worker and the real flow, on 120 small images. A kill hits the stage, DVC, the flow, the worker or
-the server with SIGKILL, or the flow with SIGTERM as a spot notice does; what was killed is started again, and if the
-run did not survive, another one is asked for, once. Then a "second machine", with nothing but the git remote, the DVC
+the server with SIGKILL, or the flow with SIGTERM as a spot notice does, or the server answers nobody for a minute, as
+when the network is gone; what was killed is started again, and if the run did not survive, another one is asked for,
+once. Then a "second machine", with nothing but the git remote, the DVC
 remote and the registry, runs the flow as well, and runs are cancelled.
 """
 
@@ -31,8 +32,9 @@ TINY = {
 }
 VICTIMS = {         # what a process's command line holds
     "stage": "-m tasks.", "dvc": "dvc_worker.py", "flow": "-m prefect.engine",
-    "worker": None, "server": None, "SIGTERM": "-m prefect.engine",
+    "worker": None, "server": None, "network": None, "SIGTERM": "-m prefect.engine",
 }
+OUTAGE_S = 60
 GRACE_S = 45        # for a stage to save and end: flows.dvc_worker.GRACE_S and a little
 
 
@@ -103,6 +105,10 @@ def hit(site: Site, victim: str) -> bool:
         site.server.process.wait()
         time.sleep(5)
         site.server.start_process()
+    elif victim == "network":
+        site.server.process.send_signal(signal.SIGSTOP)
+        time.sleep(OUTAGE_S)
+        site.server.process.send_signal(signal.SIGCONT)
     elif victim == "worker":
         site.worker.kill()
         site.worker.wait()

@@ -10,7 +10,7 @@ from graft.errors import GraftError
 from graft.store import Missing, Store, open_store
 from tasks.artifacts import CACHE
 
-EVERY_S = 120           # between two looks for a newer checkpoint; `fit` writes one a minute
+EVERY_S = 120           # between two looks for a newer checkpoint
 FOLDER = "checkpoints"  # beside DVC's own `files` and `runs`
 PATTERN = "*/[!.]*.npz" # below .graft; graft.training.checkpoints names them by all that decides on the training
 

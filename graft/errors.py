@@ -1,6 +1,7 @@
 """A mistake that the user can mend: said in one message, without a traceback."""
 
 import contextlib
+import signal
 import sys
 
 
@@ -10,12 +11,15 @@ class GraftError(Exception):
 
 @contextlib.contextmanager
 def reported(exit_code: int = 2):
-    """Print a `GraftError` on standard error and exit with `exit_code`, instead of a traceback."""
+    """Print a `GraftError` on standard error and exit with `exit_code`, instead of a traceback; 130 after Ctrl-C."""
     try:
         yield
     except GraftError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def did_you_mean(word: str, known) -> str:

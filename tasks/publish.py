@@ -91,7 +91,7 @@ def data_facts(artifacts) -> dict:
 
 def _attachments(artifacts) -> dict[str, Path]:
     wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.REPORT, artifacts.IMAGES, artifacts.SPLITS,
-              artifacts.DATA_REPORT, artifacts.GATE_PAGE, PARAMS, LOCK]
+              artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 

@@ -47,13 +47,10 @@ def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) 
             if value:
                 names.setdefault(value, f"constant_{len(names)}")
     used = {value for node in graph.node for value in node.input}
-    kept = [each for each in graph.initializer if each.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    _rename(graph, names)
-    kept = sorted(graph.initializer, key=lambda each: each.name)
+    kept = sorted((each for each in graph.initializer if each.name in used), key=lambda each: names[each.name])
     del graph.initializer[:], graph.value_info[:], model.metadata_props[:]
     graph.initializer.extend(kept)
+    _rename(graph, names)
     graph.name, graph.doc_string, model.doc_string = "classifier", "", ""
     return model
 
