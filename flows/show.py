@@ -6,7 +6,6 @@ Which files a stage has made is read from dvc.lock: no stage is named here.
 import csv
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -20,7 +19,6 @@ from graft.evaluation.tables import class_rows, confusion_rows, markdown, metric
 from tasks import artifacts
 
 ROWS = 40                   # longer tables are for files, not for a page
-LINK_SECONDS = 7 * 86400    # the longest that S3 lets a signed link live
 
 
 class Progress:
@@ -99,17 +97,9 @@ def _report_link(version) -> str | None:
     from graft.registry import manifest
     from graft.store import open_store
 
-    registry = version.address.rpartition("/")[0]
-    report = manifest.read(open_store(registry), version.name, version.version).attachments.get(artifacts.REPORT.name)
-    if report is None:
-        return None
-    if not registry.startswith("s3://"):
-        return (Path(registry).absolute() / report.key).as_uri()
-    import boto3
-
-    bucket, prefix = urlsplit(registry).netloc, urlsplit(registry).path.strip("/")
-    wanted = {"Bucket": bucket, "Key": f"{prefix}/{report.key}".lstrip("/"), "ResponseContentType": "text/html"}
-    return boto3.client("s3").generate_presigned_url("get_object", Params=wanted, ExpiresIn=LINK_SECONDS)
+    store = open_store(version.address.rpartition("/")[0])
+    report = manifest.read(store, version.name, version.version).attachments.get(artifacts.REPORT.name)
+    return store.link(report.key, "text/html") if report else None
 
 
 def _locked(name: str) -> list[str]:

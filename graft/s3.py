@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
 ATTEMPTS = 4                        # of each request by botocore, with growing pauses: up to 7 s on a failing server
 READS = 4                           # of a body that was cut short, which botocore does not repeat
 CONNECTIONS = 16
+LINK_SECONDS = 7 * 86400            # the longest that S3 lets a signed link live
 
 
 class S3Store(Store):
@@ -89,6 +90,10 @@ class S3Store(Store):
     def delete(self, key: str) -> None:
         self._call(self._client.delete_object, Bucket=self._bucket, Key=self._prefix + key)
 
+    def link(self, key: str, media_type: str) -> str:
+        query = {"Bucket": self._bucket, "Key": self._prefix + key, "ResponseContentType": media_type}
+        return self._call(self._client.generate_presigned_url, "get_object", Params=query, ExpiresIn=LINK_SECONDS)
+
     def now(self) -> datetime:
         if self._clock is None:
             self._call(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
@@ -153,6 +158,7 @@ def _connect(registry: str):
 
     endpoint = endpoint_url()
     config = Config(
+        signature_version="s3v4",       # of links, botocore's default is one that newer buckets refuse
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},

@@ -77,6 +77,10 @@ class Store(ABC):
     def now(self) -> datetime:
         """The store's own clock, so that writers with wrong clocks still agree."""
 
+    @abstractmethod
+    def link(self, key: str, media_type: str) -> str:
+        """An address at which a browser shows an object: a file's, or on S3 one that lets anybody in for a week."""
+
     def sweep(self, before: datetime) -> int:
         """Remove what killed writers left behind before this moment; how many there were."""
         return 0
@@ -136,6 +140,9 @@ class LocalStore(Store):
             finally:
                 temporary.unlink(missing_ok=True)
             return True
+
+    def link(self, key: str, media_type: str) -> str:
+        return self._path(key).as_uri()
 
     def replace(self, key: str, data: bytes | Path) -> None:
         with _explained(self.address):

@@ -4,6 +4,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from urllib.request import urlopen
 
 import pytest
 import s3_server
@@ -55,6 +56,14 @@ def test_read_empty_object(registry):
     store = open_store(registry)
     store.create("empty", b"")
     assert store.read_whole("empty", 10) == b""
+
+
+def test_a_link_is_what_a_browser_can_open(registry):
+    store = open_store(registry)
+    store.create("a b/report.html", "<p>Käse".encode())
+    with urlopen(store.link("a b/report.html", "text/html")) as reply:      # without any credentials
+        assert reply.read().decode() == "<p>Käse"
+        assert reply.headers["Content-Type"] == "text/html"
 
 
 def test_read_whole_refuses_more_than_its_limit(registry):
