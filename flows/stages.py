@@ -36,9 +36,10 @@ def without_traceback(function):
 
 
 def _told_in_a_line(record: logging.LogRecord) -> bool:
-    """A filter of log records: of a `GraftError`, the message is kept and the traceback is not."""
+    """A filter of log records: of a `GraftError`, the message is kept once and the traceback is not."""
     if record.exc_info and isinstance(record.exc_info[1], GraftError):
         record.exc_info = None
+        return not record.msg.startswith("Engine execution exited")      # the flow has said why it failed
     return True
 
 
