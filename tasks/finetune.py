@@ -17,13 +17,13 @@ class FinetuneParams(FitParams):
 
 def build_model(dataset, head_shape: dict, head_weights: Path):
     """transfer's model from activations to logits, ready to be trained. Returns it, its top and its head."""
-    from graft.training import backbones, heads, runtime
+    from graft.training import backbones, folding, heads, runtime
 
     _, top = dataset.models(dataset.part.precision)
     with runtime.precision(dataset.part.precision):
         head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
         head.load_weights(head_weights)
-        model = heads.trainable_model(top, head)
+        model = heads.trainable_model(folding.fold_batch_normalization(top, trainable=True), head)
     backbones.freeze_batch_normalization(model)
     return model, top, head
 

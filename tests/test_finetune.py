@@ -41,16 +41,16 @@ def tuned(dataset, tmp_path, **changes):
     params = read_params("finetune", finetune.FinetuneParams)
     values = {**vars(params), "epochs": 2, "batch_size": 8, "learning_rate": 1e-3, **changes}
     models = finetune.build_model(dataset, HEAD, tmp_path / "head.weights.h5")
-    before = {each.path: np.array(each) for each in models[0].variables}
+    before = {each.path: np.array(each) for model in models for each in model.variables}
     progress = finetune.finetune_top(dataset, models, finetune.FinetuneParams(**values), tmp_path / "c.npz")
     (tmp_path / "c.npz").unlink(missing_ok=True)
     return models, before, progress
 
 
 def test_batch_normalization_keeps_its_statistics_to_the_bit_and_the_rest_learns(dataset, tmp_path):
-    (model, _, _), before, progress = tuned(dataset, tmp_path)
+    (model, top, head), before, progress = tuned(dataset, tmp_path)
     assert progress.best_epoch >= 0
-    after = {each.path: np.array(each) for each in model.variables}
+    after = {each.path: np.array(each) for part in (top, head) for each in part.variables}
     statistics = [path for path in before if "moving_" in path]
     assert len(statistics) == 2 * 13                # four blocks of three, and the last convolution's
     assert all(np.array_equal(before[path], after[path]) for path in statistics)

@@ -12,13 +12,13 @@ SMALL = {"InceptionV3": (75, 75), "Xception": (71, 71)}
 def drawn(network, seed=1):
     """Random statistics and scales in every BatchNormalization: as built, they are all zeros and ones."""
     random = np.random.default_rng(seed)
-    for layer in network.layers:
+    for layer in network._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
 
 
 def count(network, kind):
-    return sum(isinstance(layer, kind) for layer in network.layers)
+    return sum(isinstance(layer, kind) for layer in network._flatten_layers())
 
 
 @pytest.mark.parametrize("name", ["InceptionV3", "MobileNetV2", "EfficientNetB0", "ResNet50", "Xception"])
@@ -34,6 +34,27 @@ def test_the_folded_network_is_the_same_function(name):
     assert np.allclose(np.asarray(folded(images)), expected, atol=2e-4 * np.abs(expected).max())
     assert count(folded, layers.BatchNormalization) == 0
     assert all(np.array_equal(a, b) for a, b in zip(before, network.get_weights()))     # nothing of it was touched
+
+
+@pytest.mark.parametrize("name", ["InceptionV3", "MobileNetV2", "ResNet50"])
+def test_folded_to_train_it_learns_what_the_network_would(name):
+    size = SMALL.get(name, (64, 64))
+    top = backbones.split(backbones.build(name, size, 0.35 if BACKBONES[name].alphas else None), BACKBONES[name].cut)[1]
+    drawn(top)
+    backbones.freeze_batch_normalization(top)
+    folded = folding.fold_batch_normalization(top, trainable=True)
+    assert count(folded, layers.BatchNormalization) == 0 < count(top, layers.BatchNormalization)
+    random = np.random.default_rng(1)
+    inputs, targets = random.uniform(size=(4, *top.input.shape[1:])), random.normal(size=(4, top.output.shape[-1]))
+    before, changes = top.get_weights(), []
+    for model in (top, folded):
+        top.set_weights(before)
+        model.compile(keras.optimizers.SGD(1e-2), "mse")
+        model.train_on_batch(inputs, targets)
+        changes.append([new - old for new, old in zip(top.get_weights(), before)])
+    assert any(np.any(change) for change in changes[0])
+    assert all(np.allclose(a, b, atol=1e-2 * np.abs(a).max() + 1e-8) for a, b in zip(*changes))
+    assert np.allclose(np.asarray(folded(inputs)), np.asarray(top(inputs)), rtol=1e-3, atol=1e-4)
 
 
 def test_what_something_else_reads_too_is_not_folded():

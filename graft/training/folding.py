@@ -5,58 +5,93 @@ convolution that made `x`. Keras computes it as operations of its own, in float3
 frozen part of InceptionV3 in bfloat16 is more than twice as fast on a CPU (measured by `benchmarks/learning.py`).
 """
 
-from collections import Counter
-
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 
-def fold_batch_normalization(network: keras.Model) -> keras.Model:
-    """A model for inference that computes what `network` computes.
+def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> keras.Model:
+    """A model that computes what `network` computes.
 
-    Convolutions are copied, with a bias; a BatchNormalization that follows one, and nothing else does, is folded into
-    it; all other layers are shared. Identity in real numbers: kernel' = kernel · scale, bias' = bias · scale + shift,
-    where scale = gamma / √(variance + epsilon) and shift = beta - mean · scale (Jacob et al. 2018, section 3.2).
+    A BatchNormalization that follows a convolution, and nothing else does, is folded into it; all other layers are
+    shared. Identity in real numbers: kernel' = kernel · scale, bias' = bias · scale + shift, where
+    scale = gamma / √(variance + epsilon) and shift = beta - mean · scale (Jacob et al. 2018, section 3.2).
+
+    Args:
+        trainable: the convolutions still train, with the weights of `network`, and are scaled in every step; else
+            they are copied for inference. SeparableConv2D is then left as it is.
     """
-    nodes = [node for depth in network._nodes_by_depth.values() for node in depth]
-    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    uses.update(id(tensor) for tensor in network.outputs)
-    copied = {}             # id of a copy's output -> the copy, as long as nothing else reads the original's
+    after = _normalization_after(network, CONVOLUTIONS[:2] if trainable else CONVOLUTIONS)
+    folded_away = {id(normalization) for normalization in after.values()}
 
     def folded(operation):
-        def call(*inputs, **options):
-            if isinstance(operation, layers.BatchNormalization) and id(inputs[0]) in copied:
-                _fold(copied[id(inputs[0])], operation)
-                return inputs[0]
-            if not isinstance(operation, CONVOLUTIONS) or operation.activation is not keras.activations.linear:
-                return operation(*inputs, **options)
-            copy = _with_bias(operation)
-            output = copy(*inputs)
-            if uses[id(operation.output)] == 1:
-                copied[id(output)] = copy
-            return output
-        return call
+        if id(operation) in folded_away:
+            return lambda inputs, **_: inputs
+        if id(operation) in after:
+            return (_Scaled if trainable else _copied)(operation, after[id(operation)])
+        return fold_batch_normalization(operation, trainable) if isinstance(operation, keras.Model) else operation
 
     inputs = keras.Input(network.input.shape[1:], dtype=network.input.dtype)
     return keras.Model(inputs, network._run_through_graph(inputs, operation_fn=folded), name=network.name)
 
 
-def _with_bias(convolution):
+def _normalization_after(network: keras.Model, convolutions: tuple) -> dict[int, layers.BatchNormalization]:
+    """The id of each linear convolution that a BatchNormalization reads, and nothing else does -> that one."""
+    nodes = [node for depth in network._nodes_by_depth.values() for node in depth]
+    readers = {id(tensor): [network] for tensor in network.outputs}
+    for node in nodes:
+        for tensor in node.input_tensors:
+            readers.setdefault(id(tensor), []).append(node.operation)
+    found = {}
+    for node in nodes:
+        operation, reading = node.operation, readers.get(id(node.outputs[0]), [])
+        if (isinstance(operation, convolutions) and operation.activation is keras.activations.linear
+                and len(reading) == 1 and isinstance(reading[0], layers.BatchNormalization)):
+            found[id(operation)] = reading[0]
+    return found
+
+
+def _copied(convolution, normalization: layers.BatchNormalization):
+    """A convolution with a bias, in place of both."""
     copy = type(convolution).from_config({**convolution.get_config(), "use_bias": True})
     copy.build(convolution.input.shape)
-    weights = convolution.get_weights()
-    copy.set_weights(weights if convolution.use_bias else [*weights, np.zeros(copy.bias.shape, np.float32)])
+    scale, shift = _scale_and_shift(normalization)
+    *others, kernel, bias = (each.astype(np.float64) for each in _weights(convolution))
+    copy.set_weights([*others, kernel * _by_channel(convolution, scale), bias * scale + shift])
     return copy
 
 
-def _fold(convolution, normalization: layers.BatchNormalization) -> None:
-    scale, shift = _scale_and_shift(normalization)
-    *others, kernel, bias = (each.astype(np.float64) for each in convolution.get_weights())
-    by_channel = scale.reshape(kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else scale
-    convolution.set_weights([*others, kernel * by_channel, bias * scale + shift])
+class _Scaled(layers.Layer):
+    """Both in one, where the convolution trains and the BatchNormalization does not."""
+
+    def __init__(self, convolution, normalization: layers.BatchNormalization):
+        super().__init__(name=f"{convolution.name}_scaled", dtype=convolution.dtype_policy, autocast=False)
+        scale, shift = _scale_and_shift(normalization)
+        self.convolution = convolution
+        self.kernel_scale = _by_channel(convolution, scale).astype(np.float32)
+        self.scale, self.shift = scale.astype(np.float32), shift.astype(np.float32)
+
+    def call(self, inputs):
+        made, bias = self.convolution, self.shift
+        kernel = ops.cast(made.kernel * self.kernel_scale, inputs.dtype)        # scaled in float32
+        if made.use_bias:
+            bias = bias + made.bias * self.scale
+        options = {name: getattr(made, name) for name in ("strides", "padding", "dilation_rate", "data_format")}
+        convolve = ops.depthwise_conv if isinstance(made, layers.DepthwiseConv2D) else ops.conv
+        return convolve(inputs, kernel, **options) + ops.cast(bias, inputs.dtype)
+
+
+def _weights(convolution) -> list[np.ndarray]:
+    """With a bias, if of zeros."""
+    weights = convolution.get_weights()
+    return weights if convolution.use_bias else [*weights, np.zeros(convolution.output.shape[-1], np.float32)]
+
+
+def _by_channel(convolution, scale: np.ndarray) -> np.ndarray:
+    """A depthwise kernel's last two dimensions are the channel and its multiplier, together the outputs."""
+    return scale.reshape(convolution.kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else scale
 
 
 def _scale_and_shift(normalization: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
