@@ -5,8 +5,8 @@
 A real server, a real worker and the real flow, on 120 small images. A kill hits the stage, DVC, the flow, the worker or
 the server with SIGKILL, or the flow with SIGTERM as a spot notice does, or the server answers nobody for a minute, as
 when the network is gone; what was killed is started again, and if the run did not survive, another one is asked for,
-once. Then a "second machine", with nothing but the git remote, the DVC
-remote and the registry, runs the flow as well, and runs are cancelled.
+once. Then a "second machine", with nothing but the git remote, the DVC remote and the registry, runs the flow as well,
+and runs are cancelled.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +65,14 @@ class Site:
         self.worker = self.server.start_worker("default", GRAFT_SHARED=str(self.shared),
                                                GRAFT_REGISTRY=str(self.registry))
 
+    def stop_worker(self) -> None:
+        self.worker.terminate()
+        try:
+            self.worker.wait(60)
+        except subprocess.TimeoutExpired:       # Prefect's worker now and then waits for something that never comes
+            self.worker.kill()
+            self.worker.wait()
+
     def forget(self) -> None:
         """As before the first run: only the data are in the DVC remote."""
         for folder in (self.shared, self.registry, self.store):
@@ -93,8 +102,7 @@ class Site:
         return log.is_dir() and len(list(log.glob("*.json"))) == 1
 
     def stop(self) -> None:
-        self.worker.terminate()
-        self.worker.wait(60)
+        self.stop_worker()
         self.server.stop()
 
 
@@ -164,8 +172,7 @@ def seconds_to_running(site: Site) -> list[float]:
 
 def on_second_machine(site: Site) -> tuple[float, bool]:
     """A run of a worker that shares nothing: its seconds, and whether it restored all and ran nothing."""
-    site.worker.terminate()
-    site.worker.wait(60)
+    site.stop_worker()
     site.shared = site.folder / "second"
     site.start_worker()
     run = site.server.wait_for_end(site.server.start("training/training"))
