@@ -16,13 +16,12 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.prefect_server import Server, wait_for
+from benchmarks.prefect_server import Server, end, wait_for
 from benchmarks.scratch import Project
 from tasks.sample import write_digits
 
@@ -65,14 +64,6 @@ class Site:
         self.worker = self.server.start_worker("default", GRAFT_SHARED=str(self.shared),
                                                GRAFT_REGISTRY=str(self.registry))
 
-    def stop_worker(self) -> None:
-        self.worker.terminate()
-        try:
-            self.worker.wait(60)
-        except subprocess.TimeoutExpired:       # Prefect's worker now and then waits for something that never comes
-            self.worker.kill()
-            self.worker.wait()
-
     def forget(self) -> None:
         """As before the first run: only the data are in the DVC remote."""
         for folder in (self.shared, self.registry, self.store):
@@ -102,7 +93,7 @@ class Site:
         return log.is_dir() and len(list(log.glob("*.json"))) == 1
 
     def stop(self) -> None:
-        self.stop_worker()
+        end(self.worker)
         self.server.stop()
 
 
@@ -154,6 +145,8 @@ def remaining(site: Site) -> int:
 
 
 def cancel_once(site: Site, after_s: float) -> dict:
+    """A run that is cancelled, unless it has ended before: `state` tells."""
+    site.forget()
     run = site.server.start("training/training")
     wait_for(lambda: site.server.state(run) == "RUNNING")
     time.sleep(after_s)
@@ -172,7 +165,7 @@ def seconds_to_running(site: Site) -> list[float]:
 
 def on_second_machine(site: Site) -> tuple[float, bool]:
     """A run of a worker that shares nothing: its seconds, and whether it restored all and ran nothing."""
-    site.stop_worker()
+    end(site.worker)
     site.shared = site.folder / "second"
     site.start_worker()
     run = site.server.wait_for_end(site.server.start("training/training"))
@@ -205,9 +198,9 @@ def measure(site: Site, kills: int, cancels: int, draw: random.Random) -> None:
     print(f"\n{good} of {kills} kills ended in one promoted version with the undisturbed run's bytes and no orphan")
     seconds, restored = on_second_machine(site)
     print(f"second machine: {'every stage restored, none ran' if restored else 'NOT RESTORED'}, {seconds:.0f} s")
-    site.forget()
     rows = [cancel_once(site, draw.uniform(0, whole / 2)) for _ in range(cancels)]
     clean = sum(row["state"] == "CANCELLED" and not row["orphans"] for row in rows)
+    print("not so:", [row for row in rows if row["state"] != "CANCELLED" or row["orphans"]])
     longest = max((row["seconds"] for row in rows), default=0)
     print(f"{clean} of {cancels} cancels ended as cancelled without an orphan, the slowest after {longest:.0f} s")
     waited = seconds_to_running(site)

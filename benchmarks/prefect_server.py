@@ -75,8 +75,7 @@ class Server:
         try:
             yield worker
         finally:
-            worker.terminate()
-            worker.wait(60)
+            end(worker)
 
     def create_pool(self, name: str) -> None:
         if not self.ask("work_pools/filter", {"work_pools": {"name": {"any_": [name]}}}):
@@ -110,6 +109,16 @@ class Server:
     def _popen(self, command: list, **environment: str) -> subprocess.Popen:
         return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
+
+
+def end(worker: subprocess.Popen, seconds: float = 60) -> None:
+    """Ask it to end, and end it: on a busy machine Prefect's worker now and then waits for what never comes."""
+    worker.terminate()
+    try:
+        worker.wait(seconds)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
 
 
 def wait_for(condition, seconds: float = 90) -> None:
