@@ -199,10 +199,10 @@ def measure(site: Site, kills: int, cancels: int, draw: random.Random) -> None:
     seconds, restored = on_second_machine(site)
     print(f"second machine: {'every stage restored, none ran' if restored else 'NOT RESTORED'}, {seconds:.0f} s")
     rows = [cancel_once(site, draw.uniform(0, whole / 2)) for _ in range(cancels)]
-    clean = sum(row["state"] == "CANCELLED" and not row["orphans"] for row in rows)
-    print("not so:", [row for row in rows if row["state"] != "CANCELLED" or row["orphans"]])
+    unclean = [row for row in rows if row["state"] != "CANCELLED" or row["orphans"]]
     longest = max((row["seconds"] for row in rows), default=0)
-    print(f"{clean} of {cancels} cancels ended as cancelled without an orphan, the slowest after {longest:.0f} s")
+    print(f"{cancels - len(unclean)} of {cancels} cancels ended as cancelled without an orphan, the slowest after "
+          f"{longest:.0f} s", *unclean, sep="\n")
     waited = seconds_to_running(site)
     print(f"schedule to running: median {statistics.median(waited):.1f} s, longest {max(waited):.1f} s, "
           f"of {len(waited)} runs")
