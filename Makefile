@@ -15,7 +15,7 @@ help:           ## list the targets
 setup: .venv/installed  ## install the locked environment into .venv
 
 demo: setup     ## run the whole line on sample images: validate … publish, pull, predict
-	@$(RUN) PREFECT_HOME="$(CURDIR)/.prefect" python -m flows.demo
+	@$(RUN) PREFECT_HOME="$(CURDIR)/.prefect" GRAFT_HOME="$(CURDIR)/.graft/home" python -m flows.demo
 
 test: setup     ## run all tests
 	@$(RUN) python -m pytest --numprocesses 2 --dist loadfile
