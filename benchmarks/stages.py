@@ -67,4 +67,9 @@ def answers(project: Project, images: Path, split: str) -> dict[str, str]:
 
 def share_right(said: dict[str, str]) -> float:
     """Of answers CLASS/NAME -> class."""
-    return sum(file.split("/")[0] == label for file, label in said.items()) / len(said)
+    return sum(rights(said)) / len(said)
+
+
+def rights(said: dict[str, str]) -> list[bool]:
+    """Which of the answers CLASS/NAME -> class are right."""
+    return [file.split("/")[0] == label for file, label in said.items()]

@@ -3,7 +3,7 @@
     python -m benchmarks.views [--views 4] [--epochs 10] [--seeds 3] [--images 500]
 
 Live augmentation is as many views as epochs, so that no epoch of a stage sees a view again; its first K views are those
-that are kept. The photographs and the rest: `benchmarks.pairs`.
+that are kept. Wanted: at least -0.5 points. The photographs and the rest: `benchmarks.pairs`.
 """
 
 from benchmarks import pairs

@@ -178,8 +178,9 @@ def test_sigterm_keeps_what_was_computed(data, monkeypatch, capsys):
     monkeypatch.setattr(activations.Activations, "_run", original)
     again = data().splits["train"].activations
     assert again.fill(views) == len(views) - activations.BATCH_SIZE
-    said = capsys.readouterr().out
-    assert f"{len(views) - activations.BATCH_SIZE:,} views to compute" in said
+    assert f"{len(views) - activations.BATCH_SIZE:,} views to compute" in capsys.readouterr().out
+    data(cache="fresh").splits["train"].activations.fill(views)
+    assert "activations: about " in capsys.readouterr().out        # how long, once there was a batch to time
 
 
 def test_cut_at_the_images_the_whole_network_is_trained_and_nothing_cached(data, tmp_path, capsys):
