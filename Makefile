@@ -20,7 +20,7 @@ demo: setup     ## run the whole line on sample images: validate … publish, pu
 test: setup     ## run all tests
 	@$(RUN) python -m pytest --numprocesses 2 --dist loadfile
 
-test-jax: .venv-jax/installed  ## run the tests of graft/training with JAX in place of TensorFlow
+test-jax: .venv-jax/installed  ## run the tests of pipeline/training with JAX in place of TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest --noconftest $(TRAINING_TESTS:%=tests/test_%.py)
 
 lint: setup     ## check style and layers

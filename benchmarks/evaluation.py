@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft import unknown
-from graft.classifier import Classifier
-from graft.evaluation import calibration, metrics, predictions, report
-from graft.evaluation.gate import Champion, Rules, decide
 from graft.images import SUFFIXES
+from graft.model import unknown
+from graft.model.classifier import Classifier
+from pipeline.evaluation import calibration, metrics, predictions, report
+from pipeline.evaluation.decision import Champion, Rules, decide
 from tasks.params import read_sections
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))     # populations, a tiny bundle, a browser

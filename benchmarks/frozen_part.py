@@ -15,14 +15,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from graft.training import backbones, examples, runtime
-from graft.training.activations import BATCH_SIZE
+from pipeline.training import backbones, backend, examples
+from pipeline.training.activations import BATCH_SIZE
 from tasks import artifacts
 from tasks.params import DataParams, read_params
 
 
 def main() -> None:
-    runtime.make_deterministic(1)
+    backend.make_deterministic(1)
     images = Path(read_params("data", DataParams).images)
     with TemporaryDirectory(dir=artifacts.CACHE) as empty:
         extracted = {**artifacts.read_extracted(), "cache": Path(empty)}
@@ -35,7 +35,7 @@ def compare_rates(dataset) -> dict:
     """Images a second: the frozen part as Keras builds it, extract's own network, and extract itself."""
     train = dataset.splits["train"]
     views = train.all_views()
-    with runtime.precision(dataset.part.precision):
+    with backend.precision(dataset.part.precision):
         frozen, _ = backbones.split(dataset.part.network(dataset.weights), dataset.part.cut)
     networks = {"keras": frozen, "own": train.activations._network()}
     batches = np.random.default_rng(1).integers(0, 256, (4, BATCH_SIZE, *dataset.part.image_size, 3), np.uint8)

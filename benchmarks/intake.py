@@ -25,11 +25,11 @@ import psutil
 from PIL import Image
 
 from graft.images import UnreadableImage
-from graft.intake.duplicates import find_near_pairs
-from graft.intake.fingerprint import take_fingerprint
-from graft.intake.listing import list_files
-from graft.intake.scan import CHUNK, scan
-from graft.intake.scan_cache import ScanCache
+from pipeline.intake.duplicates import find_near_pairs
+from pipeline.intake.fingerprint import take_fingerprint
+from pipeline.intake.listing import list_files
+from pipeline.intake.scan import CHUNK, scan
+from pipeline.intake.scan_cache import ScanCache
 
 PHOTOGRAPHS = Path(os.environ.get("GRAFT_REAL_DATA", "../shared/data")) / "cats_dogs"
 ROUNDS = 5          # the best of so many counts: others use the machine, too

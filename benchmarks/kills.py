@@ -23,7 +23,7 @@ STAGES = ("extract", "transfer", "finetune")
 KILLS_A_ROUND = 4
 STAGE = """
 import runpy, sys
-from graft.training import activations, fitting
+from pipeline.training import activations, fitting
 fitting.CHECKPOINT_EVERY_S, activations.SHARD_BYTES = 0.3, 1
 runpy.run_module("tasks." + sys.argv[1], run_name="__main__")
 """

@@ -77,7 +77,7 @@ def measure_graft(images: Path, folder: Path, epochs: int, views: int) -> Measur
     timelines = {stage: stages.run_stage(project, stage) for stage in stages.STAGES}
     answers = stages.answers(project, images, "val")
     more = json.loads(_last_line(_run(project, "python", "-m", "benchmarks.frozen_part")))
-    more["start"] = _run(project, "python", "-c", "import graft.training, tensorflow").seconds
+    more["start"] = _run(project, "python", "-c", "import pipeline.training, tensorflow").seconds
     more["images"] = {split: len(list((images / split).glob("*/*"))) for split in ("train", "val")}
     more["views"] = views
     more["uncached_epoch"] = uncached_epoch(project)

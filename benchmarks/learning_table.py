@@ -1,7 +1,7 @@
 """The tables of `benchmarks.learning`: one of the sides, one of each figure beside what it must be at least."""
 
 from benchmarks.stages import share_right
-from graft.evaluation import intervals, paired
+from pipeline.evaluation import intervals, paired
 
 NAMES = {"seed": "seed recipe, float32", "careful": "careful recipe, bfloat16", "graft": "Graft"}
 FASTER = {"seed": {2: 5.0, 10: 8.0}, "careful": {2: 2.5, 10: 4.5}}      # epochs -> how many times faster, at least

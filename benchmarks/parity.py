@@ -83,7 +83,7 @@ def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
 
 
 def open_dataset(artifacts):
-    from graft.training import examples
+    from pipeline.training import examples
     from tasks.params import DataParams, read_params
 
     images = Path(read_params("data", DataParams).images)

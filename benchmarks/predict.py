@@ -5,7 +5,7 @@
 1. Seconds from process start to the answer for one image: `graft predict`, and Keras with the same architecture (needs
    the pipeline's environment; left out with --no-keras). The smallest and the median of several runs, in turn.
 2. Images a second over the folder: the runtime alone on decoded images; the runtime with decoding on all cores, as one
-   would write it by hand; and `graft.predict.rows`. The fastest of several rounds, in turn.
+   would write it by hand; and `graft.predict.rows.rows`. The fastest of several rounds, in turn.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from graft import bundle
-from graft.classifier import BATCH_SIZE, Classifier
 from graft.images import UnreadableImage, read_image
-from graft.predict import rows
-from graft.sources import images_below
+from graft.model import bundle
+from graft.model.classifier import BATCH_SIZE, Classifier
+from graft.predict.rows import rows
+from graft.predict.sources import images_below
 
 KERAS_SAVE = """
 import sys, keras
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def compare_start(model: Path, image: str, rounds: int, with_keras: bool) -> None:
-    commands = {"graft predict": [sys.executable, "-m", "graft", "predict", image, "--model", model]}
+    commands = {"graft predict": [sys.executable, "-m", "graft.cli", "predict", image, "--model", model]}
     with tempfile.TemporaryDirectory() as folder:
         if with_keras:
             saved, description = Path(folder, "network.keras"), bundle.read_description(model)

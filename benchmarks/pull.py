@@ -58,7 +58,7 @@ def measure(folder: Path, megabytes: int, times: int) -> dict[str, list[float]]:
         rows: dict[str, list[float]] = {}
         for turn in range(times):
             home = folder / f"home{turn}"
-            pull = [sys.executable, "-m", "graft", "pull", f"{registry}/large@1"]
+            pull = [sys.executable, "-m", "graft.cli", "pull", f"{registry}/large@1"]
             copy = ["aws", "s3", "cp", "--only-show-errors", blob, str(folder / "copy")]
             for name, command in {"aws s3 cp": copy, "graft pull": pull, "graft pull, again": pull,
                                   "graft pull --offline": [*pull, "--offline"]}.items():

@@ -25,9 +25,9 @@ from pathlib import Path
 import onnxruntime
 
 from benchmarks.predict import by_hand, is_readable
-from graft import bundle
-from graft.classifier import Classifier
-from graft.sources import images_below
+from graft.model import bundle
+from graft.model.classifier import Classifier
+from graft.predict.sources import images_below
 
 TURNS = 3
 
@@ -141,7 +141,7 @@ def start(model: str) -> tuple[subprocess.Popen, int]:
     """`graft serve` as a process, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "graft", "serve", model, "--port", str(port)])
+    server = subprocess.Popen([sys.executable, "-m", "graft.cli", "serve", model, "--port", str(port)])
     while server.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

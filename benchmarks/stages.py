@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.scratch import Project
 from benchmarks.timeline import Timeline, follow
-from graft.classifier import Classifier
+from graft.model.classifier import Classifier
 from tasks import artifacts
 
 DATA = Path(os.environ.get("GRAFT_REAL_DATA", "../shared/data")).resolve()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.training import weights
+from pipeline.training import weights
 from starter.probe import linear_accuracy, pooled_features, read_digits, read_folder, trained, untrained
 
 SEEDS = range(5)

@@ -12,9 +12,9 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows.stages import plain_task, without_traceback
-from graft.batch import SHARD_SIZE, Batch, Shard, Summary
 from graft.errors import reported
-from graft.models import find_model
+from graft.predict.find import find_model
+from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
 
 
 @flow(name="batch-prediction", persist_result=False)

@@ -14,7 +14,7 @@ from tasks.publish import PublishParams
 
 def graft(*arguments: str) -> str:
     """What the command `graft` answers. Raises `GraftError` with its message when it fails."""
-    done = subprocess.run([sys.executable, "-m", "graft", *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "graft.cli", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise GraftError(f"`graft {' '.join(arguments)}`: {done.stderr.removeprefix('error: ').strip()}")
     return done.stdout.strip()

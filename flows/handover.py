@@ -15,7 +15,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 from pydantic import Field
 
-from flows import checkpoints, show, workspace
+from flows import checkpoint_mirror, show, workspace
 from flows.dvc import Dvc
 from flows.stages import run_stage, without_traceback
 from graft.errors import GraftError
@@ -44,7 +44,7 @@ def stages(names: Names, commit: str, data: DataFiles) -> None:
     for path, text in data.items():
         Path(path).write_text(text, encoding="utf-8")
     remote = _remote()
-    with checkpoints.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
+    with checkpoint_mirror.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
         workspace.prepare(dvc)
         plan = dvc.plan(names[-1])
         if unknown := set(names) - set(plan):

@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 from ruamel.yaml import YAML
 
-from graft.evaluation.tables import class_rows, confusion_rows, markdown, metric_rows
+from pipeline.evaluation.report_tables import class_rows, confusion_rows, markdown, metric_rows
 from tasks import artifacts
 
 ROWS = 40                   # longer tables are for files, not for a page
@@ -67,7 +67,7 @@ def evaluation() -> None:
 
 
 def images(version: int, text: str) -> None:
-    """How the images differ from those of a published version, as `graft.intake.compare` tells it."""
+    """How the images differ from those of a published version, as `pipeline.intake.comparison` tells it."""
     create_markdown_artifact(key="images", markdown=f"# Images since version {version}\n\n{text}\n")
 
 

@@ -132,7 +132,7 @@ def decide_and_publish(seconds: dict[str, float]) -> dict:
 @without_traceback
 def compare_data() -> None:
     """This run's images beside the champion's: which are new, gone, relabelled, before the gate judges."""
-    from graft.intake.compare import as_text, compare, read_images
+    from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import artifacts, gate, publish
     from tasks.params import read_params
 

@@ -5,11 +5,11 @@
 
 
 def load(model: str, form: str = "onnx", **options):
-    """A `graft.classifier.Classifier` from a folder or an address. See `graft.models.find_model`.
+    """A `graft.model.classifier.Classifier` from a folder or an address. See `graft.predict.find.find_model`.
 
     `form` is another of the formats that it was published in: litert, litert_int8 or openvino.
     """
-    from graft.classifier import Classifier
-    from graft.models import find_model
+    from graft.model.classifier import Classifier
+    from graft.predict.find import find_model
 
     return Classifier(find_model(str(model), **options)[1], form=form)

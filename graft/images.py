@@ -83,7 +83,7 @@ def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
     """The bytes of a file, or the bytes themselves. Raises `UnreadableImage` when there are none to be had."""
     if isinstance(source, bytes):
         return source
-    if isinstance(source, UnreadableImage):     # another machine has tried to read the file: `graft.distribute`
+    if isinstance(source, UnreadableImage):     # raised on another machine, which tried to read the file
         raise source
     try:
         with open(source, "rb", opener=_open_at_once) as file:

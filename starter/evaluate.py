@@ -11,7 +11,7 @@ import numpy as np
 from graft.errors import reported
 from starter.probe import linear_accuracy, pooled_features, read_digits, trained, untrained
 
-WEIGHTS, METRICS = Path("graft/training/starter.weights.h5"), Path("starter/digits.json")
+WEIGHTS, METRICS = Path("pipeline/training/starter.weights.h5"), Path("starter/digits.json")
 SEEDS = range(5)
 
 

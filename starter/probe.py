@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from graft.images import read_image
-from graft.training import backbones
+from pipeline.training import backbones
 from tasks.sample import write_digits
 
 NETWORK = ("MobileNetV2", (96, 96), 0.35)       # name, image size and width of every network compared

@@ -22,11 +22,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from graft.errors import reported
-from graft.training import backbones, runtime
+from pipeline.training import backbones, backend
 from starter.generate import OUTPUTS, PARAMS, Pictures, read_pictures
 from tasks.params import params, read_params
 
-WEIGHTS, METRICS = Path("graft/training/starter.weights.h5"), Path("starter/training.json")
+WEIGHTS, METRICS = Path("pipeline/training/starter.weights.h5"), Path("starter/training.json")
 BACKBONE = "MobileNetV2"
 FINE, COARSE = "block_6_expand_relu", "block_13_expand_relu"        # an eighth and a sixteenth of the side
 LOSS_WEIGHTS = {"mask": 4.0, "ground": 1.0, "shape": 0.3, "texture": 0.3}
@@ -55,7 +55,7 @@ class TrainParams:
 
 def main() -> None:
     params = read_params("train", TrainParams, PARAMS)
-    runtime.make_deterministic(params.seed)
+    backend.make_deterministic(params.seed)
     cv2.setNumThreads(1)
     network, metrics = train(params, read_pictures(OUTPUTS))
     save_half(network, WEIGHTS)

@@ -32,7 +32,7 @@ FINETUNE_TOP = OUTPUTS / "finetune" / "top.weights.h5"
 FINETUNE_HEAD = OUTPUTS / "finetune" / "head.weights.h5"
 FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"
 FINETUNE_SUMMARY = OUTPUTS / "finetune" / "summary.json"
-BUNDLE = OUTPUTS / "export"                                 # a folder: graft.bundle says what is in it
+BUNDLE = OUTPUTS / "export"                                 # a folder: graft.model.bundle says what is in it
 PREDICTIONS = OUTPUTS / "evaluate" / "predictions.csv"
 METRICS = OUTPUTS / "evaluate" / "metrics.json"
 CLASSES = OUTPUTS / "evaluate" / "classes.csv"
@@ -108,7 +108,7 @@ def write_history(path: Path, history: list[dict]) -> None:
 
 
 def read_extracted() -> dict:
-    """What `extract` wrote, as keyword arguments of `graft.training.examples.open_dataset`."""
+    """What `extract` wrote, as keyword arguments of `pipeline.training.examples.open_dataset`."""
     return {
         "part": read_json(BACKBONE),
         "weights": BACKBONE_WEIGHTS,

@@ -17,7 +17,7 @@ class EvaluateParams:
 
 def write_plots(folder: Path, answers, description, histories: dict) -> None:
     """Each plot as a picture and as a table for `dvc plots`."""
-    from graft.evaluation import plots
+    from pipeline.evaluation import plots
 
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -50,8 +50,8 @@ def read_training(artifacts) -> tuple[dict, dict]:
 
 def evaluate(params: EvaluateParams, images: Path) -> dict:
     """Write all outputs but the predictions, from the stored predictions; returns the metrics."""
-    from graft.classifier import Classifier
-    from graft.evaluation import metrics, predictions, report
+    from graft.model.classifier import Classifier
+    from pipeline.evaluation import metrics, predictions, report
     from tasks import artifacts
 
     classifier = Classifier(artifacts.BUNDLE)

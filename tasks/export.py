@@ -32,7 +32,7 @@ class ExportParams:
 
 def load_models(dataset, summary: dict, top_weights: Path, head_weights: Path):
     """finetune's model in float32: the frozen part, the top and the head."""
-    from graft.training import heads
+    from pipeline.training import heads
 
     frozen, top = dataset.models()
     top.load_weights(top_weights)
@@ -43,9 +43,9 @@ def load_models(dataset, summary: dict, top_weights: Path, head_weights: Path):
 
 def write_bundle(folder: Path, dataset, models, export: ExportParams, training: dict) -> None:
     """Write model.onnx, and what is fitted on val: the temperature and the threshold of "unknown"."""
-    from graft import bundle, unknown
-    from graft.evaluation.calibration import fit_temperature
-    from graft.training import examples, fitting, heads, onnx_file
+    from graft.model import bundle, unknown
+    from pipeline.evaluation.calibration import fit_temperature
+    from pipeline.training import examples, fitting, heads, onnx_file
 
     frozen, top, head = models
     train, val = (examples.vectors(top, dataset.splits[name]) for name in ("train", "val"))
@@ -67,7 +67,7 @@ def write_bundle(folder: Path, dataset, models, export: ExportParams, training: 
 
 def write_formats(folder: Path, dataset, models, images: Path, forms: list[str]) -> None:
     """Write what is asked for beside model.onnx. Raises `GraftError` when a format's library is not installed."""
-    from graft.training import formats, heads
+    from pipeline.training import formats, heads
 
     paths = [images / path for path in dataset.splits["train"].paths]
     chosen = paths[:: max(1, len(paths) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
@@ -124,8 +124,8 @@ def keras_probabilities(folder: Path, models, images: list[Path]):
     """What Keras says in float32 in this process, calibrated as the bundle is: float `(images, classes)`."""
     import numpy as np
 
-    from graft.classifier import BATCH_SIZE, Classifier
-    from graft.training import heads
+    from graft.model.classifier import BATCH_SIZE, Classifier
+    from pipeline.training import heads
 
     classifier, model = Classifier(folder), heads.whole_model(*models)
     batches = [images[start:start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
@@ -137,10 +137,10 @@ def published_probabilities(folder: Path, images: list[Path], form: str):
     """What `graft predict` says in a process of its own, in the order of the same classes."""
     import numpy as np
 
-    from graft.bundle import read_description
+    from graft.model.bundle import read_description
 
-    command = [sys.executable, "-m", "graft", "predict", "--model", folder, "--format", form, "--json", "--top", "all",
-               *images]
+    command = [sys.executable, "-m", "graft.cli", "predict", "--model", folder, "--format", form, "--json",
+               "--top", "all", *images]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if answer.returncode:
         raise GraftError(f"the exported model does not predict as {form}:\n{answer.stderr}")
@@ -150,11 +150,11 @@ def published_probabilities(folder: Path, images: list[Path], form: str):
 
 def main() -> None:
     export, data = read_params("export", ExportParams), read_params("data", DataParams)
-    from graft import bundle
-    from graft.training import examples, runtime
+    from graft.model import bundle
+    from pipeline.training import backend, examples
     from tasks import artifacts
 
-    runtime.make_deterministic(0)
+    backend.make_deterministic(0)
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
     dataset.fill()
     summary = artifacts.read_json(artifacts.FINETUNE_SUMMARY)

@@ -21,7 +21,7 @@ class BackboneParams:
 
 @params
 class AugmentationParams:
-    """Keyword arguments of `graft.training.augmentation.augment`."""
+    """Keyword arguments of `pipeline.training.augmentation.augment`."""
 
     rotation_degrees: float = Field(ge=0, le=180)
     shift: float = Field(ge=0, le=0.5)
@@ -53,7 +53,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     import numpy as np
 
     from graft.images import read_image
-    from graft.training import backbones, weights
+    from pipeline.training import backbones, weights
 
     keras.utils.set_random_seed(extract.seed)
     backbone = extract.backbone
@@ -72,13 +72,13 @@ def save_backbone(extract: ExtractParams, network, path: Path) -> dict:
     """Write the backbone's weights, whatever they came from. Returns the fields of a `FrozenPart`."""
     import hashlib
 
-    from graft.training import runtime
+    from pipeline.training import backend
 
     path.parent.mkdir(parents=True, exist_ok=True)
     network.save_weights(path)
     backbone, part = asdict(extract.backbone), asdict(extract)
     del part["backbone"]
-    precision = runtime.fastest_policy() if extract.precision == "auto" else extract.precision
+    precision = backend.fastest_policy() if extract.precision == "auto" else extract.precision
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return {**part, **backbone, "weights_sha256": sha256, "precision": precision}
 
@@ -87,8 +87,8 @@ def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -
     """A picture of some training images: each plain, then in augmented views."""
     import numpy as np
 
-    from graft.training.activations import View
-    from graft.training.augmentation import contact_sheet
+    from pipeline.training.activations import View
+    from pipeline.training.augmentation import contact_sheet
 
     rows = []
     for i in np.linspace(0, len(examples) - 1, min(images, len(examples))).astype(int):
@@ -99,18 +99,18 @@ def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -
 
 def main() -> None:
     extract, data = read_params("extract", ExtractParams), read_params("data", DataParams)
-    from graft.training import examples, runtime
-    from graft.training.activations import BATCH_SIZE
+    from pipeline.training import backend, examples
+    from pipeline.training.activations import BATCH_SIZE
     from tasks import artifacts
 
-    if not runtime.has_gpu():
-        print(f"{runtime.describe_devices()}: computing there", flush=True)
+    if not backend.has_gpu():
+        print(f"{backend.describe_devices()}: computing there", flush=True)
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     splits["views"] = (splits["split"] == "train") * extract.views
     artifacts.write_table(artifacts.ACTIVATIONS, splits, artifacts.ACTIVATION_COLUMNS)
     network = load_backbone(extract, splits, Path(data.images))
     artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS))
-    with runtime.all_devices(BATCH_SIZE):
+    with backend.all_devices(BATCH_SIZE):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()
     write_contact_sheet(dataset.splits["train"], artifacts.AUGMENTED)

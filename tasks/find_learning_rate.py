@@ -40,13 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("transfer", "finetune"))
     stage, data = parser.parse_args().stage, read_params("data", DataParams)
-    from graft.training import examples, fitting, learning_rate, runtime
+    from pipeline.training import backend, examples, fitting, learning_rate
     from tasks import artifacts
 
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
     dataset.fill()
     model, train, params = models_of(stage, dataset)
-    runtime.make_deterministic(params.seed)
+    backend.make_deterministic(params.seed)
     fitting.prepare(model, params.optimizer, params.learning_rate, params.momentum, params.label_smoothing)
     rates, losses = learning_rate.sweep(model, train, batch_size=params.batch_size, seed=params.seed)
     suggested = learning_rate.suggestion(rates, losses)

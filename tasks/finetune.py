@@ -17,10 +17,10 @@ class FinetuneParams(FitParams):
 
 def build_model(dataset, head_shape: dict, head_weights: Path):
     """transfer's model from activations to logits, ready to be trained. Returns it, its top and its head."""
-    from graft.training import backbones, folding, heads, runtime
+    from pipeline.training import backbones, backend, folding, heads
 
     _, top = dataset.models(dataset.part.precision)
-    with runtime.precision(dataset.part.precision):
+    with backend.precision(dataset.part.precision):
         head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
         head.load_weights(head_weights)
         model = heads.trainable_model(folding.fold_batch_normalization(top, trainable=True), head)
@@ -30,7 +30,7 @@ def build_model(dataset, head_shape: dict, head_weights: Path):
 
 def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
     """Fit top and head, starting from transfer's model, which stands when nothing better on val is found."""
-    from graft.training import fitting, optimizers
+    from pipeline.training import fitting, optimizers
 
     model, top, _ = models
     return fitting.fit(
@@ -41,14 +41,14 @@ def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
 
 def main() -> None:
     finetune, data = read_params("finetune", FinetuneParams), read_params("data", DataParams)
-    from graft.training import checkpoints, examples, runtime
+    from pipeline.training import backend, checkpoints, examples
     from tasks import artifacts
 
-    runtime.make_deterministic(finetune.seed)
+    backend.make_deterministic(finetune.seed)
     inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, Path(__file__)]
     checkpoint = checkpoints.checkpoint_path(artifacts.CACHE / "finetune", finetune, inputs)
     head_shape = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"]
-    with runtime.all_devices(finetune.batch_size):
+    with backend.all_devices(finetune.batch_size):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()
         models = build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)

@@ -43,9 +43,9 @@ def pull_champion(name: str):
 
 def score_champion(folder: Path, table, images: Path):
     """What the champion says of the test images, and which of them it has learnt, as its own data tell."""
-    from graft.classifier import Classifier
-    from graft.evaluation.gate import Champion
-    from graft.evaluation.predictions import predict_table
+    from graft.model.classifier import Classifier
+    from pipeline.evaluation.decision import Champion
+    from pipeline.evaluation.predictions import predict_table
     from tasks import artifacts
 
     classifier, split = Classifier(folder), folder / "attachments" / artifacts.SPLITS.name
@@ -93,9 +93,9 @@ def is_same(bundle: Path, other: Path) -> bool:
 
 def gate(params: GateParams, name: str, images: Path) -> dict:
     """Score both models, decide, write the report and the page; returns the report."""
-    from graft.classifier import Classifier
-    from graft.evaluation.gate import HOLD, Rules, decide
-    from graft.evaluation.predictions import predict_table
+    from graft.model.classifier import Classifier
+    from pipeline.evaluation.decision import HOLD, Rules, decide
+    from pipeline.evaluation.predictions import predict_table
     from tasks import artifacts
 
     rules, candidate = Rules(**vars(params)), Classifier(artifacts.BUNDLE)
@@ -118,8 +118,8 @@ def gate(params: GateParams, name: str, images: Path) -> dict:
 
 def render_page(report: dict, table, predicted, champion, images: Path) -> str:
     """The report as HTML, with the images on which the two models disagree."""
-    from graft.evaluation import pictures
-    from graft.evaluation.render import render
+    from pipeline.evaluation import pictures
+    from pipeline.evaluation.render import render
 
     if champion is None:
         return render("gate.html", champion=None, **report)

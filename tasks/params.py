@@ -41,7 +41,7 @@ class FitParams:
     seed: int = Field(ge=0)
 
     def options(self) -> dict:
-        """Keyword arguments of `graft.training.fitting.fit`."""
+        """Keyword arguments of `pipeline.training.fitting.fit`."""
         return {each.name: getattr(self, each.name) for each in fields(FitParams)}
 
 

@@ -55,8 +55,8 @@ def publish(publish: PublishParams, gate: dict, seconds: dict[str, float] | None
 def promote(published, gate: dict) -> None:
     """Make a published version the champion, or say who has to, where these credentials may publish and no more."""
     from graft import registry
-    from graft.s3_errors import status_of
     from graft.store import StoreError
+    from graft.store.s3_errors import status_of
 
     try:
         # only in the place of the champion that it was measured against: another may have been promoted meanwhile

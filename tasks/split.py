@@ -19,7 +19,7 @@ class SplitParams:
 def main() -> None:
     params = read_params("split", SplitParams)
 
-    from graft.intake.splitting import count_by_class, find_leaks, split_images
+    from pipeline.intake.splitting import count_by_class, find_leaks, split_images
     from tasks.artifacts import (
         IMAGE_COLUMNS,
         IMAGES,
@@ -85,7 +85,7 @@ def explain_leaks(leaks: list[dict], params: SplitParams) -> list[str]:
 
 def explain_missing(counts, images, params: SplitParams) -> list[str]:
     """One line for each class without an image in some split, and what helps."""
-    from graft.intake.splitting import find_salt
+    from pipeline.intake.splitting import find_salt
 
     missing = counts[(counts == 0).any(axis=1)]
     if missing.empty:

@@ -16,7 +16,7 @@ class TransferParams(FitParams):
 
 def build_model(dataset, transfer: TransferParams):
     """A new head, and the features of train and val that it learns from: the whole frozen backbone's, computed once."""
-    from graft.training import examples, folding, heads
+    from pipeline.training import examples, folding, heads
 
     _, top = dataset.models(dataset.part.precision)
     top = folding.fold_batch_normalization(top)
@@ -27,14 +27,14 @@ def build_model(dataset, transfer: TransferParams):
 
 def main() -> None:
     transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
-    from graft.training import checkpoints, examples, fitting, runtime
+    from pipeline.training import backend, checkpoints, examples, fitting
     from tasks import artifacts
 
-    runtime.make_deterministic(transfer.seed)
+    backend.make_deterministic(transfer.seed)
     checkpoint = checkpoints.checkpoint_path(
         artifacts.CACHE / "transfer", transfer, [artifacts.BACKBONE, artifacts.ACTIVATIONS, Path(__file__)]
     )
-    with runtime.all_devices(transfer.batch_size):
+    with backend.all_devices(transfer.batch_size):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()
         head, train, val = build_model(dataset, transfer)

@@ -30,7 +30,7 @@ def main() -> None:
     params, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
     findings = validate(images, params)
 
-    from graft.intake.findings import explain_failures, summarize
+    from pipeline.intake.findings import explain_failures, summarize
     from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
     print(summarize(findings))
@@ -42,14 +42,14 @@ def main() -> None:
 
 def validate(images: Path, params: ValidateParams) -> dict:
     """Read, check, and write images.csv, the reports and the findings; also when an expectation fails."""
-    from graft.intake.checks import check
-    from graft.intake.data_docs import render_data_docs
-    from graft.intake.findings import collect
-    from graft.intake.listing import list_files
-    from graft.intake.report import render_report
-    from graft.intake.scan import scan
-    from graft.intake.scan_cache import ScanCache
-    from graft.intake.tables import image_table
+    from pipeline.intake.checks import check
+    from pipeline.intake.data_docs import render_data_docs
+    from pipeline.intake.findings import collect
+    from pipeline.intake.image_tables import image_table
+    from pipeline.intake.listing import list_files
+    from pipeline.intake.report import render_report
+    from pipeline.intake.scan import scan
+    from pipeline.intake.scan_cache import ScanCache
     from tasks import artifacts
 
     listing = list_files(images, params.labels_from, params.split_folders)

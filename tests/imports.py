@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("graft", "tasks", "flows", "starter")
+PACKAGES = ("graft", "pipeline", "tasks", "flows", "starter")
 
 
 def imported_files(path: Path) -> set[Path]:

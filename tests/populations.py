@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graft.evaluation.predictions import Answers
+from pipeline.evaluation.predictions import Answers
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.images import read_image
-from graft.training import activations, backbones, examples
-from graft.training.activations import View
-from graft.training.augmentation import augment, generator
+from pipeline.training import activations, backbones, examples
+from pipeline.training.activations import View
+from pipeline.training.augmentation import augment, generator
 
 AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graft.training.augmentation import RGB_TO_YIQ, augment, contact_sheet, generator
+from pipeline.training.augmentation import RGB_TO_YIQ, augment, contact_sheet, generator
 
 
 def picture(height=60, width=80):

@@ -4,8 +4,8 @@ import pytest
 from photographs import real_weights
 
 from graft.errors import GraftError
-from graft.training import backbones, heads
-from graft.training.backbones import BACKBONES, build, cuts, freeze_batch_normalization, scale_random_weights, split
+from pipeline.training import backbones, heads
+from pipeline.training.backbones import BACKBONES, build, cuts, freeze_batch_normalization, scale_random_weights, split
 
 SMALL = {"InceptionV3": (96, 96), "Xception": (96, 96)}
 

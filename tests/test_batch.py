@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
-from graft.batch import Batch
-from graft.classifier import Classifier
 from graft.errors import GraftError
+from graft.model.classifier import Classifier
 from graft.store import StoreError
+from pipeline.cluster.batch import Batch
 
 
 @pytest.fixture(scope="module")

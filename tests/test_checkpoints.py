@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from graft.training import checkpoints
+from pipeline.training import checkpoints
 
 
 def test_what_is_written_is_read_and_nothing_else_is_left(tmp_path):

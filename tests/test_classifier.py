@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tiny_bundle import COLOURS, IMAGE_SIZE, make_bundle, make_images
 
-from graft import bundle, unknown
-from graft.classifier import BATCH_SIZE, Classifier, Prediction
 from graft.errors import GraftError
 from graft.images import UnreadableImage
+from graft.model import bundle, unknown
+from graft.model.classifier import BATCH_SIZE, Classifier, Prediction
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,10 @@ import json
 import pytest
 from tiny_bundle import make_bundle
 
-from graft import cli, registry
-from graft.compare import compare, read_manifest
+from graft import registry
+from graft.cli import main as cli
 from graft.errors import GraftError
+from graft.registry.compare import compare, read_manifest
 
 FACTS = {
     "commit": "0123456789abcdef", "gate": {"verdict": "PROMOTE"},

@@ -37,7 +37,7 @@ def test_the_pulled_model_predicts_without_the_pipeline(project):
 import sys
 for name in ("tensorflow", "keras", "prefect", "dvc", "pandas"):
     sys.modules[name] = None            # an import of it fails
-from graft.cli import main
+from graft.cli.main import main
 main(["predict", *{images!r}, "--model", "tiny", "--json", "--top", "all"])
 """
     rows = [json.loads(line) for line in project.run("python", "-c", code).stdout.splitlines()]

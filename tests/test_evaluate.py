@@ -87,7 +87,7 @@ def test_metrics_are_recomputed_from_the_stored_predictions(evaluated):
 
 
 def test_intervals_and_classes_are_recomputed_from_the_stored_predictions(evaluated):
-    from graft.evaluation import metrics, predictions
+    from pipeline.evaluation import metrics, predictions
 
     table = pd.read_csv(evaluated / artifacts.PREDICTIONS, keep_default_na=False)
     temperature = json.loads((evaluated / artifacts.BUNDLE / "model.json").read_text())["temperature"]
@@ -106,7 +106,7 @@ def test_the_test_split_alone_is_scored(evaluated):
 
 
 def test_predictions_are_what_users_of_the_bundle_get(evaluated):
-    from graft.classifier import Classifier
+    from graft.model.classifier import Classifier
 
     classifier = Classifier(evaluated / artifacts.BUNDLE)
     for row in pd.read_csv(evaluated / artifacts.PREDICTIONS).to_dict("records"):

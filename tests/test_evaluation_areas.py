@@ -3,7 +3,7 @@ import pytest
 from populations import draw
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from graft.evaluation import areas
+from pipeline.evaluation import areas
 
 
 @pytest.mark.parametrize("digits", [1, 2, 12])      # few digits: many equal scores

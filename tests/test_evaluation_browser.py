@@ -4,7 +4,7 @@ import browser
 import pytest
 from test_evaluation_report import make_sources
 
-from graft.evaluation import report
+from pipeline.evaluation import report
 
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="no Chromium here: apt-get install chromium")
 

@@ -3,7 +3,7 @@ import pytest
 from populations import draw
 from sklearn.metrics import log_loss
 
-from graft.evaluation import calibration
+from pipeline.evaluation import calibration
 
 
 def softmax(logits):

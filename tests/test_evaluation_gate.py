@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graft.evaluation.gate import HOLD, PROMOTE, REJECT, Champion, Rules, decide
+from pipeline.evaluation.decision import HOLD, PROMOTE, REJECT, Champion, Rules, decide
 from tasks.params import read_sections
 
 SHIPPED = read_sections(Path(__file__).parent.parent / "params.yaml")["gate"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graft.evaluation import heatmaps
+from pipeline.evaluation import heatmaps
 
 
 class BrightCorner:

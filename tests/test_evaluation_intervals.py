@@ -3,7 +3,7 @@ import pytest
 from populations import draw
 from scipy.stats import binomtest
 
-from graft.evaluation import calibration, intervals
+from pipeline.evaluation import calibration, intervals
 
 DRAWS = 1000
 

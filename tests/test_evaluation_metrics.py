@@ -11,7 +11,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from graft.evaluation import metrics
+from pipeline.evaluation import metrics
 
 
 def measure(probabilities, labels, temperature=1.0, **changes):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from graft.evaluation import paired
+from pipeline.evaluation import paired
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (12, 3), (3, 12), (60, 40)])

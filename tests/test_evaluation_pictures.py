@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from populations import answers, draw
 
-from graft.evaluation import pictures
+from pipeline.evaluation import pictures
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from PIL import Image
 from populations import answers, draw
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
-from graft.evaluation import plots
+from pipeline.evaluation import plots
 
 COLUMNS = ["epoch", "learning_rate", "accuracy", "loss", "val_accuracy", "val_loss"]
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
-from graft import bundle
-from graft.classifier import Classifier
-from graft.evaluation import metrics, pictures, predictions, render, report
+from graft.model import bundle
+from graft.model.classifier import Classifier
+from pipeline.evaluation import metrics, pictures, predictions, render, report
 
 NASTY = "<b>\"o'&amp;</script>"
 

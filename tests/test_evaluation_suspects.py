@@ -1,7 +1,7 @@
 import numpy as np
 from populations import answers, draw
 
-from graft.evaluation.suspects import label_suspects
+from pipeline.evaluation.suspects import label_suspects
 
 
 def test_planted_label_errors_are_found_first():

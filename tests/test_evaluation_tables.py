@@ -1,12 +1,12 @@
 import pandas as pd
 
-from graft.evaluation import tables
+from pipeline.evaluation import report_tables
 
 
 def test_metrics_are_told_with_their_interval():
     metrics = {"accuracy": {"value": 0.985, "low": 0.97, "high": 0.99, "images": 200},
                "log_loss": {"value": 0.04567, "low": 0.03, "high": 0.1, "images": 200}}
-    assert tables.metric_rows(metrics) == [
+    assert report_tables.metric_rows(metrics) == [
         {"metric": "accuracy", "value": "98.5\u00a0%", "interval": "97.0\u00a0% to 99.0\u00a0%", "images": "200"},
         {"metric": "log loss", "value": "0.0457", "interval": "0.03 to 0.1", "images": "200"},
     ]
@@ -18,17 +18,17 @@ def test_undefined_metrics_of_a_class_are_a_dash(tmp_path):
     table = pd.DataFrame({"class": ["a,b"], "images": [3], "predicted": [0], **columns})
     table[["precision", "precision_low", "precision_high"]] = None
     table.to_csv(tmp_path / "classes.csv", index=False)
-    row, = tables.class_rows(tmp_path / "classes.csv")
+    row, = report_tables.class_rows(tmp_path / "classes.csv")
     assert (row["class"], row["precision"], row["recall"]) == ("a,b", "–", "50.0\u00a0% (50.0\u00a0% to 50.0\u00a0%)")
 
 
 def test_confusion_counts_each_pair(tmp_path):
     (tmp_path / "confusion.csv").write_text("actual,predicted\na,a\na,b\na,b\nb,b\n")
-    assert tables.confusion_rows(tmp_path / "confusion.csv") == [
+    assert report_tables.confusion_rows(tmp_path / "confusion.csv") == [
         {"label": "a", "called a": "1", "called b": "2"}, {"label": "b", "called a": "0", "called b": "1"},
     ]
 
 
 def test_markdown_of_cells_with_bars_keeps_its_columns():
-    assert tables.markdown([{"x": "a|b", "y": "c\nd"}]) == "| x | y |\n| --- | --- |\n| a\\|b | c d |"
-    assert tables.markdown([]) == ""
+    assert report_tables.markdown([{"x": "a|b", "y": "c\nd"}]) == "| x | y |\n| --- | --- |\n| a\\|b | c d |"
+    assert report_tables.markdown([]) == ""

@@ -14,10 +14,11 @@ from keras import layers
 from tiny_bundle import make_images
 
 import graft
-from graft import bundle, registry
+from graft import registry
 from graft.errors import GraftError
-from graft.runtimes import open_runtime
-from graft.training import formats, heads, onnx_file
+from graft.model import bundle
+from graft.model.inference import open_runtime
+from pipeline.training import formats, heads, onnx_file
 from tasks import export
 
 FORMS = ["litert", "litert_int8", "openvino"]

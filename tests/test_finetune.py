@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from graft.training import backbones, heads, runtime
-from graft.training.examples import Vectors
+from pipeline.training import backbones, backend, heads
+from pipeline.training.examples import Vectors
 from tasks import finetune
 from tasks.params import read_params
 
@@ -17,16 +17,16 @@ HEAD = {"hidden_units": 8, "dropout": 0.1}
 @pytest.fixture
 def dataset(tmp_path):
     """16 images as activations of MobileNetV2 at block_12_add, and a head as transfer leaves it."""
-    runtime.make_deterministic(1)
+    backend.make_deterministic(1)
     network = backbones.build("MobileNetV2", (32, 32), 0.35)
     backbones.scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     network.save_weights(tmp_path / "backbone.weights.h5")
 
     def models(precision="float32"):
-        with runtime.precision(precision):
+        with backend.precision(precision):
             again = backbones.build("MobileNetV2", (32, 32), 0.35)
         again.load_weights(tmp_path / "backbone.weights.h5")
-        with runtime.precision(precision):
+        with backend.precision(precision):
             return backbones.split(again, "block_12_add")
 
     _, top = models()

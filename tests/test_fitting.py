@@ -10,8 +10,8 @@ import pytest
 import sklearn.metrics
 import sklearn.utils.class_weight
 
-from graft.training import fitting, heads, runtime
-from graft.training.examples import Vectors
+from pipeline.training import backend, fitting, heads
+from pipeline.training.examples import Vectors
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
            "warmup_epochs": 0.0, "decay": "none", "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
@@ -26,7 +26,7 @@ def blobs(seed, images=60, views=2):
 
 
 def train(tmp_path, epochs=4, **changes):
-    runtime.make_deterministic(1)
+    backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
     progress = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=epochs,
                            **{**OPTIONS, **changes})
@@ -77,7 +77,7 @@ def test_class_weights_really_act(tmp_path):
 
 def test_nothing_better_keeps_the_first_weights(tmp_path):
     """On a val set whose labels are all wrong, learning can only make it worse."""
-    runtime.make_deterministic(1)
+    backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=0, dropout=0)
     head.set_weights([np.zeros_like(each) for each in head.get_weights()])
     wrong = Vectors(blobs(2, views=1).features, 1 - blobs(2).labels)

@@ -2,11 +2,11 @@
 
 import time
 
-from flows import checkpoints
+from flows import checkpoint_mirror
 
 
 def mirrored(remote, every_s=60):
-    return checkpoints.mirrored(str(remote), print, every_s)
+    return checkpoint_mirror.mirrored(str(remote), print, every_s)
 
 
 def test_the_next_host_finds_what_the_last_one_left(tmp_path, monkeypatch):
@@ -49,7 +49,7 @@ def test_a_remote_that_cannot_be_used_stops_no_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "remote").write_text("a file, not a folder")
     said = []
-    with checkpoints.mirrored(str(tmp_path / "remote"), lambda *words: said.append(words)):
+    with checkpoint_mirror.mirrored(str(tmp_path / "remote"), lambda *words: said.append(words)):
         path = tmp_path / ".graft/transfer/abc.npz"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"epoch 1")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from graft.training import backbones, folding
-from graft.training.backbones import BACKBONES
+from pipeline.training import backbones, folding
+from pipeline.training.backbones import BACKBONES
 
 SMALL = {"InceptionV3": (75, 75), "Xception": (71, 71)}
 

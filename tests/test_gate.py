@@ -10,8 +10,8 @@ from tiny_bundle import COLOURS, make_bundle
 
 import tasks.publish
 from graft import registry
-from graft.compare import read_manifest
 from graft.errors import GraftError
+from graft.registry.compare import read_manifest
 from tasks import artifacts, evaluate, gate
 
 GATE = "gate:\n  min_accuracy: 0.5\n  min_class_recall: 0.1\n  significance: 0.05\n  max_class_recall_drop: 0.1\n"

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 from tiny_bundle import make_bundle
 
 from graft.errors import GraftError
-from graft.intake.compare import as_text, compare, read_images
 from graft.registry import publish, pull
+from pipeline.intake.comparison import as_text, compare, read_images
 
 
 def images(*rows):
@@ -53,7 +53,7 @@ def test_an_empty_table():
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "graft.intake.compare", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "tasks.compare", *map(str, arguments)], capture_output=True, text=True
     )
 
 

@@ -10,8 +10,8 @@ from intake_images import jpeg, picture
 from PIL import Image
 from scipy.fft import dctn
 
-from graft.intake.duplicates import find_groups, find_near_pairs, turn_image, turn_view, turns
-from graft.intake.fingerprint import GREY_PX, VIEWS, describe, take_fingerprint
+from pipeline.intake.duplicates import find_groups, find_near_pairs, turn_image, turn_view, turns
+from pipeline.intake.fingerprint import GREY_PX, VIEWS, describe, take_fingerprint
 
 SIZE = (240, 180)
 

@@ -6,7 +6,7 @@ from intake_faults import BROKEN_PIXELS
 from intake_images import jpeg, picture
 
 from graft.images import UnreadableImage, decode, identify
-from graft.intake.jpeg import decode_strictly
+from pipeline.intake.jpeg import decode_strictly
 
 IMAGE = picture(5, 333, 251)
 

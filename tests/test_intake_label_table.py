@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from graft.errors import GraftError
-from graft.intake.listing import list_files
-from graft.intake.scan import scan
-from graft.intake.scan_cache import ScanCache
+from pipeline.intake.listing import list_files
+from pipeline.intake.scan import scan
+from pipeline.intake.scan_cache import ScanCache
 
 
 def folder(tmp_path, table, files=("a.jpg", "b.jpg"), encoding="utf-8"):

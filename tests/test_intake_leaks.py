@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.intake.leaks import measure_leaks
+from pipeline.intake.shortcuts import measure_leaks
 
 
 def images(count=400, seed=0):

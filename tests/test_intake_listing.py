@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from graft.errors import GraftError
-from graft.intake.listing import list_files, printable
+from pipeline.intake.listing import list_files, printable
 
 
 def touch(folder, *paths):

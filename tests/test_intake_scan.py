@@ -16,10 +16,10 @@ from intake_images import jpeg, picture, write_classes
 from PIL import Image
 
 from graft.errors import GraftError
-from graft.intake.fingerprint import Fingerprint, take_fingerprint
-from graft.intake.listing import list_files
-from graft.intake.scan import scan
-from graft.intake.scan_cache import ScanCache
+from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
+from pipeline.intake.listing import list_files
+from pipeline.intake.scan import scan
+from pipeline.intake.scan_cache import ScanCache
 
 
 def read(folder: Path, cache: Path):
@@ -105,7 +105,7 @@ def test_a_killed_reader_is_told_and_what_was_read_is_kept(tmp_path, monkeypatch
             yield paths[1], pool.submit(os._exit, 9).result()
 
     with monkeypatch.context() as patch, pytest.raises(GraftError, match="was killed.*at 'cat/1.jpg'"):
-        patch.setattr("graft.intake.scan._read_all", die_at_the_second)
+        patch.setattr("pipeline.intake.scan._read_all", die_at_the_second)
         read(tmp_path / "images", tmp_path / "cache")
     assert read(tmp_path / "images", tmp_path / "cache").read == 4
 

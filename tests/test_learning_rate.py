@@ -1,11 +1,11 @@
 import numpy as np
 import test_fitting
 
-from graft.training import fitting, heads, learning_rate, runtime
+from pipeline.training import backend, fitting, heads, learning_rate
 
 
 def swept(**options):
-    runtime.make_deterministic(1)
+    backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=0, dropout=0)
     fitting.prepare(head, "sgd", 0.01, 0.9, 0.0)
     before = [each.copy() for each in head.get_weights()]

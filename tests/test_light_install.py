@@ -23,7 +23,7 @@ class Absent(importlib.abc.MetaPathFinder):
         if name.partition(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from graft.cli import main
+from graft.cli.main import main
 try:
     main({arguments!r})
 except SystemExit as ended:
@@ -72,8 +72,8 @@ def test_publish_and_predict_from_a_local_registry_need_nothing_heavy(model, ima
     assert code == 0 and printed[0].startswith(f"{image}: red")
 
 
-@pytest.mark.parametrize("module", ["graft", "graft.cli", "graft.predict", "graft.sources", "graft.urls", "graft.plot",
-                                    "graft.tables"])
+@pytest.mark.parametrize("module", ["graft", "graft.cli.main", "graft.cli.predict", "graft.predict.plot",
+                                    "graft.predict.sources", "graft.predict.urls", "graft.predict.writers"])
 def test_importing_a_light_module_loads_nothing_slow(module):
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
@@ -98,8 +98,8 @@ def test_the_wheel_holds_what_users_of_a_model_need_and_no_more(wheel):
         names = set(archive.namelist())
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
     packages = {"/".join(name.split("/")[:2]) for name in names if name.startswith("graft/")}
-    assert {"graft/cli.py", "graft/classifier.py", "graft/registry"} <= packages
-    assert packages.isdisjoint({"graft/training", "graft/evaluation", "graft/intake"})
+    assert {"graft/cli/main.py", "graft/model/classifier.py", "graft/registry"} <= packages
+    assert packages.isdisjoint({"pipeline/training", "pipeline/evaluation", "pipeline/intake"})
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
     assert {line.split()[1].split(">")[0] for line in required} == {"boto3", "numpy", "onnxruntime", "pillow", "tqdm"}
 

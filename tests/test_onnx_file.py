@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 from imports import ROOT
 
-from graft.training import backbones, heads, onnx_file
+from pipeline.training import backbones, heads, onnx_file
 
 PROGRAM = textwrap.dedent("""
     import sys
     from pathlib import Path
-    import graft.training, keras
-    from graft.training import backbones, heads, onnx_file
+    import pipeline.training, keras
+    from pipeline.training import backbones, heads, onnx_file
     keras.utils.set_random_seed(1)
     frozen, top = backbones.split(backbones.build("MobileNetV2", (32, 32), 0.35), "block_12_add")
     head = heads.build_head(top.output.shape[-1], 3, 8, 0.2)

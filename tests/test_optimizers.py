@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from graft.training import backbones, optimizers
+from pipeline.training import backbones, optimizers
 
 
 def rate(schedule, step):

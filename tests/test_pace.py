@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from graft.training import pace
+from pipeline.training import pace
 
 
 def slowly(items, seconds):

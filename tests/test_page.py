@@ -9,7 +9,7 @@ from live_server import live_server
 from PIL import Image
 from tiny_bundle import make_bundle, make_images
 
-from graft.classifier import Classifier
+from graft.model.classifier import Classifier
 
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="Chromium is not installed")
 SCREENSHOTS = os.environ.get("GRAFT_SCREENSHOTS")       # a folder, to look at them

@@ -80,7 +80,7 @@ def test_params_yaml_as_shipped_fills_every_dataclass():
 def test_fit_parameters_are_the_keyword_arguments_of_fit():
     import inspect
 
-    from graft.training.fitting import fit
+    from pipeline.training.fitting import fit
 
     keywords = {each.name for each in inspect.signature(fit).parameters.values() if each.kind is each.KEYWORD_ONLY}
     options = FitParams(epochs=1, patience=1, batch_size=1, optimizer="sgd", learning_rate=0.1, momentum=0.0,

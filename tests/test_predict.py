@@ -14,10 +14,10 @@ from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
 import graft
-from graft import cli
-from graft.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
+from graft.cli import main as cli
 from graft.images import UnreadableImage, read_image
-from graft.sources import expand
+from graft.model.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
+from graft.predict.sources import expand
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -136,7 +136,8 @@ def test_files_from_a_file_and_names_that_are_no_utf8(predict, images, bundle, t
     name = os.fsencode(images) + b"/caf\xe9.png"
     Path(os.fsdecode(name)).write_bytes((images / "red/00.png").read_bytes())
     (tmp_path / "list").write_bytes(name + b"\n")
-    command = [sys.executable, "-m", "graft", "predict", "--files-from", tmp_path / "list", "--model", bundle, "--csv"]
+    command = [sys.executable, "-m", "graft.cli", "predict", "--files-from", tmp_path / "list", "--model", bundle,
+               "--csv"]
     run = subprocess.run(command, capture_output=True, cwd=REPOSITORY)
     assert run.returncode == 0 and name in run.stdout
     code, out, _ = predict("--files-from", tmp_path / "list", "--json")
@@ -200,7 +201,7 @@ def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predic
 
 
 def test_whoever_stops_listening_causes_no_traceback(bundle, images):
-    command = f"{sys.executable} -m graft predict {images} --model {bundle} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m graft.cli predict {images} --model {bundle} | head -n 1; echo ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
     assert len(run.stdout.splitlines()) == 2 and "Traceback" not in run.stderr and "Broken" not in run.stderr
 

@@ -10,8 +10,8 @@ import pytest
 from registries import bundle, objects, overwrite
 
 import graft
-from graft.classifier import Classifier
 from graft.errors import GraftError
+from graft.model.classifier import Classifier
 from graft.registry import AliasMoved, history, promote, publication, publish, pull, resolve, rollback, state_at, verify
 from graft.registry.address import Address, parse
 

@@ -9,7 +9,8 @@ import pytest
 import s3_server
 from registries import bundle, objects, overwrite
 
-from graft import cli, registry, store
+from graft import registry, store
+from graft.cli import main as cli
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def run_graft(*arguments: str, **environment: str) -> subprocess.CompletedProces
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GRAFT_"))}
     clean |= {"AWS_EC2_METADATA_DISABLED": "true"}
     clean |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    return subprocess.run([sys.executable, "-m", "graft", *arguments], env=clean | environment, capture_output=True,
+    return subprocess.run([sys.executable, "-m", "graft.cli", *arguments], env=clean | environment, capture_output=True,
                           text=True, timeout=120)
 
 

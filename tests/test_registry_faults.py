@@ -11,11 +11,10 @@ import s3_server
 from faults import Fault, faulty
 from registries import bundle
 
-from graft import s3
 from graft.errors import GraftError
 from graft.registry import history, promote, publish, pull, verify
 from graft.registry.log import Entry, append
-from graft.store import LocalStore, StoreError, open_store
+from graft.store import LocalStore, StoreError, open_store, s3
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import s3_server
 from faults import faulty
 from registries import bundle
 
-from graft import s3, store
+from graft import store
 from graft.registry import gc, history, manifest, promote, publish, pull, rollback, verify
-from graft.store import open_store
+from graft.store import open_store, s3
 
 CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 

@@ -10,8 +10,8 @@ import s3_server
 from registries import bundle, objects, overwrite
 
 from graft import store
-from graft.classifier import Classifier
 from graft.errors import GraftError
+from graft.model.classifier import Classifier
 from graft.registry import promote, publish, pull, verify
 from graft.registry.address import parse
 from graft.registry.cache import Cache

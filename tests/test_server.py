@@ -20,9 +20,10 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tiny_bundle import COLOURS, make_bundle, make_images
 
-from graft import cli, registry
-from graft.classifier import Classifier
+from graft import registry
+from graft.cli import main as cli
 from graft.images import UnreadableImage
+from graft.model.classifier import Classifier
 from graft.server.batching import Batcher
 
 REPOSITORY = Path(__file__).parent.parent
@@ -52,7 +53,7 @@ def close_to(row):
 
 
 def expected(bundle, path, source):
-    from graft.predict import row
+    from graft.predict.rows import row
 
     return close_to(row(source, Classifier(bundle).predict(path)))
 
@@ -268,7 +269,7 @@ def process(bundle):
     """`graft serve` as a process, and the address that it told."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "graft", "serve", str(bundle), "--port", str(port)]
+    command = [sys.executable, "-m", "graft.cli", "serve", str(bundle), "--port", str(port)]
     running = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     running.base_url = httpx.URL(f"http://127.0.0.1:{port}")
     wait_until(lambda: running.poll() is not None or is_up(running.base_url), 60)

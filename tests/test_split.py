@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from graft.errors import GraftError
-from graft.intake.splitting import count_by_class, find_leaks, split_images
+from pipeline.intake.splitting import count_by_class, find_leaks, split_images
 from tasks import artifacts, split
 
 

@@ -11,7 +11,7 @@ from imports import ROOT, imported_files
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
-from graft.training import backbones, weights
+from pipeline.training import backbones, weights
 from starter import shapes, textures
 from starter.generate import NONE, PARAMS, Formulas, GenerateParams, generate
 from starter.train import PhaseParams, TrainParams, answers, build_model, save_half, train

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 import pytest
 import s3_server
 
-from graft import store as stores
-from graft.store import Damaged, LocalStore, Missing, StoreError, open_store
+from graft.store import Damaged, LocalStore, Missing, StoreError, identity, open_store
+from graft.store.folder import TEMPORARY
 
 
 def test_create_writes_once(registry):
@@ -130,13 +130,13 @@ def test_local_writers_leave_no_temporary_file(tmp_path):
     store.create("a", b"1")
     store.create("a", b"2")
     store.replace("a", b"3")
-    assert list((tmp_path / stores.TEMPORARY).iterdir()) == []
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
 
 
 def test_local_sweep_removes_what_killed_writers_left(tmp_path):
     store = LocalStore(tmp_path)
     store.create("a", b"1")
-    (tmp_path / stores.TEMPORARY / "left").write_bytes(b"half")
+    (tmp_path / TEMPORARY / "left").write_bytes(b"half")
     assert [each.key for each in store.scan("")] == ["a"]
     assert store.sweep(datetime.now(UTC) - timedelta(hours=1)) == 0
     assert store.sweep(datetime.now(UTC) + timedelta(hours=1)) == 1
@@ -158,10 +158,10 @@ def test_a_full_disk_leaves_nothing_behind():
 def test_identity_tells_endpoints_apart(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    one = stores.identity("s3://bucket/x")
+    one = identity("s3://bucket/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:2")
-    assert one != stores.identity("s3://bucket/x")
-    assert stores.identity("registry") == stores.identity("./registry/")
+    assert one != identity("s3://bucket/x")
+    assert identity("registry") == identity("./registry/")
 
 
 def test_open_store_asks_nobody(monkeypatch):

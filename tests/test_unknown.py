@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from graft import unknown
+from graft.model import unknown
 
 
 def clouds(rng, images=60, units=40, classes=3):

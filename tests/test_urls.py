@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from graft import urls
 from graft.images import UnreadableImage
-from graft.urls import fetch
+from graft.predict import urls
+from graft.predict.urls import fetch
 
 PUBLIC, PRIVATE = "127.0.0.2", "127.0.0.1"
 PICTURE = b"\x89PNG and so on" * 1000

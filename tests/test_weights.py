@@ -3,8 +3,8 @@ import pytest
 from photographs import real_weights
 
 from graft.errors import GraftError
-from graft.training.backbones import build
-from graft.training.weights import load_backbone
+from pipeline.training.backbones import build
+from pipeline.training.weights import load_backbone
 
 NETWORK = ("MobileNetV2", (32, 32), 0.35)
 

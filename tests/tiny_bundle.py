@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from graft import bundle, unknown
+from graft.model import bundle, unknown
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
 IMAGE_SIZE = (24, 32)       # (height, width): not square, so that a swap is seen

@@ -14,7 +14,7 @@ has seen it, rewrite the newest entry of a log. Against that there are signature
 policy: nobody needs the right to replace or to remove anything below `models/*/log/` and `models/*/versions/` but `gc`.
 """
 
-from graft.registry.collection import gc
+from graft.registry.garbage import gc
 from graft.registry.inspection import verify
 from graft.registry.promotion import AliasMoved, history, promote, rollback, state_at
 from graft.registry.publication import Published, publish

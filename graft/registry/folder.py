@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from graft.bundle import DESCRIPTION
 from graft.errors import GraftError
+from graft.model.bundle import DESCRIPTION
 from graft.registry.manifest import MANIFEST, File, Manifest, decode, describe
 from graft.registry.transfer import download
 from graft.store import Damaged, Store

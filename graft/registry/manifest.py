@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from graft import bundle
 from graft.errors import GraftError
+from graft.model import bundle
 from graft.store import Damaged, Missing, Store
 
 FORMAT = 1

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
-from graft import bundle as bundles
 from graft.errors import GraftError
+from graft.model import bundle as bundles
 from graft.registry import log, manifest
 from graft.registry.address import CHAMPION, check_name, check_registry
 from graft.registry.lookup import check_promises

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graft import bundle
 from graft.errors import GraftError
+from graft.model import bundle
 from graft.registry import log
 from graft.registry.address import CHAMPION, LATEST, Address, parse
 from graft.registry.cache import Cache, Seen

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graft.classifier import Classifier
+from graft.model.classifier import Classifier
 
 
 @dataclass(frozen=True)

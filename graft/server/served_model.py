@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.classifier import Classifier
-from graft.models import find_model
+from graft.model.classifier import Classifier
+from graft.predict.find import find_model
 
 
 @dataclass(frozen=True)

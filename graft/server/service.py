@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from graft.errors import GraftError
 from graft.images import UnreadableImage
-from graft.predict import row
+from graft.predict.rows import row
 from graft.server.batching import Batcher
 from graft.server.metrics import Metrics
 from graft.server.served_model import Loaded, ServedModel

@@ -1,5 +1,0 @@
-"""`python -m graft` is the command `graft`."""
-
-from graft.cli import main
-
-main()

@@ -1,0 +1,5 @@
+"""`python -m graft.cli` is the command `graft`."""
+
+from graft.cli.main import main
+
+main()

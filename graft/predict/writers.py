@@ -1,0 +1,73 @@
+"""Rows as text for people, JSON lines, CSV or Parquet. A row is what `graft.predict.rows.row` makes."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+from graft.errors import GraftError
+
+COLUMNS = ("source", "label", "probability", "is_unknown", "unknown_score", "error")
+
+
+def flat(row: dict, class_names: tuple[str, ...]) -> dict:
+    """A row as a table holds it: `COLUMNS`, then `probability_CLASS` for every class; None where there is nothing."""
+    shares = row.get("probabilities", {})
+    return {name: row.get(name) for name in COLUMNS} | {column(name): shares.get(name) for name in class_names}
+
+
+def column(class_name: str) -> str:
+    return f"probability_{class_name}"
+
+
+def text_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
+    """One line a row, for people."""
+    return lambda row: print(_line(row), file=stream, flush=True)
+
+
+def json_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
+    """One JSON object a line; every number as exact as it is."""
+    return lambda row: print(json.dumps(row), file=stream, flush=True)
+
+
+def csv_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
+    """A header, then one line a row; see `flat`."""
+    table = csv.DictWriter(stream, [*COLUMNS, *map(column, class_names)], lineterminator="\n")
+    table.writeheader()
+    return lambda row: table.writerow(flat(row, class_names))
+
+
+def write_csv(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dict]]) -> None:
+    """Write rows, list by list, into one CSV file."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        write = csv_writer(file, class_names)
+        for row in chain.from_iterable(parts):
+            write(row)
+
+
+def write_parquet(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dict]]) -> None:
+    """Write rows into one Parquet file with a row group for each list. Raises `GraftError` without pyarrow."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise GraftError("Parquet needs the package pyarrow: install it, or name a file that ends in .csv") from error
+    text, number = pyarrow.string(), pyarrow.float64()
+    kinds = dict(zip(COLUMNS, (text, text, number, pyarrow.bool_(), number, text)))
+    schema = pyarrow.schema(kinds | {column(name): number for name in class_names})
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for part in parts:
+            writer.write_table(pyarrow.Table.from_pylist([flat(row, class_names) for row in part], schema))
+
+
+WRITERS = {"text": text_writer, "json": json_writer, "csv": csv_writer}
+
+
+def _line(row: dict) -> str:
+    source = row["source"] if row["source"].isprintable() else repr(row["source"])
+    if "error" in row:
+        return f"{source}: error: {row['error']}"
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in row["probabilities"].items())
+    return f"{source}: unknown, most like {shares}" if row["is_unknown"] else f"{source}: {shares}"

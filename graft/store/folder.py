@@ -1,0 +1,130 @@
+"""A store in a folder of this machine, or of a shared file system with hard links."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from graft.store.contract import Missing, Store, Stored, StoreError
+
+TEMPORARY = ".incoming"             # unfinished writes; never listed
+
+
+class LocalStore(Store):
+    """A folder. Writers race on `os.link`, which is atomic and refuses a name that is taken."""
+
+    def __init__(self, folder: str | Path):
+        self._root = Path(folder).expanduser().absolute()
+        self.address = str(folder)
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        with _explained(self.address):
+            path, temporary = self._path(key), self._write_temporary(data)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+            return True
+
+    def link(self, key: str, media_type: str) -> str:
+        return self._path(key).as_uri()
+
+    def replace(self, key: str, data: bytes | Path) -> None:
+        with _explained(self.address):
+            path, temporary = self._path(key), self._write_temporary(data)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        with _explained(self.address), open(self._path(key), "rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def stat(self, key: str) -> Stored | None:
+        with _explained(self.address):
+            try:
+                return self._stored(self._path(key))
+            except FileNotFoundError:
+                return None
+
+    def scan(self, prefix: str) -> Iterator[Stored]:
+        with _explained(self.address):
+            found = [self.stat(f"{folder}/{name}".removeprefix(f"{self._root}/"))
+                     for folder, folders, names in os.walk(self._path(prefix)) for name in names
+                     if not folder.endswith(TEMPORARY)]
+        return iter(sorted(stored for stored in found if stored))      # None: removed meanwhile
+
+    def folders(self, prefix: str) -> list[str]:
+        with _explained(self.address):
+            parent = self._path(prefix)
+            names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
+        return sorted(name for name in names if next(self.scan(f"{prefix}{name}/"), None))
+
+    def delete(self, key: str) -> None:
+        with _explained(self.address):
+            self._path(key).unlink(missing_ok=True)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sweep(self, before: datetime) -> int:
+        with _explained(self.address):
+            files = list((self._root / TEMPORARY).glob("*"))
+            old = [path for path in files if path.stat().st_mtime < before.timestamp()]
+            for path in old:
+                path.unlink(missing_ok=True)
+        return len(old)
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+    def _stored(self, path: Path) -> Stored:
+        status = path.stat()
+        key = path.relative_to(self._root).as_posix()
+        return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def _write_temporary(self, data: bytes | Path) -> Path:
+        """Written and on the disk before it gets its name; on the same file system, so that it can be linked."""
+        folder = self._root / TEMPORARY
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / secrets.token_hex(8)
+        try:
+            with open(temporary, "xb") as file:
+                _copy(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+
+def _copy(data: bytes | Path, file) -> None:
+    if isinstance(data, bytes):
+        file.write(data)
+        return
+    with open(data, "rb") as source:
+        shutil.copyfileobj(source, file, 1 << 20)
+
+
+@contextlib.contextmanager
+def _explained(address: str):
+    """Turn the file system's errors into `Missing` and `StoreError`."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise Missing(str(error)) from error
+    except OSError as error:
+        raise StoreError(
+            f"registry {address}: {error.strerror or error} ({error.filename or 'while writing'}). "
+            "Expected a folder that you may read and write, on a disk with room and hard links."
+        ) from error

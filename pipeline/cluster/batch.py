@@ -1,0 +1,208 @@
+"""Predict a whole folder or S3 prefix into one CSV or Parquet file, in shards that survive being killed.
+
+On a Ray cluster if there is one (`pipeline.cluster.ray_cluster`): this machine reads the images and writes the shards.
+
+    OUTPUT              appears whole, when every image has its row; the rows are in the order of the images' names
+    OUTPUT.parts/       until then: one file per finished shard, named by what is in it and by the model
+
+A shard whose images or model have changed meanwhile has another name, and is predicted again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from graft.errors import GraftError
+from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage, read_bytes
+from graft.model import bundle
+from graft.model.classifier import BATCH_SIZE, Classifier
+from graft.predict.rows import rows
+from graft.predict.sources import images_below
+from graft.predict.writers import write_csv, write_parquet
+from graft.store import Missing, open_store
+from pipeline.cluster.ray_cluster import content, on_cluster, spread
+
+SHARD_SIZE = 1000
+CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at once: the same batches as on this machine
+S3_READERS = 16         # reads at one time: S3 answers after 10 to 50 ms, whatever the number of cores
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some images in order: `names` below the source, and the file that holds their rows once they are predicted."""
+
+    number: int         # from 1
+    names: tuple[str, ...]
+    part: Path
+
+
+@dataclass
+class Summary:
+    """How many images there were, and how many got which answer; an unknown one has a label too."""
+
+    images: int = 0
+    unreadable: int = 0
+    unknown: int = 0
+    labels: Counter = field(default_factory=Counter)
+
+    def count(self, row: dict) -> None:
+        self.images += 1
+        self.unreadable += "error" in row
+        self.unknown += bool(row.get("is_unknown"))
+        if "label" in row:
+            self.labels[row["label"]] += 1
+
+
+class Batch:
+    """Everything that is to be predicted, and what of it is done."""
+
+    def __init__(self, source: str, output: str | Path, model: Path, shard_size: int = SHARD_SIZE):
+        """Look what there is to predict.
+
+        Args:
+            source: a folder, or `s3://bucket/prefix`.
+            output: a file whose name ends in .csv or .parquet.
+            model: a bundle's folder.
+
+        Raises:
+            GraftError: when there is no image or no model, or the output cannot be written there.
+        """
+        self.source, self.output, self.model = source.rstrip("/"), Path(output), model
+        self.classifier = Classifier(model)
+        if self.output.suffix not in (".csv", ".parquet"):
+            raise GraftError(f"output {output}: expected a name that ends in .csv or .parquet")
+        if not self.output.absolute().parent.is_dir():
+            raise GraftError(f"output {output}: there is no folder {self.output.absolute().parent}")
+        self.parts = self.output.with_name(self.output.name + ".parts")
+        if shard_size < 1:
+            raise GraftError(f"shard_size: expected a whole number from 1, received {shard_size}")
+        images = self._list()
+        chunks = iter(lambda: list(islice(images, shard_size)), [])
+        self.shards = [self._shard(number, chunk) for number, chunk in enumerate(chunks, start=1)]
+        if not self.shards:
+            raise GraftError(f"source {source}: there is no image in it ({', '.join(SUFFIXES)})")
+
+    @property
+    def pending(self) -> list[Shard]:
+        """The shards that are not predicted yet."""
+        return [shard for shard in self.shards if not shard.part.exists()]
+
+    def predict(self, shards: list[Shard]) -> Iterator[Shard]:
+        """Predict some shards, each when it is asked for; yield it when its part is there, which appears whole.
+
+        Raises:
+            GraftError: when the source cannot be reached any more.
+        """
+        self.parts.mkdir(exist_ok=True)
+        predicted = self._rows_of_cluster(shards) if on_cluster() else map(self._rows, shards)
+        for shard, rows_of_shard in zip(shards, predicted):
+            self._write(shard, rows_of_shard)
+            yield shard
+
+    def _rows(self, shard: Shard) -> Iterator[dict]:
+        return rows(self.classifier, list(shard.names), read=self._read, readers=self._readers)
+
+    def _rows_of_cluster(self, shards: list[Shard]) -> Iterator[Iterable[dict]]:
+        """The rows of each shard, as `_rows` gives them."""
+        names = (shard.names[start : start + CLUSTER_CHUNK]
+                 for shard in shards for start in range(0, len(shard.names), CLUSTER_CHUNK))
+        open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
+        with ThreadPoolExecutor(self._readers) as readers:
+            contents = (dict(zip(chunk, readers.map(partial(content, read=self._read), chunk))) for chunk in names)
+            answers = chain.from_iterable(spread(open_worker, contents, whole_machine=True))
+            for shard in shards:
+                yield islice(answers, len(shard.names))
+
+    def _write(self, shard: Shard, rows_of_shard: Iterable[dict]) -> None:
+        unfinished = shard.part.with_suffix(f".{os.getpid()}.tmp")
+        with open(unfinished, "w", encoding="utf-8") as file:
+            for each in rows_of_shard:
+                file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
+        unfinished.replace(shard.part)
+
+    def finish(self) -> Summary:
+        """Write the output from all parts, and remove them."""
+        summary = Summary()
+        unfinished = self.output.with_name(f".{self.output.name}.tmp")
+        write = write_csv if self.output.suffix == ".csv" else write_parquet
+        write(unfinished, self.classifier.class_names, self._read_parts(summary))
+        unfinished.replace(self.output)
+        shutil.rmtree(self.parts)
+        return summary
+
+    @cached_property
+    def _store(self):
+        return open_store(self.source) if self.source.startswith("s3://") else None
+
+    @property
+    def _readers(self) -> int | None:
+        return S3_READERS if self._store else None
+
+    def _list(self) -> Iterator[tuple[str, str]]:
+        """Every image's name and what would change with its content, in the order of the names."""
+        if self._store:
+            found = ((each.key, each.size_bytes, each.modified.timestamp()) for each in self._store.scan(""))
+            return ((name, f"{size} {time}") for name, size, time in found if name.lower().endswith(SUFFIXES))
+        paths = map(Path, images_below(self.source))
+        return ((path.relative_to(self.source).as_posix(), _mark(path)) for path in paths)
+
+    def _shard(self, number: int, images: list[tuple[str, str]]) -> Shard:
+        digest = hashlib.sha256(self._model_digest.encode())
+        for name, mark in images:
+            digest.update(f"{name}\0{mark}\0".encode(errors="surrogateescape"))
+        part = self.parts / f"{number:06}-{digest.hexdigest()[:16]}.jsonl"
+        return Shard(number, tuple(name for name, _ in images), part)
+
+    @cached_property
+    def _model_digest(self) -> str:
+        return " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files)
+
+    @property
+    def _model_files(self) -> list[Path]:
+        return [path for path in sorted(self.model.iterdir())
+                if path.name in (bundle.MODEL, bundle.DESCRIPTION, bundle.UNKNOWN)]
+
+    def _read(self, name: str) -> bytes:
+        if not self._store:
+            return read_bytes(Path(self.source, name))
+        try:
+            data = self._store.read(name, 0, MAX_BYTES + 1)
+        except Missing:
+            raise UnreadableImage("no such object any more") from None
+        if len(data) > MAX_BYTES:
+            raise UnreadableImage(f"larger than {MAX_BYTES // 1_000_000} MB")
+        return data
+
+    def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
+        """The rows of each part, which are counted on the way."""
+        for shard in self.shards:
+            with open(shard.part, encoding="utf-8") as file:
+                part = [json.loads(line) for line in file]
+            for row in part:
+                summary.count(row)
+            yield part
+
+
+def _open_worker(model: dict[str, bytes]) -> Callable:
+    """In a worker, which has no file of this machine: the model, loaded once."""
+    with TemporaryDirectory() as folder:
+        for name, data in model.items():
+            Path(folder, name).write_bytes(data)
+        classifier = Classifier(folder)
+    return lambda contents: list(rows(classifier, list(contents), read=contents.__getitem__))
+
+
+def _mark(path: Path) -> str:
+    try:
+        return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    except OSError:
+        return "unreadable"

@@ -1,0 +1,152 @@
+"""Spread what goes through many images over a Ray cluster: an ordered map. The only file that knows Ray.
+
+Ray's own environment variable is the one setting; without it nothing here is used:
+
+    RAY_ADDRESS=auto                    the cluster that this machine belongs to
+    RAY_ADDRESS=HOST:6379               the same, named by its head
+    RAY_ADDRESS=ray://HOST:10001        from a machine that does not belong to it
+
+This machine reads the files and writes the results. A worker is sent the bytes of the images, the weights and the code
+of `graft` and `pipeline`, so that it needs the locked Python environment and nothing else: no clone,
+no shared folder, no credentials.
+"""
+
+import functools
+import os
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.images import UnreadableImage, read_bytes
+
+AHEAD = 2       # chunks under way for each worker: the next one is there when a worker has finished
+PACKAGES = ("imagehash", "keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
+            "tensorflow-cpu")       # another version of these may give other results
+ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # of the project's folder; as in a .gitignore
+OR_HERE = "or unset RAY_ADDRESS to compute on this machine."
+
+
+def on_cluster() -> bool:
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
+    """What a worker is sent for a file: its bytes, or why they cannot be had. `read_bytes` takes either."""
+    try:
+        return read(source)
+    except UnreadableImage as reason:
+        return reason
+
+
+def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False, gpu: bool = False) -> Iterator:
+    """What the cluster's workers make of each chunk, in the order of the chunks. A lost worker's chunks are repeated.
+
+    Args:
+        open_worker: called once in each worker; returns what is then called with one chunk after the other. It is
+            sent to the workers with all that it holds.
+        chunks: are taken as workers become free.
+        whole_machine: a worker computes on all cores of its machine, or on one.
+        gpu: a worker has a GPU for itself, where the cluster has any.
+
+    Raises:
+        GraftError: when there is no such cluster, its workers have other packages than this machine, or are lost.
+    """
+    ray = _connected()
+    work = [ray.put((open_worker, _versions()))]        # in a list: sent once to each worker, not with each chunk
+    chunks, waiting = iter(chunks), deque()
+    try:
+        while True:
+            needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
+            task = ray.remote(_work).options(**needs)
+            waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
+            if not waiting:
+                return
+            result = ray.get(waiting[0])
+            waiting.popleft()
+            yield result
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from None
+    finally:
+        ray.shutdown()      # whatever still runs is ended by Ray itself; to cancel task by task can crash this process
+
+
+def _connected():
+    """Ray, connected to the cluster."""
+    address = os.environ["RAY_ADDRESS"]
+    try:
+        import ray
+    except ImportError:
+        raise GraftError(f"RAY_ADDRESS is '{address}', but Ray is not installed here: install the group 'ray' of "
+                         f"pyproject.toml, {OR_HERE}") from None
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _answers(address)
+        ray.init(address, log_to_driver=False, logging_level="ERROR",
+                 runtime_env={"working_dir": str(Path(__file__).parents[2]), "excludes": ONLY_CODE})
+    except Exception as error:          # ConnectionError, RuntimeError, ValueError …, as Ray's version has it
+        raise GraftError(f"RAY_ADDRESS is '{address}', but this cluster cannot be used: {error}\n"
+                         f"Start one with `ray start --head`, {OR_HERE}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)      # Ray has put its own in its place
+    return ray
+
+
+def _answers(address: str) -> None:
+    """Raises `OSError` when nothing listens there: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def _places(nodes: list[dict], whole_machine: bool, gpu: bool) -> tuple[dict, int]:
+    """What one worker needs, in Ray's words, and how many such workers the cluster has room for, at least 1."""
+    resources = [node["Resources"] for node in nodes if node["Alive"]]
+    gpus = int(sum(each.get("GPU", 0) for each in resources))
+    if gpu and gpus:
+        return {"num_cpus": 1, "num_gpus": 1}, gpus
+    cores = [int(each["CPU"]) for each in resources if each.get("CPU", 0) >= 1]
+    each_needs = min(cores, default=1) if whole_machine else 1
+    return {"num_cpus": each_needs}, max(1, sum(count // each_needs for count in cores))
+
+
+def _work(work: list, chunk):
+    """In a worker: one chunk."""
+    return _opened(work[0])(chunk)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(work) -> Callable:
+    import ray
+
+    open_worker, versions = ray.get(work)
+    theirs = _versions()
+    if theirs != versions:
+        differences = [f"{name} {theirs[name]} instead of {versions[name]}"
+                       for name in PACKAGES if theirs[name] != versions[name]]
+        raise GraftError(f"the Ray worker on {socket.gethostname()} has {', '.join(differences)}: its results might "
+                         "differ. Install the same requirements on all machines of the cluster.")
+    return open_worker()
+
+
+def _versions() -> dict[str, str | None]:
+    found = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cause(error: Exception) -> Exception:
+    """What a worker raised, as if it had been raised here; or that workers were lost."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return cause
+    return GraftError(f"the Ray cluster at {os.environ['RAY_ADDRESS']} lost the work: {error}")

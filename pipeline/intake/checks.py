@@ -1,0 +1,98 @@
+"""The expectations of images.csv, with the thresholds of params.yaml, and which of them stop the run."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from pipeline.intake.expectations import WARNING, Expectation, Validation, validate_table
+from pipeline.intake.image_tables import class_table, file_table, with_relations
+from pipeline.intake.scan import Scan
+from pipeline.intake.shortcuts import measure_leaks
+
+ROUNDING = 1e-9
+
+
+def check(scan: Scan, images: pd.DataFrame, thresholds: Mapping[str, float]) -> list[Validation]:
+    """Validate what was read: the files, the classes, the images, and what their form gives away.
+
+    Args:
+        images: the table of images.csv.
+        thresholds: the section `validate` of params.yaml.
+    """
+    files = file_table(scan)
+    return [
+        validate_table("files", files, _of_files(len(files), thresholds), "path"),
+        validate_table("classes", class_table(images, scan.class_names), _of_classes(thresholds), "label"),
+        validate_table("images", with_relations(images), _of_images(thresholds), "path"),
+        _check_forms(measure_leaks(images), thresholds),
+    ]
+
+
+def _check_forms(leaks: pd.DataFrame, thresholds: Mapping[str, float]) -> Validation:
+    """What is told is the skill of each form, not how many have too much."""
+    found = validate_table("form of the files", leaks, _of_forms(thresholds), "form")
+    skills = ", ".join(f"{form} {skill:.2f}" for form, skill in zip(leaks["form"], leaks["skill"]))
+    return Validation([replace(outcome, observed=skills) for outcome in found.outcomes], found.result)
+
+
+def _mostly(share: float) -> float:
+    """What must fulfil an expectation when `share` need not: 1 - 0.18 is more than 82 of 100."""
+    return max(0.0, 1 - share - ROUNDING)
+
+
+def _between(column: str, **limits) -> tuple[str, dict]:
+    return "ExpectColumnValuesToBeBetween", {"column": column, **limits}
+
+
+def _of_files(files: int, limit: Mapping[str, float]) -> list[Expectation]:
+    share = limit["max_unreadable_share"]
+    enough = math.ceil(files * (1 - share) - ROUNDING)
+    return [
+        Expectation("readable", "ExpectColumnValuesToBeNull", {"column": "reason", "mostly": _mostly(share)},
+                    f"at least {enough} of the {files} files can be read, all but {share:.1%}", "max_unreadable_share"),
+    ]
+
+
+def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
+    return [
+        Expectation("two classes", "ExpectTableRowCountToBeBetween", {"min_value": 2},
+                    "there are at least two classes"),
+        Expectation("images per class", *_between("images", min_value=limit["min_images_per_class"]),
+                    f"every class has at least {limit['min_images_per_class']} readable images",
+                    "min_images_per_class"),
+        Expectation("class balance", *_between("imbalance", max_value=limit["max_imbalance"]),
+                    f"the largest class has at most {limit['max_imbalance']:g} times the images of any other",
+                    "max_imbalance"),
+        Expectation("class names", *_between("alike", max_value=1),
+                    "no two class names differ only in upper case, blanks, - or _", severity=WARNING),
+    ]
+
+
+def _of_images(limit: Mapping[str, float]) -> list[Expectation]:
+    copies = limit["max_copies_share"]
+    return [
+        Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),
+                    f"at most {limit['max_label_conflicts']} pictures stand under two labels", "max_label_conflicts"),
+        Expectation("copies", *_between("copy_number", max_value=0, mostly=_mostly(copies)),
+                    f"at most {copies:.0%} of the images are further copies of another", "max_copies_share", WARNING),
+        Expectation("size", *_between("short_side_px", min_value=limit["min_side_px"]),
+                    f"every image has at least {limit['min_side_px']} pixels at its shorter side",
+                    "min_side_px", WARNING),
+        Expectation("aspect ratio", *_between("aspect_ratio", max_value=limit["max_aspect_ratio"]),
+                    f"no image is more than {limit['max_aspect_ratio']:g} times as long as it is wide",
+                    "max_aspect_ratio", WARNING),
+        Expectation("blank images", *_between("contrast", min_value=limit["min_contrast"]),
+                    f"every image has a contrast of at least {limit['min_contrast']:g} of 128",
+                    "min_contrast", WARNING),
+    ]
+
+
+def _of_forms(limit: Mapping[str, float]) -> list[Expectation]:
+    return [
+        Expectation("label leaks by form", *_between("skill", max_value=limit["max_form_skill"]),
+                    f"the form of a file alone predicts its label with a skill of at most {limit['max_form_skill']:g} "
+                    "(0 chance, 1 certain)",
+                    "max_form_skill", WARNING),
+    ]

@@ -1,0 +1,36 @@
+"""Great Expectations' Data Docs as one page: what its own renderers make of the results, in a frame of ours.
+
+Its own frame fetches style sheets and scripts from the network, and has the time and random ids in it.
+"""
+
+from pathlib import Path
+
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaPageView
+
+from pipeline.intake.expectations import Validation
+
+VOLATILE = ("batch_markers", "batch_spec", "active_batch_definition")      # the time of the run, and what says nothing
+
+
+class _Page(DefaultJinjaPageView):
+    _template = "data_docs.html.jinja"
+
+    def __init__(self):
+        super().__init__(custom_views_directory=str(Path(__file__).parent))
+
+    def generate_html_element_uuid(self, prefix=None) -> str:
+        return f"{prefix}body"
+
+
+def render_data_docs(validations: list[Validation]) -> str:
+    """The HTML; the same bytes for the same results."""
+    pages = []
+    for validation in validations:
+        for name in VOLATILE:
+            validation.result.meta.pop(name, None)
+        pages.append(ValidationResultsPageRenderer().render(validation.result))
+    first = pages[0]
+    first.sections = [section for page in pages for section in page.sections]
+    failed = [outcome for each in validations for outcome in each.outcomes if not outcome.success]
+    return _Page().render(first, failed=failed)

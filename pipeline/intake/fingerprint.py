@@ -1,0 +1,140 @@
+"""One image file -> what is measured of it, once: identity, form, contrast, and a description that finds its copies.
+
+Light enough to be imported by every worker process.
+"""
+
+import functools
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from graft.images import FORMATS, identify, read_bytes, upright_rgb
+from pipeline.intake.jpeg import decode_strictly
+
+DECODED_PX = 72         # a JPEG is decoded at some eighths of its size, where both sides keep this much
+GREY_PX = 64            # both sides of the grey picture that is measured
+THUMBNAIL_PX = 96       # the longer side of what people see
+COEFFICIENTS = 6        # lowest frequencies kept in each direction
+# A crop of one tenth lies within a twentieth of one of these (left, top, side), in shares of the picture.
+VIEWS = ((0, 0, 1), (0, 0, 0.9), (0.1, 0, 0.9), (0, 0.1, 0.9), (0.1, 0.1, 0.9), (0.05, 0.05, 0.9))
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    sha256: str             # of the file's bytes
+    width_px: int           # as declared, before EXIF rotation
+    height_px: int
+    mode: str               # Pillow's name of the pixel layout in the file
+    format: str
+    size_bytes: int
+    contrast: float         # standard deviation of `grey`, 0 to 128; an empty picture has 0
+    perceptual_hash: str    # 64-bit difference hash, hexadecimal
+    grey: np.ndarray        # uint8 (64, 64)
+    views: np.ndarray       # float32 (6, 6, 6): VIEWS, vertical and horizontal frequency
+
+
+def take_fingerprint(source: Path | bytes) -> Fingerprint:
+    """Read a file once and measure it. Raises `UnreadableImage` with the reason when it is no picture."""
+    import imagehash
+
+    data = read_bytes(source)
+    image = identify(data)
+    form = {"width_px": image.width, "height_px": image.height, "mode": image.mode, "format": image.format}
+    grey = _decode_small(data, image).convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
+    values = np.asarray(grey)
+    pixels = values.astype(np.float32)
+    variance = float((pixels * pixels).mean() - pixels.mean() ** 2)
+    return Fingerprint(
+        sha256=hashlib.sha256(data).hexdigest(),
+        **form,
+        size_bytes=len(data),
+        contrast=round(max(0.0, variance) ** 0.5, 1),
+        perceptual_hash=str(imagehash.dhash(grey)),
+        grey=values,
+        views=describe(pixels),
+    )
+
+
+def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
+    """The opened picture, upright. A JPEG is decoded small, and strictly: that tells whether its pixels are whole."""
+    brightness = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
+    if brightness is None:
+        image.draft(None, (DECODED_PX, DECODED_PX))
+        return upright_rgb(image)
+    small = Image.fromarray(brightness)
+    small.info.update(image.info)       # the orientation
+    return upright_rgb(small)
+
+
+def take_thumbnail(path: Path) -> bytes:
+    """A small JPEG of a file, upright and RGB, for people to look at. Raises `UnreadableImage`."""
+    return _thumbnail(identify(read_bytes(path)))
+
+
+def take_remains(path: Path) -> bytes:
+    """A small JPEG of what is left of a broken picture, the rest of it grey or black; b"" when that is nothing.
+
+    Not for a decompression bomb.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        return _thumbnail(Image.open(io.BytesIO(read_bytes(path)), formats=FORMATS))
+    except Exception:       # what Pillow's decoders raise, see `graft.images`
+        return b""
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    image.draft(None, (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+    image = upright_rgb(image)
+    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def describe(pixels: np.ndarray) -> np.ndarray:
+    """The low frequencies of the picture and of five crops of it: pHash's numbers before it cuts them to bits.
+
+    As bits they hardly tell a cropped copy from another photograph; as numbers they do (see benchmarks/intake.py). Each
+    is weighted by the root of its frequency, because the amplitudes of photographs fall as 1 / frequency (Field, 1987):
+    the lowest would drown all others.
+
+    Args:
+        pixels: float32 `(64, 64)`, grey.
+
+    Returns:
+        float32 `(views, 6, 6)`: vertical and horizontal frequency; the mean grey, frequency 0, is 0.
+    """
+    rows, columns = _waves()
+    products = (rows @ pixels @ columns).reshape(len(VIEWS), COEFFICIENTS, len(VIEWS), COEFFICIENTS)
+    each = np.arange(len(VIEWS))
+    return products[each, :, each] * _weights()         # rows and columns of the same view
+
+
+@functools.cache
+def _waves() -> tuple[np.ndarray, np.ndarray]:
+    """The cosines of all views: `(views · 6, 64)` for the rows of the picture, `(64, views · 6)` for its columns."""
+    rows = np.concatenate([_cosines(top, side) for _, top, side in VIEWS])
+    return rows, np.concatenate([_cosines(left, side) for left, _, side in VIEWS]).T.copy()
+
+
+def _cosines(start: float, side: float) -> np.ndarray:
+    """float32 `(6, 64)`: half waves from `start` over a length of `side`, in shares of the picture, and 0 outside."""
+    position = ((np.arange(GREY_PX) + 0.5) / GREY_PX - start) / side
+    # a pixel on the edge counts in part
+    covered = np.clip(np.minimum(position, 1 - position) * side * GREY_PX + 0.5, 0, 1)
+    waves = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * position) * covered / side
+    waves[1:] -= waves[1:].mean(axis=1, keepdims=True) * covered / covered.mean()       # the mean grey must not leak in
+    return waves.astype(np.float32)
+
+
+@functools.cache
+def _weights() -> np.ndarray:
+    squares = np.arange(COEFFICIENTS) ** 2
+    return (np.add.outer(squares, squares) ** 0.25).astype(np.float32)

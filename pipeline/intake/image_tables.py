@@ -1,0 +1,62 @@
+"""What was found as tables: a row per file, per image, and per class."""
+
+import pandas as pd
+
+from pipeline.intake.duplicates import find_groups
+from pipeline.intake.scan import Scan
+
+
+def file_table(scan: Scan) -> pd.DataFrame:
+    """One row per file that should be an image: `path`, and the `reason` why it cannot be read, else missing."""
+    reasons = dict.fromkeys(file.path for file in scan.fingerprints)
+    reasons |= {file.path: reason for file, reason in scan.unreadable.items()}
+    return pd.DataFrame(reasons.items(), columns=["path", "reason"], dtype=object)
+
+
+def image_table(scan: Scan) -> pd.DataFrame:
+    """One row per readable image, sorted by path: the columns of images.csv."""
+    files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
+    table = pd.DataFrame({
+        "path": [file.path for file in files],
+        "label": [file.label for file in files],
+        "group": [file.group for file in files],
+        "given_split": [file.split for file in files],
+    }, dtype=str)
+    for name in ("sha256", "width_px", "height_px", "mode", "format", "size_bytes", "contrast", "perceptual_hash"):
+        table[name] = [getattr(fingerprint, name) for fingerprint in fingerprints]
+    table["duplicate_group"] = find_groups(fingerprints)
+    return table
+
+
+def with_relations(images: pd.DataFrame) -> pd.DataFrame:
+    """`images` with what an image is in relation to others: columns that only the checks need.
+
+    Adds `short_side_px`, `aspect_ratio` (the longer side over the shorter), `copy_number` (0 for the first of its
+    duplicate group) and `conflict_number` (0, or the number of the picture that stands under two labels).
+    """
+    sides = images[["width_px", "height_px"]]
+    conflicting = images.groupby("duplicate_group")["label"].transform("nunique") > 1
+    numbers = images.loc[conflicting, "duplicate_group"].astype("category").cat.codes + 1
+    return images.assign(
+        short_side_px=sides.min(axis=1),
+        aspect_ratio=sides.max(axis=1) / sides.min(axis=1),
+        copy_number=images.groupby("duplicate_group").cumcount(),
+        conflict_number=numbers.reindex(images.index, fill_value=0),
+    )
+
+
+def class_table(images: pd.DataFrame, class_names: set[str]) -> pd.DataFrame:
+    """One row per class, also of those without an image, sorted by name.
+
+    Columns `label`, `images`, `imbalance` (images of the largest class over those of this one) and `alike` (how many
+    classes have this name, but for upper case and blanks).
+    """
+    names = pd.Series(sorted(class_names | set(images["label"])), dtype=str)
+    counts = images["label"].value_counts().reindex(names, fill_value=0).to_numpy()
+    plain = names.str.casefold().str.replace(r"[\s_-]+", "", regex=True)
+    return pd.DataFrame({
+        "label": names,
+        "images": counts,
+        "imbalance": counts.max(initial=0) / counts.clip(min=1),
+        "alike": plain.map(plain.value_counts()),
+    })

@@ -1,0 +1,95 @@
+"""Fingerprint every listed file, on all cores or a Ray cluster; what has not changed since is not opened again."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from graft.errors import GraftError
+from graft.images import SUFFIXES, UnreadableImage
+from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
+from pipeline.intake.listing import File, Listing
+from pipeline.intake.scan_cache import ScanCache
+
+FEW = 64            # so few files are read in this process: starting others takes longer
+CHUNK = 16          # files handed to a worker at once
+MAX_WORKERS = 16    # each takes some 100 MB
+NO_PICTURE = ("not an image", "empty file", "larger than")      # reasons that say nothing against notes.txt
+IMAGE_SUFFIXES = (*SUFFIXES,    # and those that are meant as images, but not supported
+    ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".raw", ".dng", ".cr2", ".nef",
+)
+
+
+@dataclass
+class Scan:
+    fingerprints: dict[File, Fingerprint] = field(default_factory=dict)     # in the order of the listing
+    unreadable: dict[File, str] = field(default_factory=dict)               # file -> reason
+    stray: dict[str, str] = field(default_factory=dict)                     # path -> reason
+    class_names: set[str] = field(default_factory=set)                      # also of classes without an image
+    read: int = 0                                                           # files opened, not taken from the cache
+
+
+def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
+    """Read what has changed, take the rest from the cache."""
+    known = cache.look_up([file.path for file in listing.files])
+    unknown = [file.path for file in listing.files if file.path not in known]
+    try:
+        for path, result in _read_all(images, unknown):
+            cache.store(path, result)
+            known[path] = result
+    except BrokenProcessPool:
+        first = next(path for path in unknown if path not in known)
+        raise GraftError(f"a process that read images was killed, most likely for want of memory, at '{first}' or"
+                         " one of the files after it. What was read before is kept: run it again.") from None
+    finally:
+        cache.commit()
+    return _sort_out(listing, known, read=len(unknown))
+
+
+def _read_all(images: Path, paths: list[str]):
+    """Yield (path, fingerprint or reason) in the order of `paths`."""
+    files = [images / path for path in paths]
+    bar = {"total": len(paths), "desc": "reading images", "unit": "image", "disable": None, "leave": False}
+    if len(paths) <= FEW:
+        yield from zip(paths, tqdm(map(_read, files), **bar))
+        return
+    if on_cluster():
+        chunks = ([content(file) for file in files[start : start + CHUNK]] for start in range(0, len(files), CHUNK))
+        yield from zip(paths, tqdm(chain.from_iterable(spread(_open_reader, chunks)), **bar))
+        return
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.intake.fingerprint", "imagehash"])
+    workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from zip(paths, tqdm(pool.map(_read, files, chunksize=CHUNK), **bar))
+
+
+def _open_reader():
+    return lambda chunk: [_read(each) for each in chunk]
+
+
+def _read(source: Path | bytes | UnreadableImage) -> Fingerprint | str:
+    try:
+        return take_fingerprint(source)
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _sort_out(listing: Listing, results: dict, read: int) -> Scan:
+    found = Scan(stray=dict(listing.stray), read=read)
+    for file in listing.files:
+        result = results[file.path]
+        if isinstance(result, Fingerprint):
+            found.fingerprints[file] = result
+        elif result.startswith(NO_PICTURE) and not file.path.lower().endswith((*IMAGE_SUFFIXES, "/")):
+            found.stray[file.path] = result
+        else:
+            found.unreadable[file] = result
+    found.class_names = listing.class_names | {file.label for file in [*found.fingerprints, *found.unreadable]}
+    return found

@@ -1,0 +1,135 @@
+"""What was measured of each file, kept in one SQLite file outside the stages' outputs. It may be deleted at any time.
+
+A file is known by its path, size, inode and times of modification and change: `touch -d` can set the first time back,
+but not the second. The code that measures is part of the file's name: other code or another Pillow starts afresh.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import sqlite3
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import graft.images
+import pipeline.intake.fingerprint
+import pipeline.intake.jpeg
+from pipeline.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_remains, take_thumbnail
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS scans (
+        root TEXT, path TEXT, state TEXT, reason TEXT, measured TEXT, grey BLOB, views BLOB, PRIMARY KEY (root, path));
+    CREATE TABLE IF NOT EXISTS thumbnails (root TEXT, path TEXT, state TEXT, jpeg BLOB, PRIMARY KEY (root, path));
+"""
+MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "views")]
+PASSING = {graft.images.OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
+    os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
+}
+COMMIT_EVERY = 2000     # files: what a killed scan loses at most
+
+
+class ScanCache:
+    """What is known of the unchanged files of one image folder."""
+
+    def __init__(self, folder: Path, images: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"scans-{_code_digest()}.sqlite"
+        for outdated in folder.glob("scans-*.sqlite"):
+            if outdated != path:
+                outdated.unlink()
+        self.images = images
+        self.root = str(images.resolve())
+        self.connection = _open(path)
+        self.pending = 0
+
+    def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
+        """The fingerprint, or the reason why it is unreadable, of each of `paths` that has not changed since."""
+        wanted = set(paths)
+        query = "SELECT path, state, reason, measured, grey, views FROM scans WHERE root = ?"
+        return {
+            path: _restore(*content)
+            for path, state, *content in self.connection.execute(query, (self.root,))
+            if path in wanted and state == self._state(path)
+        }
+
+    def store(self, path: str, result: Fingerprint | str) -> None:
+        state = None if isinstance(result, str) and result in PASSING else self._state(path)
+        if state:           # else it is gone, or may not be read: perhaps the next time
+            self.connection.execute("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)",
+                                    (self.root, path, state, *_columns(result)))
+            self._commit_sometimes()
+
+    def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
+        """A small JPEG of a file, or of what is left of it; read only if it has changed since.
+
+        Raises:
+            UnreadableImage: when it is broken and that was not said.
+        """
+        state = self._state(path)
+        known = self.connection.execute("SELECT jpeg FROM thumbnails WHERE root = ? AND path = ? AND state = ?",
+                                        (self.root, path, state)).fetchone()
+        if known:
+            return known[0]
+        jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
+        self.connection.execute("REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (self.root, path, state, jpeg))
+        self._commit_sometimes()
+        return jpeg
+
+    def commit(self) -> None:
+        self.connection.commit()
+
+    def _commit_sometimes(self) -> None:
+        self.pending += 1
+        if self.pending % COMMIT_EVERY == 0:
+            self.commit()
+
+    def _state(self, path: str) -> str | None:
+        file = self.images / path
+        with contextlib.suppress(OSError):
+            found = file.stat()
+            if os.access(file, os.R_OK):
+                return f"{found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+        return None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError:       # half a file: nothing in it cannot be measured again
+        path.unlink()
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60)
+    connection.executescript(SCHEMA)
+    return connection
+
+
+def _code_digest() -> str:
+    modules = (graft.images, pipeline.intake.fingerprint, pipeline.intake.jpeg)
+    sources = [Path(module.__file__).read_bytes() for module in modules]
+    versions = [version(name) for name in ("pillow", "numpy", "scipy", "imagehash", "simplejpeg")]
+    return hashlib.sha256(b"".join(sources) + " ".join(versions).encode()).hexdigest()[:12]
+
+
+def _columns(result: Fingerprint | str) -> tuple:
+    if isinstance(result, str):
+        return result, None, None, None
+    measured = {name: getattr(result, name) for name in MEASURED}
+    return None, json.dumps(measured), result.grey.tobytes(), result.views.tobytes()
+
+
+def _restore(reason, measured, grey, views) -> Fingerprint | str:
+    if reason is not None:
+        return reason
+    return Fingerprint(
+        **json.loads(measured),
+        grey=np.frombuffer(grey, np.uint8).reshape(GREY_PX, GREY_PX),
+        views=np.frombuffer(views, np.float32).reshape(len(VIEWS), COEFFICIENTS, COEFFICIENTS),
+    )

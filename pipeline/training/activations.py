@@ -1,0 +1,253 @@
+"""The frozen part as a function of (image, view): computed once, kept on disk, read ever after.
+
+The frozen part never trains, so its output at the cut stays the same for the same picture. The cache is *where* this
+function is evaluated, never another function: what is not on disk is computed when it is asked for.
+"""
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from os import cpu_count
+from pathlib import Path
+from shutil import disk_usage
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from graft.errors import GraftError
+from graft.images import UnreadableImage, read_bytes, read_image
+from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.training import backbones, backend, checkpoints, folding, pace
+from pipeline.training.augmentation import augment, generator
+from pipeline.training.interruption import leave, sigterm_as_flag
+from pipeline.training.shards import Shards
+
+BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
+SHARD_BYTES = 16_000_000        # a killed run may lose the one that is written and the one that is computed
+FLOAT16_MAX = 65504
+CODE = ("images", "activations", "augmentation", "backbones", "folding", "shards")     # decides on an activation
+CLUSTER_CHUNK = 2 * BATCH_SIZE  # views sent to a worker at once, with the bytes of their images
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of one image: number 0 is the plain picture, 1 and above are augmented."""
+
+    path: str
+    sha256: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """All that decides on an activation, but for the image and the view: the contents of backbone.json.
+
+    Attributes:
+        weights: where they came from, for people; `weights_sha256` is what counts.
+        precision: the Keras dtype policy that the frozen part computes with.
+        views: how many augmented views there are of each training image.
+        augmentation: keyword arguments of `pipeline.training.augmentation.augment`.
+    """
+
+    name: str
+    alpha: float | None
+    image_size: tuple[int, int]
+    weights: str
+    weights_sha256: str
+    cut: str
+    precision: str
+    views: int
+    augmentation: dict
+    seed: int
+    cache_gigabytes: float
+
+    def network(self, weights: Path) -> keras.Model:
+        """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
+        network = backbones.build(self.name, self.image_size, self.alpha)
+        network.load_weights(weights)
+        return network
+
+
+class Activations:
+    """float16 activations at the cut, of any view of any image.
+
+    Args:
+        part: see `FrozenPart`.
+        weights: the backbone's weights file.
+        images: the folder that the views' paths are relative to.
+        cache: a folder; may be empty or partly filled.
+    """
+
+    def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path):
+        self.part, self.images, self._weights = part, images, weights
+        self._shards = Shards(cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
+                                              part.precision, backend.versions(), _code()))
+        self._augmentation = _digest(part.augmentation, part.seed)
+        self._frozen: keras.Model | None = None
+        self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
+
+    def fill(self, views: list[View]) -> int:
+        """Compute what is not on disk yet, if the cache may grow that large; say so if not. Returns how many were."""
+        missing = [view for view in views if self._key(view) not in self._shards]
+        if missing and self._fits(len(views), len(missing)):
+            self._write(missing)
+            return len(missing)
+        return 0
+
+    def batch(self, views: list[View]) -> np.ndarray:
+        """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
+        if all(self._key(view) in self._shards for view in views):
+            return self._shards.read([self._key(view) for view in views])
+        return np.concatenate(list(self._compute(views)))
+
+    def _write(self, missing: list[View]) -> None:
+        per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
+        rows, done, written = [], 0, Future()
+        written.set_result(None)
+        with (sigterm_as_flag() as terminated, ThreadPoolExecutor(1) as writer,
+              tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress):
+            for batch in self._compute_on_cluster(missing) if on_cluster() else self._compute_here(missing):
+                rows += list(batch)
+                done += len(batch)
+                progress.update(len(batch))
+                if len(rows) == per_shard or done == len(missing) or terminated.is_set():
+                    written.result()        # raises what went wrong
+                    keys = [self._key(view) for view in missing[done - len(rows) : done]]
+                    written, rows = writer.submit(self._shards.write, keys, rows), []
+                if terminated.is_set():
+                    leave()
+            written.result()
+
+    def _compute_here(self, views: list[View]) -> Iterator[np.ndarray]:
+        """As `_compute`, and say how long it will take and what set the pace."""
+        print(f"activations: {len(views):,} views to compute", flush=True)
+        watch = pace.Pace()
+        for number, images in enumerate(watch.inputs(self._batches(views))):
+            began = time.perf_counter()
+            rows = self._run(images)
+            if number == 1:         # the first has compiled the network
+                total_s = (time.perf_counter() - began) * len(views) / BATCH_SIZE
+                print(f"activations: about {pace.duration(total_s)} for all", flush=True)
+            yield rows
+        print(f"activations: {watch.report(len(views), 'views')}", flush=True)
+
+    def _compute_on_cluster(self, views: list[View]) -> Iterator[np.ndarray]:
+        """As `_compute`: workers run the same code on the same bytes, this process alone writes to the cache."""
+        print(f"activations: {len(views):,} views to compute on the Ray cluster", flush=True)
+        chunks = (views[start : start + CLUSTER_CHUNK] for start in range(0, len(views), CLUSTER_CHUNK))
+        work = ((chunk, {view.path: content(self.images / view.path) for view in chunk}) for chunk in chunks)
+        open_worker = partial(_open_worker, self.part, self._weights.read_bytes(), self.images)
+        for rows in spread(open_worker, work, whole_machine=True, gpu=True):
+            yield from np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+
+    def _compute_sent(self, work: tuple[list[View], dict]) -> np.ndarray:
+        views, self._sent = work
+        return np.concatenate(list(self._compute(views)))
+
+    def _compute(self, views: list[View]) -> Iterator[np.ndarray]:
+        return map(self._run, self._batches(views))
+
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
+        full = np.stack([*images, *[images[0]] * (BATCH_SIZE - len(images))])
+        return np.asarray(self._network().predict_on_batch(backend.shared(self._network(), full)))[: len(images)]
+
+    def _batches(self, views: list[View]) -> Iterator[list[np.ndarray]]:
+        waiting: list[np.ndarray] = []
+        for images in self._rendered(views):
+            waiting += images
+            while len(waiting) >= BATCH_SIZE:
+                yield waiting[:BATCH_SIZE]
+                waiting = waiting[BATCH_SIZE:]
+        if waiting:
+            yield waiting
+
+    def _rendered(self, views: list[View]) -> Iterator[list[np.ndarray]]:
+        """The views' images in order; while the network runs, threads decode the next ones, each image once."""
+        workers = cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            ahead = deque()
+            for _, same_image in groupby(views, key=lambda view: view.sha256):
+                ahead.append(pool.submit(self.images_of, list(same_image)))
+                if len(ahead) > 2 * BATCH_SIZE:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def images_of(self, views: list[View]) -> list[np.ndarray]:
+        """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""
+        path = self.images / views[0].path
+        try:
+            data = read_bytes(self._sent.get(views[0].path, path))
+            image = read_image(data, tuple(self.part.image_size))
+        except UnreadableImage as reason:
+            raise GraftError(f"{path} could be read when the data were validated, but not now: {reason}.") from None
+        if hashlib.sha256(data).hexdigest() != views[0].sha256:
+            raise GraftError(f"{path} has changed since the data were validated: run `dvc repro` from there.")
+        return [self._augmented(image, view) for view in views]
+
+    def _augmented(self, image: np.ndarray, view: View) -> np.ndarray:
+        if view.number == 0:
+            return image
+        return augment(image, generator(self.part.seed, view.sha256, view.number), **self.part.augmentation)
+
+    def _key(self, view: View) -> str:
+        return f"{view.sha256}:{self._augmentation}:{view.number}" if view.number else f"{view.sha256}:plain"
+
+    def _network(self) -> keras.Model:
+        if self._frozen is None:
+            with backend.precision(self.part.precision):
+                frozen, _ = backbones.split(self.part.network(self._weights), self.part.cut)
+                self._frozen = _as_float16(folding.fold_batch_normalization(frozen))
+        return self._frozen
+
+    def _view_bytes(self) -> int:
+        return 2 * int(np.prod(self._network().output.shape[1:]))
+
+    def _fits(self, views: int, missing: int) -> bool:
+        if self.part.cut == backbones.IMAGES:
+            print("activations: the whole network is trained (extract.backbone.cut: images), so that nothing is cached")
+            return False
+        view_bytes = self._view_bytes()
+        self._shards.folder.mkdir(parents=True, exist_ok=True)
+        free = disk_usage(self._shards.folder).free
+        if views * view_bytes > self.part.cache_gigabytes * 1e9 or missing * view_bytes > 0.9 * free:
+            print(
+                f"activations: {views} views of {view_bytes / 1e3:.0f} KB are {views * view_bytes / 1e9:.1f} GB, more "
+                f"than extract.cache_gigabytes ({self.part.cache_gigabytes:g}) or the free disk ({free / 1e9:.1f} GB) "
+                "allow: nothing is cached, activations are computed each time they are needed"
+            )
+            return False
+        return True
+
+
+def _as_float16(network: keras.Model) -> keras.Model:
+    """What float16 cannot hold becomes its largest number, not infinity."""
+    output = keras.ops.clip(keras.ops.cast(network.output, "float32"), -FLOAT16_MAX, FLOAT16_MAX)
+    return keras.Model(network.input, keras.ops.cast(output, "float16"), name=network.name)
+
+
+def _code() -> list[str]:
+    """What the files that decide on an activation are like: with another augmentation the cache is another one."""
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in checkpoints.code() if path.stem in CODE]
+
+
+def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:
+    """In a worker, which has no file of this project: the network, loaded once."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "backbone.weights.h5")
+        file.write_bytes(weights)
+        worker = Activations(part, file, images, Path(folder))
+        worker._network()
+    return worker._compute_sent
+
+
+def _digest(*parts) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

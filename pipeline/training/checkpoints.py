@@ -1,0 +1,60 @@
+"""Where a training keeps its checkpoint, and what stands in it: a file named by all that decides on the outcome."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.training import backend
+
+GRAFT = Path(__file__).parent.parent
+
+
+def code() -> list[Path]:
+    """The library's files that decide on what is learnt: how images are read, and this folder."""
+    return [GRAFT / "images.py", *sorted(Path(__file__).parent.glob("*.py"))]
+
+
+def checkpoint_path(folder: Path, params, inputs: list[Path]) -> Path:
+    """A file name that only a training with the same parameters, input files, code and libraries has.
+
+    Checkpoints of another origin are never read; that they lie there is said.
+
+    Args:
+        params: a dataclass.
+        inputs: the files that the training reads.
+    """
+    parts = [json.dumps(asdict(params), sort_keys=True), *backend.versions()]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in [*code(), *inputs]]
+    path = folder / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:24]}.npz"
+    if others := [other for other in folder.glob("*.npz") if other != path and not other.name.startswith(".")]:
+        plural = "s" * (len(others) > 1)
+        print(f"{folder}: {len(others)} checkpoint{plural} of other data, parameters or code: not used", flush=True)
+    return path
+
+
+def write(path: Path, progress: dict, now: list, best: list) -> None:
+    """Whole or not at all, even if the machine loses its power meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    arrays = {f"now_{i}": np.asarray(each) for i, each in enumerate(now)}
+    arrays |= {f"best_{i}": each for i, each in enumerate(best)}
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[dict, list[np.ndarray], list[np.ndarray]]:
+    """What `write` was given."""
+    with np.load(path, allow_pickle=False) as arrays:
+        now, best = ([arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(f"{kind}_") for name in arrays.files))]
+                     for kind in ("now", "best"))
+        return json.loads(str(arrays["progress"])), now, best

@@ -1,0 +1,242 @@
+"""The training loop: deterministic, stopped early on val, killed and continued without a trace.
+
+Why not `Model.fit` with `BackupAndRestore`: that replays the epoch, forgets early stopping and the random state, and
+deletes its folder at the end. Here the whole state is a handful of arrays and five numbers, and one file holds them.
+"""
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.training import backend, checkpoints, optimizers, pace
+from pipeline.training.interruption import leave, sigterm_as_flag
+
+CHECKPOINT_EVERY_S = 20
+
+
+@dataclass
+class Progress:
+    """Where a fit stands; together with the arrays in `_arrays` this is all there is to continue from.
+
+    Attributes:
+        epoch, step: the next ones to run.
+        losses, accuracies: of the steps of this epoch that have run.
+        history: a row per finished epoch.
+        best_epoch: the epoch with the lowest val loss, -1 for the model as it was before the first.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    history: list[dict] = field(default_factory=list)
+    best_epoch: int = -1
+    best_loss: float = float("inf")
+
+    def summary(self) -> dict:
+        """What to tell of a finished fit: how many epochs it took, and its best model on val."""
+        return {"epochs": len(self.history), "best_epoch": self.best_epoch + 1, "val_loss": self.best_loss}
+
+
+def fit(
+    model: keras.Model,
+    train,
+    val,
+    *,
+    checkpoint: Path,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    optimizer: str,
+    learning_rate: float,
+    momentum: float,
+    warmup_epochs: float,
+    decay: str,
+    label_smoothing: float,
+    class_weights: str,
+    seed: int,
+    learning_rate_factors: dict[str, float] | None = None,
+) -> Progress:
+    """Train until `epochs` are done or the val loss has not fallen for `patience` epochs; the best weights are kept.
+
+    Args:
+        model: gives logits, float `(batch, classes)`. Its weights before the first epoch compete for the best, too.
+        train, val: `pipeline.training.examples.Examples` or `Vectors`.
+        checkpoint: a file that is written every `CHECKPOINT_EVERY_S` seconds and continued from if it is there. The
+            caller deletes it when the result is safe. See `pipeline.training.checkpoints`.
+        warmup_epochs, decay: see `pipeline.training.optimizers.Schedule`.
+        class_weights: "balanced": each class weighs the same in the loss; "none": each image does.
+        learning_rate_factors: of single variables, by their paths.
+
+    Returns:
+        The finished `Progress`. The model holds the best weights.
+    """
+    steps = -(-len(train) // batch_size)
+    schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
+    prepare(model, optimizer, schedule, momentum, label_smoothing, learning_rate_factors)
+    weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
+    fitting = _Fit(model, train, val, weights, batch_size, seed, checkpoint)
+    with sigterm_as_flag() as terminated:
+        fitting.run(epochs, patience, terminated)
+    return fitting.progress
+
+
+def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None) -> None:
+    """Compile a model; see `pipeline.training.optimizers.build` for the arguments."""
+    model.compile(
+        optimizers.build(optimizer, schedule, momentum, factors or {}),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        weighted_metrics=[],
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
+    """The model's outputs for the first view of each example, float32 `(len(examples), units)`."""
+    outputs = []
+    for start in range(0, len(examples), batch_size):
+        indices = np.arange(start, min(start + batch_size, len(examples)))
+        full = np.resize(indices, batch_size)       # one batch shape: one compiled program, the same bits for each row
+        batch = backend.shared(model, _float32(examples.batch(full, 0)))
+        outputs.append(np.asarray(model.predict_on_batch(batch))[: len(indices)])
+    return np.concatenate(outputs)
+
+
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """float32 `(images,)`: each class weighs the same in all, the mean weight is 1 (scikit-learn's "balanced")."""
+    counts = np.bincount(labels)
+    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Accuracy and log loss of logits, float `(images, classes)`."""
+    logits = logits.astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
+    return float((logits.argmax(axis=1) == labels).mean()), float(loss)
+
+
+class _Fit:
+    def __init__(self, model, train, val, weights, batch_size, seed, checkpoint):
+        self.model, self.train, self.val, self.weights = model, train, val, weights
+        self.batch_size, self.seed, self.checkpoint = batch_size, seed, checkpoint
+        self.steps = -(-len(train) // batch_size)
+        self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
+        self.progress, self.best = Progress(), _copy(model)
+        self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
+
+    def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
+        if self.checkpoint.exists():
+            self._restore()
+        if self._is_open(epochs, patience):
+            self._estimate(epochs - self.progress.epoch)
+        if epochs and not self.progress.history and not self.progress.step:
+            _, self.progress.best_loss = score(predict(self.model, self.val), self.val.labels)
+        self.pace = pace.Pace()
+        while self._is_open(epochs, patience):
+            self._epoch(terminated)
+        assign(self.model.variables, self.best)
+        if self.steps_run:
+            print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
+
+    def _is_open(self, epochs: int, patience: int) -> bool:
+        progress = self.progress
+        return progress.epoch < epochs and progress.epoch - (progress.best_epoch + 1) < patience
+
+    def _estimate(self, epochs: int) -> None:
+        """Rehearse a step (the first compiles, the second is timed), take it back, and say how long all will take."""
+        before = [np.array(each) for each in self._arrays()]
+        inputs, indices = self._batch(np.resize(np.arange(len(self.train)), self.batch_size))
+        for _ in range(2):
+            began = time.perf_counter()
+            self._train(inputs, indices)
+        step_s = time.perf_counter() - began
+        assign(self._arrays(), before)
+        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # forward alone: a third of a step
+        print(f"{self.steps} steps an epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, "
+              f"{pace.duration(epochs * epoch_s)}", flush=True)
+
+    def _epoch(self, terminated: threading.Event) -> None:
+        progress = self.progress
+        order = np.random.default_rng((self.seed, progress.epoch)).permutation(len(self.train))
+        batches = np.resize(order, (self.steps, self.batch_size))       # the last one is filled up from the first
+        with tqdm(desc=f"epoch {progress.epoch + 1}", total=self.steps, initial=progress.step, unit="step",
+                  leave=False, disable=None) as bar:
+            for inputs, indices in self.pace.inputs(pace.ahead(self._batch, batches[progress.step :])):
+                self._step(inputs, indices)
+                bar.update()
+                if terminated.is_set() or time.monotonic() - self.saved_at_s > CHECKPOINT_EVERY_S:
+                    self._save()
+                if terminated.is_set():
+                    leave()
+        self._close_epoch()
+
+    def _batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _float32(self.train.batch(indices, self.progress.epoch)), indices
+
+    def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
+        batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
+        if backend.is_distributed(self.model) and not self.steps_run:
+            self.model.test_on_batch(*batch)        # builds the metrics, which Keras cannot from a batch in parts
+        x, y, sample_weight = (backend.shared(self.model, each) for each in batch)
+        return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+
+    def _step(self, inputs: np.ndarray, indices: np.ndarray) -> None:
+        logs = self._train(inputs, indices)
+        self.progress.losses.append(float(logs["loss"]))
+        self.progress.accuracies.append(float(logs["accuracy"]))
+        self.progress.step += 1
+        self.steps_run += 1
+
+    def _close_epoch(self) -> None:
+        progress = self.progress
+        val_accuracy, val_loss = score(predict(self.model, self.val), self.val.labels)
+        row = {
+            "epoch": progress.epoch + 1,
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "accuracy": float(np.mean(progress.accuracies)),
+            "loss": float(np.mean(progress.losses)),
+            "val_accuracy": val_accuracy,
+            "val_loss": val_loss,
+        }
+        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
+              f"val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}", flush=True)
+        progress.history.append(row)
+        if val_loss < progress.best_loss:
+            progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
+        progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
+
+    def _arrays(self) -> list:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save(self) -> None:
+        checkpoints.write(self.checkpoint, asdict(self.progress), self._arrays(), self.best)
+        self.saved_at_s = time.monotonic()
+
+    def _restore(self) -> None:
+        progress, now, self.best = checkpoints.read(self.checkpoint)
+        self.progress = Progress(**progress)
+        assign(self._arrays(), now)
+        print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)
+
+
+def _float32(inputs: np.ndarray) -> np.ndarray:
+    return inputs.astype(np.float32, copy=False)
+
+
+def _copy(model: keras.Model) -> list[np.ndarray]:
+    return [np.array(variable) for variable in model.variables]
+
+
+def assign(variables: list, values: list[np.ndarray]) -> None:
+    """Set each variable to its value."""
+    for variable, value in zip(variables, values):
+        variable.assign(value)
+

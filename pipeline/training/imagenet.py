@@ -1,0 +1,59 @@
+"""A network of Keras with its ImageNet weights and its own thousand classes, as a bundle.
+
+    python -m pipeline.training.imagenet NETWORK FOLDER
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import applications
+
+from graft.errors import GraftError, did_you_mean, reported
+from graft.model import bundle
+from pipeline.training import backbones, onnx_file
+
+
+def write_bundle(name: str, folder: Path) -> None:
+    """Raises `GraftError` when there is no such network, or its weights cannot be had."""
+    if name not in backbones.BACKBONES:
+        known = ", ".join(backbones.BACKBONES)
+        raise GraftError(f"imagenet:{name}: expected one of {known}.{did_you_mean(name, backbones.BACKBONES)}")
+    image_size = backbones.BACKBONES[name].image_size
+    try:
+        network, names = build(name, image_size), class_names()
+    except Exception as error:      # a network library's many exceptions, and Keras's own bare Exception
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise GraftError(f"imagenet:{name}: its weights or class names are neither in $KERAS_HOME/models (by default "
+                         f"~/.keras/models) nor can Keras download them: {reason}") from error
+    onnx_file.write_onnx(network, folder / bundle.MODEL)
+    bundle.write_description(folder, bundle.Description(
+        class_names=names, image_size=list(image_size),
+        backbone={"name": name, "weights": "imagenet", "cut": None},
+    ))
+
+
+def build(name: str, image_size: tuple[int, int]) -> keras.Model:
+    """From uint8 `(batch, height, width, 3)` RGB images to 1,000 logits and the features before them."""
+    builder, options = getattr(applications, name), {"classifier_activation": None}
+    if backbones.BACKBONES[name].alphas:
+        options["alpha"] = 1.0
+    images = keras.Input((*image_size, 3), dtype="uint8", name="pixels")
+    network = builder(weights=None, input_tensor=backbones.preprocess(name, images), **options)
+    network.set_weights(builder(weights="imagenet", **options).get_weights())
+    classifier = network.layers[-1]
+    return keras.Model(images, {"logits": classifier.output, "features": classifier.input}, name="classifier")
+
+
+def class_names() -> list[str]:
+    """ImageNet's names in the order of the logits; the two that occur twice are told apart by their WordNet number."""
+    entries = [best[:2] for (best,) in applications.imagenet_utils.decode_predictions(np.eye(1000), top=1)]
+    counts = Counter(name for _, name in entries)
+    return [(name if counts[name] == 1 else f"{name} ({number})").replace("_", " ") for number, name in entries]
+
+
+if __name__ == "__main__":
+    with reported():
+        write_bundle(sys.argv[1], Path(sys.argv[2]))

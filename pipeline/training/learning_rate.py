@@ -1,0 +1,43 @@
+"""Which learning rate to begin with: a sweep from far too low to far too high (the range test of Smith 2017)."""
+
+import keras
+import numpy as np
+
+from pipeline.training import fitting, pace
+
+LOWEST, HIGHEST = 1e-7, 1.0
+SMOOTHING = 0.9         # of the exponential moving average of the loss
+DIVERGED = 4.0          # times the lowest loss: the sweep ends
+
+
+def sweep(model: keras.Model, train, *, batch_size: int, seed: int, steps: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """Train with a learning rate that grows by the same factor in each step, and write down the loss.
+
+    Args:
+        model: compiled, as `fitting.prepare` leaves it. What the sweep does to its weights is taken back.
+        train: `pipeline.training.examples.Examples` or `Vectors`.
+
+    Returns:
+        float `(steps run,)` learning rates and smoothed losses; fewer than `steps` where the loss diverged.
+    """
+    state = [*model.variables, *model.optimizer.variables]
+    before = [np.array(each) for each in state]
+    rates, losses, mean = np.geomspace(LOWEST, HIGHEST, steps), [], 0.0
+    order = np.random.default_rng(seed).permutation(len(train))
+    batches = np.resize(order, (steps, batch_size))
+    one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
+    inputs = pace.ahead(lambda indices: (train.batch(indices, 0).astype(np.float32), indices), batches)
+    for step, (images, indices) in enumerate(inputs):
+        model.optimizer.learning_rate = rates[step]
+        logs = model.train_on_batch(images, one_hot[train.labels[indices]], return_dict=True)
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * float(logs["loss"])
+        losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+        if not losses[-1] < DIVERGED * min(losses):
+            break
+    fitting.assign(state, before)
+    return rates[: len(losses)], np.array(losses)
+
+
+def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
+    """A tenth of the rate at which the loss is lowest: Smith's rule of thumb keeps away from where it turns."""
+    return float(rates[int(np.nanargmin(losses))] / 10)

@@ -1,0 +1,71 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.training import backend
+
+PROGRAM = textwrap.dedent(f"""
+    import json, sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]}
+    import keras, numpy as np
+    from pathlib import Path
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1]))
+    from pipeline.training import fitting, heads, backend
+    import test_fitting
+    backend.make_deterministic(1)
+    with backend.all_devices(16, "cpu"):
+        head = heads.build_head(8, 2, hidden_units=8, dropout=0)
+        options = {{**test_fitting.OPTIONS, "optimizer": sys.argv[2]}}
+        progress = fitting.fit(head, test_fitting.blobs(1), test_fitting.blobs(2, views=1), epochs=3,
+                               checkpoint=Path(sys.argv[3]), **options)
+        logits = fitting.predict(head, test_fitting.blobs(3, views=1))
+    weights = [np.asarray(each).tolist() for each in head.get_weights()]
+    print(json.dumps([weights, logits.tolist(), progress.history]))
+""")
+
+
+def trained(devices: int, optimizer: str, folder: Path):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(devices), optimizer, str(folder / f"{devices}.npz")],
+                            stdout=subprocess.PIPE, text=True, env={**os.environ, "XLA_FLAGS": flags})
+
+
+def test_two_devices_learn_what_one_does(tmp_path):
+    """Each computes half of every batch: the same sums in another order."""
+    started = [trained(devices, "sgd", tmp_path) for devices in (1, 2)]
+    one, two = (each.communicate()[0].splitlines() for each in started)
+    assert "computing on 2 of 2 CPUs" in two
+    assert not any("computing on" in line for line in one)
+    for first, second in zip(*(json.loads(lines[-1])[:2] for lines in (one, two))):
+        for a, b in zip(first, second):
+            assert np.allclose(a, b, atol=1e-5)
+    assert json.loads(one[-1])[2] == [
+        {key: pytest.approx(value, abs=1e-5) for key, value in row.items()} for row in json.loads(two[-1])[2]]
+
+
+def test_precision_holds_within_the_block_alone():
+    with backend.precision("mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(("gpu", "flags", "policy"), [
+    (True, {"avx512_bf16"}, "mixed_float16"), (False, {"avx512_bf16"}, "mixed_bfloat16"), (False, {"avx2"}, "float32")])
+def test_the_fastest_policy_is_what_the_machine_has_units_for(monkeypatch, gpu, flags, policy):
+    monkeypatch.setattr(backend, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(backend, "processor_flags", lambda: flags)
+    assert backend.fastest_policy() == policy
+
+
+def test_versions_name_what_computes():
+    assert any(each.startswith(keras.backend.backend()) for each in backend.versions())
+    assert f"keras {keras.__version__}" in backend.versions()

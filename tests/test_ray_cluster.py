@@ -1,0 +1,183 @@
+"""On a real Ray cluster of two workers on this machine; the oracle is the same work done without it."""
+
+import filecmp
+import os
+import shutil
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from intake_faults import FAULTS, ODD
+from intake_images import write_classes
+from tiny_bundle import make_bundle, make_images
+from tiny_project import TINY, Project
+
+from graft.errors import GraftError
+from pipeline.cluster import ray_cluster
+from pipeline.cluster.batch import Batch
+from pipeline.cluster.ray_cluster import spread
+from pipeline.intake.fingerprint import Fingerprint
+from pipeline.intake.listing import list_files
+from pipeline.intake.scan import scan
+from pipeline.intake.scan_cache import ScanCache
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two machines of one core each, as far as Ray can tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster()
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, object_store_memory=100_000_000, include_dashboard=False)
+        yield cluster.address
+        cluster.shutdown()
+
+
+@pytest.fixture
+def address(cluster, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    return cluster
+
+
+def test_chunks_are_spread_over_both_workers_and_come_back_in_order(address):
+    def open_worker():
+        import uuid
+
+        import graft
+
+        opened = uuid.uuid4()
+
+        def work(chunk):
+            time.sleep(0.2 if chunk % 2 else 0)
+            return chunk, opened, os.getpid(), graft.__file__
+
+        return work
+
+    numbers, opened, processes, code = zip(*spread(open_worker, range(12), whole_machine=True))
+    assert numbers == tuple(range(12))
+    assert len(set(processes)) == 2 == len(set(opened)) and os.getpid() not in processes
+    assert not any(file.startswith(str(Path(ray_cluster.__file__).parent)) for file in code)     # it was sent along
+
+
+def test_a_worker_that_is_killed_costs_time_alone(address, tmp_path):
+    def work(killed: Path, chunk: int) -> int:
+        if chunk == 3 and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return chunk * chunk
+
+    opened = partial(partial, work, tmp_path / "killed")
+    assert list(spread(opened, range(8))) == [number * number for number in range(8)]
+    assert (tmp_path / "killed").exists()
+
+
+def test_a_mistake_found_by_a_worker_is_the_same_message(address):
+    def open_worker():
+        raise GraftError("weights.h5: expected 3 layers, received 2")
+
+    with pytest.raises(GraftError) as caught:
+        list(spread(open_worker, range(3)))
+    assert type(caught.value) is GraftError and str(caught.value) == "weights.h5: expected 3 layers, received 2"
+
+
+def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
+    def work(folder: Path, chunk: int) -> int:
+        (folder / str(chunk)).touch()
+        time.sleep(0 if chunk == 0 else 600)
+        return chunk
+
+    before = signal.getsignal(signal.SIGTERM)
+    answers = spread(partial(partial, work, tmp_path), range(100))
+    assert next(answers) == 0
+    answers.close()
+    assert signal.getsignal(signal.SIGTERM) is before
+    ray = ray_cluster._connected()
+    for _ in range(600):
+        if ray.available_resources().get("CPU") == 2:
+            break
+        time.sleep(0.1)
+    assert ray.available_resources()["CPU"] == 2
+    ray.shutdown()
+    assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "2", "3"}
+
+
+def test_workers_with_other_packages_are_refused(address, monkeypatch):
+    here = ray_cluster._versions() | {"pillow": "1.0"}
+    monkeypatch.setattr(ray_cluster, "_versions", lambda: here)
+    with pytest.raises(GraftError, match=r"the Ray worker on .* has pillow [0-9.]+ instead of 1\.0: its results"):
+        list(spread(lambda: str, range(3)))
+
+
+def test_a_scan_finds_the_same(address, tmp_path, monkeypatch):
+    write_classes(tmp_path / "images", {"good": 30})
+    for name, (data, _) in (FAULTS | ODD).items():
+        (tmp_path / "images" / "good" / name).write_bytes(data)
+    (tmp_path / "images" / "good" / "gone.jpg").symlink_to("nowhere")
+
+    def read(cache):
+        images = tmp_path / "images"
+        return scan(images, list_files(images), ScanCache(tmp_path / cache, images))
+
+    spread_out = read("there")
+    monkeypatch.delenv("RAY_ADDRESS")
+    alone = read("here")
+    assert alone.read == spread_out.read > 64 and alone.unreadable
+    assert list(alone.fingerprints) == list(spread_out.fingerprints)
+    assert (alone.unreadable, alone.stray) == (spread_out.unreadable, spread_out.stray)
+    for one, other in zip(alone.fingerprints.values(), spread_out.fingerprints.values()):
+        assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Fingerprint.__slots__)
+
+
+def test_batch_prediction_writes_the_same_bytes(address, tmp_path, monkeypatch):
+    images, bundle = make_images(tmp_path / "images", images=50, spread=5), make_bundle(tmp_path / "bundle")
+    (images / "broken.jpg").write_bytes(b"no image")
+    (images / "gone.jpg").symlink_to("nowhere")
+    written = []
+    for _ in range(2):
+        batch = Batch(str(images), tmp_path / "out.csv", bundle, shard_size=70)
+        assert [shard.number for shard in batch.predict(batch.pending)] == [1, 2, 3]
+        parts = [shard.part.read_bytes() for shard in batch.shards]
+        summary = batch.finish()
+        written.append((parts, summary, batch.output.read_bytes()))
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert written[0] == written[1] and summary.images >= 151 and summary.unreadable
+
+
+def test_the_stages_write_the_same_bytes(address, project, tmp_path):
+    """`validate` and `extract` with nothing in their caches: tables, report, weights, and the shards of activations."""
+    there = Project(tmp_path / "there", **TINY)
+    for folder in ("data/tiny", "outputs/split"):
+        shutil.copytree(project.folder / folder, there.folder / folder)
+    code = "from tasks import extract, validate; validate.main(); extract.main()"
+    there.run("python", "-c", code, RAY_ADDRESS=address)
+    for folder in ("outputs/validate", "outputs/extract", ".graft/activations"):
+        names = [str(path.relative_to(project.folder)) for path in (project.folder / folder).rglob("*.*")]
+        _, different, missing = filecmp.cmpfiles(project.folder, there.folder, names, shallow=False)
+        assert len(names) >= 2 and not different and not missing, folder
+
+
+@pytest.mark.parametrize("machines, whole_machine, gpu, expected", [
+    ([], False, False, ({"num_cpus": 1}, 1)),
+    ([{"CPU": 4}, {"CPU": 2}, {}], False, False, ({"num_cpus": 1}, 6)),
+    ([{"CPU": 4}, {"CPU": 2}, {}], True, True, ({"num_cpus": 2}, 3)),
+    ([{"CPU": 4}, {"CPU": 8, "GPU": 2}], True, True, ({"num_cpus": 1, "num_gpus": 1}, 2)),
+    ([{"CPU": 4}, {"CPU": 8, "GPU": 2}], True, False, ({"num_cpus": 4}, 3)),
+])
+def test_what_a_worker_is_given(machines, whole_machine, gpu, expected):
+    nodes = [{"Alive": True, "Resources": each} for each in machines]
+    gone = {"Alive": False, "Resources": {"CPU": 1, "GPU": 1}}
+    assert ray_cluster._places([*nodes, gone], whole_machine, gpu) == expected
+
+
+def test_without_ray_the_variable_is_explained(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(GraftError, match="RAY_ADDRESS is 'auto', but Ray is not installed here"):
+        list(spread(lambda: str, range(3)))
