@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.dvc_worker import END, GRACE_S
+from flows.dvc_worker import ANSWER, END, GRACE_S
 from graft.errors import GraftError
 
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
@@ -64,22 +64,32 @@ class Dvc:
         for line in map(str.rstrip, self._worker.stdout):
             if line.startswith(END):
                 return _checked(arguments, lines, int(line.removeprefix(END)))
-            if line and not line.lstrip().startswith(HINTS):
+            if line.startswith(ANSWER):
+                self._answer = json.loads(line.removeprefix(ANSWER))
+            elif line and not line.lstrip().startswith(HINTS):
                 lines.append(line)
                 tell(line)
         raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
 
     def remote(self) -> str | None:
         """The address of the default remote; None where there is none."""
-        return next(iter(self.run("default-remote", tell=lambda line: None)), None)
+        return self._ask("default-remote")
 
     def restore(self, stage: str) -> bool:
         """Whether a stage is up to date, or was made so from the run-cache; False where it has to run."""
-        return self.run("restore", stage, tell=lambda line: None)[-1] == "it is there"
+        return self._ask("restore", stage)
 
     def plan(self, target: str) -> list[str]:
-        """The names of the stages that make `target`, in the order in which they run."""
-        return self.run("plan", target, tell=lambda line: None)
+        """The names of the stages that make `target`, in the order in which they run.
+
+        Those that DVC always runs, since others depend on what they find, have run then and are left out.
+        """
+        return self._ask("plan", target)
+
+    def _ask(self, *arguments: str):
+        """The answer of one of the worker's own commands."""
+        self.run(*arguments, tell=lambda line: None)
+        return self._answer
 
 
 def outcome(lines: list[str]) -> str:

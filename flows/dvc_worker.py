@@ -1,7 +1,8 @@
 """The process in which a flow's DVC commands run: DVC is imported once, not once a stage.
 
 It reads one JSON list of `dvc` arguments a line from standard input, runs it exactly as the command `dvc` would, and
-ends its output with a line of `END` and the exit code. It leads a process group of its own, which holds all that DVC
+ends its output with a line of `END` and the exit code. Its own commands answer with a line of `ANSWER` and JSON: a
+warning among the output is never taken for an answer. It leads a process group of its own, which holds all that DVC
 starts. When standard input ends while a command runs, whoever gave the orders is gone: the group is ended.
 """
 
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 
-END = "\x1e"                    # ASCII's record separator: no line of a stage begins with it
+END, ANSWER = "\x1e", "\x1d"    # ASCII's record and group separators: no line of a stage begins with one
 GRACE_S = 30                    # for a stage to save its checkpoint after SIGTERM
 
 
@@ -44,10 +45,12 @@ def _own(name: str, *arguments: str) -> int:
     from dvc.exceptions import DvcException
 
     try:
-        return OWN[name](*arguments)
+        answer = OWN[name](*arguments)
     except DvcException as error:
         print(f"ERROR: {error}")
         return 1
+    print(f"{ANSWER}{json.dumps(answer)}")
+    return 0
 
 
 def _dvc(arguments: list[str]) -> int:
@@ -56,19 +59,25 @@ def _dvc(arguments: list[str]) -> int:
     return dvc(arguments)
 
 
-def _plan(target: str) -> int:
-    """Print the names of the stages that make `target`, in the order in which DVC would run them."""
+def _plan(target: str) -> list[str]:
+    """The names of the stages that make `target`, in the order in which DVC would run them.
+
+    Those that are always run, because others depend on what they find, have run by then and are not among them.
+    """
     from dvc.repo import Repo
     from dvc.repo.reproduce import plan_repro
 
     with Repo() as repo:
         steps = plan_repro(repo.index.graph, repo.stage.collect(target))
-        print("\n".join(step.name for step in steps if hasattr(step, "name")))
-    return 0
+        stages = [step for step in steps if hasattr(step, "name")]
+        for stage in stages:
+            if stage.always_changed:
+                repo.reproduce(stage.name, single_item=True)
+        return [stage.name for stage in stages if not stage.always_changed]
 
 
-def _restore(name: str) -> int:
-    """Bring a stage's outputs from the run-cache, the remote's too, and print whether they were there."""
+def _restore(name: str) -> bool:
+    """Bring a stage's outputs from the run-cache, the remote's too. Returns whether they were there."""
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 
@@ -80,20 +89,17 @@ def _restore(name: str) -> int:
                     repo.stage_cache.pull(None)
                 repo.stage_cache.restore(stage, pull=True)
         except RunCacheNotFoundError:
-            print("it has to run")
-        else:
-            print("it is there")
-    return 0
+            return False
+    return True
 
 
-def _default_remote() -> int:
-    """Print its address; `dvc remote list` breaks its lines to fit a terminal."""
+def _default_remote() -> str | None:
+    """Its address; `dvc remote list` breaks its lines to fit a terminal."""
     from dvc.repo import Repo
 
     with Repo() as repo:
-        if name := repo.config["core"].get("remote"):
-            print(repo.config["remote"][name]["url"])
-    return 0
+        name = repo.config["core"].get("remote")
+        return repo.config["remote"][name]["url"] if name else None
 
 
 OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # what `dvc` itself has not

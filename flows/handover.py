@@ -19,8 +19,8 @@ from flows import checkpoint_mirror, show, workspace
 from flows.dvc import Dvc
 from flows.stages import run_stage, without_traceback
 from graft.errors import GraftError
+from tasks.code import GPU_VARIABLE
 
-DEPLOYMENT_VARIABLE = "GRAFT_GPU_DEPLOYMENT"    # stages/gpu; not set: all stages run where the flow runs
 ATTEMPTS = 5                                    # hosts that may be lost under one run
 POLL_S = 2
 
@@ -60,7 +60,7 @@ def stages(names: Names, commit: str, data: DataFiles) -> None:
 
 def names_from(stage: str, plan: list[str]) -> list[str]:
     """The stages to hand over when `stage` is next: it and the GPU's that follow; none when it wants none."""
-    deployment, wanted = os.environ.get(DEPLOYMENT_VARIABLE), workspace.gpu_stages()
+    deployment, wanted = os.environ.get(GPU_VARIABLE), workspace.gpu_stages()
     rest = plan[plan.index(stage):]
     return list(takewhile(lambda name: name in wanted, rest)) if deployment else []
 
@@ -77,14 +77,14 @@ def hand_over(names: list[str], dvc: Dvc) -> None:
     data = {path.as_posix(): path.read_text(encoding="utf-8") for path in Path("data").glob("**/*.dvc")}
     asked = {"names": names, "commit": workspace.commit() or "", "data": data}
     for _ in range(ATTEMPTS):
-        state = _run(os.environ[DEPLOYMENT_VARIABLE], asked)
+        state = _run(os.environ[GPU_VARIABLE], asked)
         if not state.is_crashed():
             break
         get_run_logger().warning("the GPU host was lost: %s. Once more, from the last checkpoint", state.message)
     if not state.is_completed():
-        raise GraftError(f"{', '.join(names)} on {os.environ[DEPLOYMENT_VARIABLE]}: {state.name}: {state.message}")
+        raise GraftError(f"{', '.join(names)} on {os.environ[GPU_VARIABLE]}: {state.name}: {state.message}")
     if not dvc.restore(names[0]):
-        raise GraftError(f"{', '.join(names)} ran on {os.environ[DEPLOYMENT_VARIABLE]}, but for other inputs than "
+        raise GraftError(f"{', '.join(names)} ran on {os.environ[GPU_VARIABLE]}, but for other inputs than "
                          "those here: is something not committed?")
 
 

@@ -77,11 +77,15 @@ def push_results(dvc: Dvc) -> None:
 
 
 @plain_task(task_run_name="gate")
-def run_gate() -> dict:
-    """The verdict on the model that was just evaluated, see `tasks.gate`."""
+def run_gate(champion) -> dict:
+    """The verdict on the model that was just evaluated, see `tasks.gate`.
+
+    Args:
+        champion: a `graft.registry.Pulled`, or None when no version was ever promoted.
+    """
     from tasks import gate
 
-    report = gate.run()
+    report = gate.run(champion)
     show.gate(report)
     get_run_logger().info("%s: %s", report["verdict"], "; ".join(report["reasons"]))
     return report
@@ -123,15 +127,18 @@ def tell(event: str, published, gate: dict) -> None:
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
     """The last three steps."""
-    compare_data()
-    report = run_gate()
+    champion = compare_data()
+    report = run_gate(champion)
     return {"verdict": report["verdict"], "reasons": report["reasons"], "published": run_publish(report, seconds)}
 
 
 @plain_task(task_run_name="compare")
-@without_traceback
-def compare_data() -> None:
-    """This run's images beside the champion's: which are new, gone, relabelled, before the gate judges."""
+def compare_data():
+    """This run's images beside the champion's: which are new, gone, relabelled, before the gate judges.
+
+    Returns:
+        The champion, as `tasks.gate.pull_champion` gives it.
+    """
     from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import artifacts, gate, publish
     from tasks.params import read_params
@@ -139,10 +146,11 @@ def compare_data() -> None:
     champion = gate.pull_champion(read_params("publish", publish.PublishParams).name)
     if champion is None:
         get_run_logger().info("no version was promoted before: there are no other images to compare with")
-        return
+        return None
     text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)))
     get_run_logger().info("images of version %s and of this run:\n%s", champion.version, text)
     show.images(champion.version, text)
+    return champion
 
 
 def summary(result: dict, seconds: float) -> str:

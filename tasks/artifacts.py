@@ -11,10 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from graft.errors import GraftError
+from tasks.params import read_sections
 
 OUTPUTS = Path("outputs")
 CACHE = Path(".graft")      # activations and checkpoints: made again when lost, in no stage's outputs
 
+CODE = OUTPUTS / "code" / "code.json"                       # stage -> files and libraries that decide on its results
 IMAGES = OUTPUTS / "validate" / "images.csv"
 DATA_REPORT = OUTPUTS / "validate" / "report.html"          # what people read
 DATA_FINDINGS = OUTPUTS / "validate" / "findings.json"      # what the report and the flow read
@@ -25,6 +27,7 @@ BACKBONE = OUTPUTS / "extract" / "backbone.json"
 BACKBONE_WEIGHTS = OUTPUTS / "extract" / "backbone.weights.h5"
 ACTIVATIONS = OUTPUTS / "extract" / "activations.csv"
 AUGMENTED = OUTPUTS / "extract" / "augmented.png"
+HEAD = OUTPUTS / "transfer" / "head.json"                   # the head's shape, see `pipeline.training.heads.build_head`
 TRANSFER_HEAD = OUTPUTS / "transfer" / "head.weights.h5"
 TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
 TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
@@ -108,12 +111,13 @@ def write_history(path: Path, history: list[dict]) -> None:
 
 
 def read_extracted() -> dict:
-    """What `extract` wrote, as keyword arguments of `pipeline.training.examples.open_dataset`."""
+    """What `extract` wrote, and how much may be cached: keyword arguments of `training.examples.open_dataset`."""
     return {
         "part": read_json(BACKBONE),
         "weights": BACKBONE_WEIGHTS,
         "table": read_table(ACTIVATIONS, ACTIVATION_COLUMNS),
         "cache": CACHE / "activations",
+        "cache_gigabytes": read_sections()["extract"]["cache_gigabytes"],
     }
 
 

@@ -30,13 +30,13 @@ class ExportParams:
     int8_agreement: float = Field(ge=0, le=1)
 
 
-def load_models(dataset, summary: dict, top_weights: Path, head_weights: Path):
+def load_models(dataset, head_shape: dict, top_weights: Path, head_weights: Path):
     """finetune's model in float32: the frozen part, the top and the head."""
     from pipeline.training import heads
 
     frozen, top = dataset.models()
     top.load_weights(top_weights)
-    head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **summary["head"])
+    head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
     head.load_weights(head_weights)
     return frozen, top, head
 
@@ -158,7 +158,7 @@ def main() -> None:
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
     dataset.fill()
     summary = artifacts.read_json(artifacts.FINETUNE_SUMMARY)
-    models = load_models(dataset, summary, artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
+    models = load_models(dataset, artifacts.read_json(artifacts.HEAD), artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
     draft = artifacts.BUNDLE.with_name(".export")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)

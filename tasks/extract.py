@@ -68,27 +68,24 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     return network
 
 
-def save_backbone(extract: ExtractParams, network, path: Path) -> dict:
+def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -> dict:
     """Write the backbone's weights, whatever they came from. Returns the fields of a `FrozenPart`."""
     import hashlib
 
-    from pipeline.training import backend
-
     path.parent.mkdir(parents=True, exist_ok=True)
     network.save_weights(path)
-    backbone, part = asdict(extract.backbone), asdict(extract)
-    del part["backbone"]
-    precision = backend.fastest_policy() if extract.precision == "auto" else extract.precision
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {**part, **backbone, "weights_sha256": sha256, "precision": precision}
+    return {
+        **asdict(extract.backbone), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "precision": precision, "augmentation": asdict(extract.augmentation), "seed": extract.seed,
+    }
 
 
 def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -> None:
     """A picture of some training images: each plain, then in augmented views."""
     import numpy as np
 
-    from pipeline.training.activations import View
     from pipeline.training.augmentation import contact_sheet
+    from pipeline.training.frozen import View
 
     rows = []
     for i in np.linspace(0, len(examples) - 1, min(images, len(examples))).astype(int):
@@ -109,7 +106,8 @@ def main() -> None:
     splits["views"] = (splits["split"] == "train") * extract.views
     artifacts.write_table(artifacts.ACTIVATIONS, splits, artifacts.ACTIVATION_COLUMNS)
     network = load_backbone(extract, splits, Path(data.images))
-    artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS))
+    precision = artifacts.read_json(artifacts.CODE)["precision"]
+    artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS, precision))
     with backend.all_devices(BATCH_SIZE):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()

@@ -18,7 +18,7 @@ def models_of(stage: str, dataset):
         params = read_params("transfer", transfer.TransferParams)
         return *transfer.build_model(dataset, params)[:2], params
     params = read_params("finetune", finetune.FinetuneParams)
-    head_shape = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"]
+    head_shape = artifacts.read_json(artifacts.HEAD)
     return finetune.build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)[0], dataset.splits["train"], params
 
 

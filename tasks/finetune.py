@@ -45,13 +45,12 @@ def main() -> None:
     from tasks import artifacts
 
     backend.make_deterministic(finetune.seed)
-    inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, Path(__file__)]
-    checkpoint = checkpoints.checkpoint_path(artifacts.CACHE / "finetune", finetune, inputs)
-    head_shape = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"]
+    inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD]
+    checkpoint = checkpoints.checkpoint_path(artifacts.CACHE / "finetune", finetune, inputs, "tasks.finetune")
     with backend.all_devices(finetune.batch_size):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
         dataset.fill()
-        models = build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)
+        models = build_model(dataset, artifacts.read_json(artifacts.HEAD), artifacts.TRANSFER_HEAD)
         progress = finetune_top(dataset, models, finetune, checkpoint)
     kept = "finetune" if progress.best_epoch >= 0 else "transfer"
     print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}"
@@ -61,7 +60,7 @@ def main() -> None:
     top.save_weights(artifacts.FINETUNE_TOP)
     head.save_weights(artifacts.FINETUNE_HEAD)
     artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
-    artifacts.write_json(artifacts.FINETUNE_SUMMARY, {**progress.summary(), "head": head_shape, "kept": kept})
+    artifacts.write_json(artifacts.FINETUNE_SUMMARY, {**progress.summary(), "kept": kept})
     checkpoint.unlink(missing_ok=True)
 
 

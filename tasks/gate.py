@@ -1,7 +1,8 @@
 """The gate: may the model that was just evaluated replace the published one? No stage: it depends on what is published.
 
-The champion is pulled and scored by the same code on the same test images, with its own preprocessing; no remembered
-figure counts. `python -m tasks.gate` writes the verdict and its reasons to outputs/gate.
+The new model's answers are those that `evaluate` stored. The champion predicts the same test images anew, with its own
+preprocessing: no remembered figure of it counts. `python -m tasks.gate` writes the verdict and its reasons to
+outputs/gate.
 """
 
 import filecmp
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from graft.errors import reported
+from graft.errors import GraftError, reported
 from tasks.params import DataParams, params, read_params
 from tasks.publish import PublishParams
 
 SHOWN = 24      # images of each kind of disagreement on the page
+ASKED_AGAIN = 8     # test images that the new model predicts again, to see that the stored answers are its own
 
 
 @params
@@ -91,19 +93,43 @@ def is_same(bundle: Path, other: Path) -> bool:
     return not any(filecmp.cmpfiles(bundle, other, [path.name for path in bundle.iterdir()], shallow=False)[1:])
 
 
-def gate(params: GateParams, name: str, images: Path) -> dict:
-    """Score both models, decide, write the report and the page; returns the report."""
+def read_candidate(table, images: Path) -> tuple:
+    """The class names of the new model, and what `evaluate` stored as its answers to the test images, str `(images,)`.
+
+    Raises:
+        GraftError: when they are not this bundle's answers to these images.
+    """
+    import numpy as np
+
     from graft.model.classifier import Classifier
-    from pipeline.evaluation.decision import HOLD, Rules, decide
-    from pipeline.evaluation.predictions import predict_table
+    from pipeline.evaluation.predictions import columns, predict_table
     from tasks import artifacts
 
-    rules, candidate = Rules(**vars(params)), Classifier(artifacts.BUNDLE)
+    classifier = Classifier(artifacts.BUNDLE)
+    stored = artifacts.read_table(artifacts.PREDICTIONS, columns(classifier.class_names))
+    is_current = stored[["path", "label"]].equals(table[["path", "label"]])
+    if is_current:
+        again = predict_table(classifier, table[:ASKED_AGAIN], images).select_dtypes(float)
+        is_current = np.allclose(again, stored[:ASKED_AGAIN][again.columns], atol=1e-4)
+    if not is_current:
+        raise GraftError(f"{artifacts.PREDICTIONS} does not hold the answers of {artifacts.BUNDLE} to the test images of "
+                         f"{artifacts.SPLITS}. Run `dvc repro evaluate` first.")
+    return list(classifier.class_names), stored["predicted"].to_numpy(str)
+
+
+def gate(params: GateParams, name: str, images: Path, pulled=None) -> dict:
+    """Compare both models, decide, write the report and the page; returns the report.
+
+    Args:
+        pulled: the champion, see `pull_champion`.
+    """
+    from pipeline.evaluation.decision import HOLD, Rules, decide
+    from tasks import artifacts
+
     table = artifacts.read_split("test")
-    pulled = pull_champion(name)
+    class_names, predicted = read_candidate(table, images)
     champion = score_champion(pulled.folder, table, images) if pulled else None
-    predicted = predict_table(candidate, table, images)["predicted"].to_numpy(str)
-    decision = decide(rules, list(candidate.class_names), table["label"].to_numpy(str), predicted, champion)
+    decision = decide(Rules(**vars(params)), class_names, table["label"].to_numpy(str), predicted, champion)
     if pulled and is_same(artifacts.BUNDLE, pulled.folder):
         same = f"this very model is the champion, version {pulled.version}"
         decision = replace(decision, verdict=HOLD, reasons=[same])
@@ -136,14 +162,14 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
                   lost_images=shown(lost.nonzero()[0], "the new model", predicted))
 
 
-def run() -> dict:
+def run(pulled) -> dict:
     """`gate` with what params.yaml says."""
     params, name = read_params("gate", GateParams), read_params("publish", PublishParams).name
-    return gate(params, name, Path(read_params("data", DataParams).images))
+    return gate(params, name, Path(read_params("data", DataParams).images), pulled)
 
 
 def main() -> None:
-    report = run()
+    report = run(pull_champion(read_params("publish", PublishParams).name))
     print(f"{report['verdict']}: " + "; ".join(report["reasons"]))
 
 

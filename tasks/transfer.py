@@ -32,7 +32,7 @@ def main() -> None:
 
     backend.make_deterministic(transfer.seed)
     checkpoint = checkpoints.checkpoint_path(
-        artifacts.CACHE / "transfer", transfer, [artifacts.BACKBONE, artifacts.ACTIVATIONS, Path(__file__)]
+        artifacts.CACHE / "transfer", transfer, [artifacts.BACKBONE, artifacts.ACTIVATIONS], "tasks.transfer"
     )
     with backend.all_devices(transfer.batch_size):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
@@ -42,8 +42,8 @@ def main() -> None:
     artifacts.TRANSFER_HEAD.parent.mkdir(parents=True, exist_ok=True)
     head.save_weights(artifacts.TRANSFER_HEAD)
     artifacts.write_history(artifacts.TRANSFER_HISTORY, progress.history)
-    head_shape = {"hidden_units": transfer.hidden_units, "dropout": transfer.dropout}
-    artifacts.write_json(artifacts.TRANSFER_SUMMARY, {**progress.summary(), "head": head_shape})
+    artifacts.write_json(artifacts.HEAD, {"hidden_units": transfer.hidden_units, "dropout": transfer.dropout})
+    artifacts.write_json(artifacts.TRANSFER_SUMMARY, progress.summary())
     checkpoint.unlink(missing_ok=True)
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from graft.errors import GraftError
 from graft.images import read_image
 from pipeline.training import activations, backbones, examples
-from pipeline.training.activations import View
 from pipeline.training.augmentation import augment, generator
+from pipeline.training.frozen import View
 
 AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
 
@@ -39,12 +39,12 @@ def data(tmp_path, weights):
         rows.append({"path": path.name, "label": "ab"[number % 2], "split": split, "views": 3 * (split == "train"),
                      "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
     part = {"name": "MobileNetV2", "alpha": 0.35, "image_size": [32, 32], "weights": "none", "cut": "block_2_add",
-            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "precision": "float32", "views": 3,
-            "augmentation": AUGMENTATION, "seed": 1, "cache_gigabytes": 1.0}
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "precision": "float32",
+            "augmentation": AUGMENTATION, "seed": 1}
 
-    def open_again(cache="cache", **changes):
-        table = pd.DataFrame(rows)
-        return examples.open_dataset({**part, **changes}, weights, table, tmp_path / "images", tmp_path / cache)
+    def open_again(cache="cache", cache_gigabytes=1.0, **changes):
+        return examples.open_dataset({**part, **changes}, weights, pd.DataFrame(rows), tmp_path / "images",
+                                     tmp_path / cache, cache_gigabytes)
 
     return open_again
 
@@ -199,6 +199,6 @@ def test_cut_at_the_images_the_whole_network_is_trained_and_nothing_cached(data,
 
 def test_other_code_is_another_cache(data, monkeypatch):
     data().fill()
-    monkeypatch.setattr(activations, "_code", lambda: ["another"])
+    monkeypatch.setattr(activations, "digest_of", lambda *modules: "another")
     train = data().splits["train"]
     assert train.activations.fill(train.all_views()) == len(train.all_views())

@@ -56,16 +56,3 @@ def test_precision_holds_within_the_block_alone():
     with backend.precision("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
-
-
-@pytest.mark.parametrize(("gpu", "flags", "policy"), [
-    (True, {"avx512_bf16"}, "mixed_float16"), (False, {"avx512_bf16"}, "mixed_bfloat16"), (False, {"avx2"}, "float32")])
-def test_the_fastest_policy_is_what_the_machine_has_units_for(monkeypatch, gpu, flags, policy):
-    monkeypatch.setattr(backend, "has_gpu", lambda: gpu)
-    monkeypatch.setattr(backend, "processor_flags", lambda: flags)
-    assert backend.fastest_policy() == policy
-
-
-def test_versions_name_what_computes():
-    assert any(each.startswith(keras.backend.backend()) for each in backend.versions())
-    assert f"keras {keras.__version__}" in backend.versions()

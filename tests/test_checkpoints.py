@@ -17,11 +17,16 @@ def test_what_is_written_is_read_and_nothing_else_is_left(tmp_path):
 def test_a_checkpoint_of_another_origin_is_not_read_and_said(tmp_path, capsys):
     params = dataclasses.make_dataclass("Params", ["epochs"])
     (tmp_path / "input").write_text("a")
-    first = checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"])
+
+    def path(epochs, module="pipeline.training.shards"):
+        return checkpoints.checkpoint_path(tmp_path / "c", params(epochs), [tmp_path / "input"], module)
+
+    first = path(1)
     checkpoints.write(first, {}, [], [])
-    assert checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"]) == first
+    assert path(1) == first
     assert capsys.readouterr().out == ""
-    assert checkpoints.checkpoint_path(tmp_path / "c", params(2), [tmp_path / "input"]) != first
+    assert path(2) != first
+    assert path(1, "graft.errors") != first
     assert "1 checkpoint of other data, parameters or code: not used" in capsys.readouterr().out
     (tmp_path / "input").write_text("b")
-    assert checkpoints.checkpoint_path(tmp_path / "c", params(1), [tmp_path / "input"]) != first
+    assert path(1) != first

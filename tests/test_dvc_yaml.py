@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: stages, deps = the imports, params = the sections read, outs = the artifacts."""
+"""dvc.yaml against the code: stages, their code, params = the sections read, outs = the artifacts."""
 
 import ast
 from dataclasses import fields
@@ -6,14 +6,15 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from imports import ROOT, imported_files
 from ruamel.yaml import YAML
 
+from pipeline.code import ROOT
 from tasks import artifacts
 from tasks.params import read_sections
 
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 STAGES = DVC["stages"]
+CODE = artifacts.CODE.as_posix()
 NAMES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
 
 
@@ -23,10 +24,10 @@ def outs(stage: dict) -> list[str]:
 
 
 def test_the_stages_are_these_in_the_order_in_which_they_run():
-    assert tuple(STAGES) == NAMES
+    assert tuple(STAGES) == ("code", *NAMES)
     made = set()
     for name in NAMES:
-        needed = {each for each in STAGES[name]["deps"] if each.startswith("outputs/")}
+        needed = {each for each in STAGES[name].get("deps", ()) if each.startswith("outputs/")}
         assert needed <= made, name
         made |= set(outs(STAGES[name]))
 
@@ -38,16 +39,16 @@ def test_a_stage_is_its_module(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_deps_are_the_imports(name):
-    code = {each for each in STAGES[name]["deps"] if each.endswith(".py")}
-    assert code == {file.as_posix() for file in imported_files(Path(f"tasks/{name}.py"))}
+def test_a_stage_depends_on_its_code_and_extract_on_the_precision_too(name):
+    code = [each[CODE] for each in STAGES[name]["params"] if isinstance(each, dict)]
+    assert code == [["extract", "precision"] if name == "extract" else [name]]
+    assert STAGES["code"]["always_changed"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_deps_that_are_no_code_exist_or_are_made(name):
+def test_deps_are_made_by_a_stage_or_are_the_images(name):
     made = {each for stage in STAGES.values() for each in outs(stage)}
-    for each in STAGES[name]["deps"]:
-        assert each in made or each == "${data.images}" or (ROOT / each).is_file(), each
+    assert set(STAGES[name].get("deps", ())) <= made | {"${data.images}"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +56,8 @@ def test_params_are_the_sections_that_the_stage_reads(name):
     tree = ast.parse((ROOT / f"tasks/{name}.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     reads = [call for call in calls if getattr(call.func, "id", "") == "read_params"]
-    assert {call.args[0].value for call in reads} == set(STAGES[name]["params"])
+    sections = {each for each in STAGES[name]["params"] if isinstance(each, str)}
+    assert {call.args[0].value for call in reads} == sections
     dataclass = getattr(import_module(f"tasks.{name}"), f"{name.capitalize()}Params")
     assert {each.name for each in fields(dataclass)} == set(read_sections()[name])
 

@@ -29,6 +29,7 @@ def project(tmp_path, monkeypatch):
 
 
 def run() -> dict:
+    evaluate.main()
     gate.main()
     return json.loads(artifacts.GATE.read_text())
 
@@ -145,6 +146,19 @@ def test_a_registry_that_cannot_be_read_is_never_an_empty_one(project):
     with pytest.raises(GraftError, match="log"):
         run()
     assert not artifacts.GATE.exists()
+
+
+@pytest.mark.parametrize("change", ["bundle", "images"])
+def test_answers_of_another_model_or_to_other_images_are_not_judged(project, change):
+    evaluate.main()
+    if change == "bundle":
+        shutil.rmtree(artifacts.BUNDLE)
+        worse_bundle(artifacts.BUNDLE)
+    else:
+        splits = pd.read_csv(artifacts.SPLITS)
+        splits.drop(index=splits[splits["split"] == "test"].index[0]).to_csv(artifacts.SPLITS, index=False)
+    with pytest.raises(GraftError, match="dvc repro evaluate"):
+        gate.main()
 
 
 def test_a_second_run_writes_the_same_bytes(project):

@@ -6,19 +6,16 @@ but not the second. The code that measures is part of the file's name: other cod
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import sqlite3
 from dataclasses import fields
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-import graft.images
-import pipeline.intake.fingerprint
-import pipeline.intake.jpeg
+from graft.images import OUT_OF_MEMORY
+from pipeline.code import digest_of
 from pipeline.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_remains, take_thumbnail
 
 SCHEMA = """
@@ -27,7 +24,7 @@ SCHEMA = """
     CREATE TABLE IF NOT EXISTS thumbnails (root TEXT, path TEXT, state TEXT, jpeg BLOB, PRIMARY KEY (root, path));
 """
 MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "views")]
-PASSING = {graft.images.OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
+PASSING = {OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
     os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
 }
 COMMIT_EVERY = 2000     # files: what a killed scan loses at most
@@ -38,7 +35,7 @@ class ScanCache:
 
     def __init__(self, folder: Path, images: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"scans-{_code_digest()}.sqlite"
+        path = folder / f"scans-{digest_of('pipeline.intake.fingerprint')}.sqlite"
         for outdated in folder.glob("scans-*.sqlite"):
             if outdated != path:
                 outdated.unlink()
@@ -109,13 +106,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60)
     connection.executescript(SCHEMA)
     return connection
-
-
-def _code_digest() -> str:
-    modules = (graft.images, pipeline.intake.fingerprint, pipeline.intake.jpeg)
-    sources = [Path(module.__file__).read_bytes() for module in modules]
-    versions = [version(name) for name in ("pillow", "numpy", "scipy", "imagehash", "simplejpeg")]
-    return hashlib.sha256(b"".join(sources) + " ".join(versions).encode()).hexdigest()[:12]
 
 
 def _columns(result: Fingerprint | str) -> tuple:

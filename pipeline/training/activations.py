@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from os import cpu_count
@@ -23,57 +22,17 @@ import numpy as np
 from tqdm import tqdm
 
 from graft.errors import GraftError
-from graft.images import UnreadableImage, read_bytes, read_image
+from graft.images import UnreadableImage, read_bytes
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
-from pipeline.training import backbones, backend, checkpoints, folding, pace
-from pipeline.training.augmentation import augment, generator
+from pipeline.code import digest_of
+from pipeline.training import backbones, backend, pace
+from pipeline.training.frozen import FrozenPart, View
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.shards import Shards
 
 BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
 SHARD_BYTES = 16_000_000        # a killed run may lose the one that is written and the one that is computed
-FLOAT16_MAX = 65504
-CODE = ("images", "activations", "augmentation", "backbones", "folding", "shards")     # decides on an activation
 CLUSTER_CHUNK = 2 * BATCH_SIZE  # views sent to a worker at once, with the bytes of their images
-
-
-@dataclass(frozen=True)
-class View:
-    """One view of one image: number 0 is the plain picture, 1 and above are augmented."""
-
-    path: str
-    sha256: str
-    number: int = 0
-
-
-@dataclass(frozen=True)
-class FrozenPart:
-    """All that decides on an activation, but for the image and the view: the contents of backbone.json.
-
-    Attributes:
-        weights: where they came from, for people; `weights_sha256` is what counts.
-        precision: the Keras dtype policy that the frozen part computes with.
-        views: how many augmented views there are of each training image.
-        augmentation: keyword arguments of `pipeline.training.augmentation.augment`.
-    """
-
-    name: str
-    alpha: float | None
-    image_size: tuple[int, int]
-    weights: str
-    weights_sha256: str
-    cut: str
-    precision: str
-    views: int
-    augmentation: dict
-    seed: int
-    cache_gigabytes: float
-
-    def network(self, weights: Path) -> keras.Model:
-        """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
-        network = backbones.build(self.name, self.image_size, self.alpha)
-        network.load_weights(weights)
-        return network
 
 
 class Activations:
@@ -84,12 +43,14 @@ class Activations:
         weights: the backbone's weights file.
         images: the folder that the views' paths are relative to.
         cache: a folder; may be empty or partly filled.
+        cache_gigabytes: a larger cache is not written.
     """
 
-    def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path):
-        self.part, self.images, self._weights = part, images, weights
+    def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path, cache_gigabytes: float):
+        self.part, self.images, self._weights, self.cache_gigabytes = part, images, weights, cache_gigabytes
+        code = digest_of("pipeline.training.frozen", "pipeline.training.shards")
         self._shards = Shards(cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
-                                              part.precision, backend.versions(), _code()))
+                                              part.precision, code))
         self._augmentation = _digest(part.augmentation, part.seed)
         self._frozen: keras.Model | None = None
         self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
@@ -186,26 +147,19 @@ class Activations:
         path = self.images / views[0].path
         try:
             data = read_bytes(self._sent.get(views[0].path, path))
-            image = read_image(data, tuple(self.part.image_size))
+            images = self.part.render(data, views)
         except UnreadableImage as reason:
             raise GraftError(f"{path} could be read when the data were validated, but not now: {reason}.") from None
         if hashlib.sha256(data).hexdigest() != views[0].sha256:
             raise GraftError(f"{path} has changed since the data were validated: run `dvc repro` from there.")
-        return [self._augmented(image, view) for view in views]
-
-    def _augmented(self, image: np.ndarray, view: View) -> np.ndarray:
-        if view.number == 0:
-            return image
-        return augment(image, generator(self.part.seed, view.sha256, view.number), **self.part.augmentation)
+        return images
 
     def _key(self, view: View) -> str:
         return f"{view.sha256}:{self._augmentation}:{view.number}" if view.number else f"{view.sha256}:plain"
 
     def _network(self) -> keras.Model:
         if self._frozen is None:
-            with backend.precision(self.part.precision):
-                frozen, _ = backbones.split(self.part.network(self._weights), self.part.cut)
-                self._frozen = _as_float16(folding.fold_batch_normalization(frozen))
+            self._frozen = self.part.below_the_cut(self._weights)
         return self._frozen
 
     def _view_bytes(self) -> int:
@@ -218,25 +172,14 @@ class Activations:
         view_bytes = self._view_bytes()
         self._shards.folder.mkdir(parents=True, exist_ok=True)
         free = disk_usage(self._shards.folder).free
-        if views * view_bytes > self.part.cache_gigabytes * 1e9 or missing * view_bytes > 0.9 * free:
+        if views * view_bytes > self.cache_gigabytes * 1e9 or missing * view_bytes > 0.9 * free:
             print(
                 f"activations: {views} views of {view_bytes / 1e3:.0f} KB are {views * view_bytes / 1e9:.1f} GB, more "
-                f"than extract.cache_gigabytes ({self.part.cache_gigabytes:g}) or the free disk ({free / 1e9:.1f} GB) "
+                f"than extract.cache_gigabytes ({self.cache_gigabytes:g}) or the free disk ({free / 1e9:.1f} GB) "
                 "allow: nothing is cached, activations are computed each time they are needed"
             )
             return False
         return True
-
-
-def _as_float16(network: keras.Model) -> keras.Model:
-    """What float16 cannot hold becomes its largest number, not infinity."""
-    output = keras.ops.clip(keras.ops.cast(network.output, "float32"), -FLOAT16_MAX, FLOAT16_MAX)
-    return keras.Model(network.input, keras.ops.cast(output, "float16"), name=network.name)
-
-
-def _code() -> list[str]:
-    """What the files that decide on an activation are like: with another augmentation the cache is another one."""
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in checkpoints.code() if path.stem in CODE]
 
 
 def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:
@@ -244,7 +187,7 @@ def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:
     with TemporaryDirectory() as folder:
         file = Path(folder, "backbone.weights.h5")
         file.write_bytes(weights)
-        worker = Activations(part, file, images, Path(folder))
+        worker = Activations(part, file, images, Path(folder), cache_gigabytes=0)
         worker._network()
     return worker._compute_sent
 

@@ -2,13 +2,9 @@
 
 import os
 from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
 
 import keras
 import numpy as np
-
-PACKAGES = ("keras", "numpy", "opencv-python-headless", "pillow")       # they decide on the bits of an activation
 
 
 def make_deterministic(seed: int) -> None:
@@ -22,9 +18,9 @@ def make_deterministic(seed: int) -> None:
 
 @contextmanager
 def precision(policy: str):
-    """Build the models of this block with one Keras dtype policy: float32, mixed_bfloat16, mixed_float16 or auto."""
+    """Build the models of this block with one Keras dtype policy: float32, mixed_bfloat16 or mixed_float16."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(fastest_policy() if policy == "auto" else policy)
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
@@ -73,13 +69,6 @@ def is_distributed(model: keras.Model) -> bool:
     return keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
 
 
-def fastest_policy() -> str:
-    """mixed_float16 on a GPU; mixed_bfloat16 on a processor that multiplies bfloat16 itself; else float32."""
-    if has_gpu():
-        return "mixed_float16"
-    return "mixed_bfloat16" if "avx512_bf16" in processor_flags() or "amx_bf16" in processor_flags() else "float32"
-
-
 def has_gpu() -> bool:
     return bool(list_devices("gpu"))
 
@@ -96,18 +85,3 @@ def describe_devices() -> str:
     """`2 GPUs`, or `no GPU here, 8 processor cores`."""
     count, cores = len(list_devices("gpu")), os.cpu_count()
     return f"{count} GPU" + "s" * (count > 1) if count else f"no GPU here, {cores} processor core" + "s" * (cores != 1)
-
-
-def versions() -> list[str]:
-    """Backend and libraries with their versions: another one may compute other bits."""
-    backend = keras.backend.backend()
-    installed = [f"{name} {version(name)}" for name in PACKAGES]
-    return [*installed, f"{backend} {__import__(backend).__version__}"]
-
-
-def processor_flags() -> set[str]:
-    """What Linux says of the first processor; empty elsewhere."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return set()
-    return next((set(line.split()) for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), set())

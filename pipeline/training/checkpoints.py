@@ -8,17 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.training import backend
-
-GRAFT = Path(__file__).parent.parent
+from pipeline.code import digest_of
 
 
-def code() -> list[Path]:
-    """The library's files that decide on what is learnt: how images are read, and this folder."""
-    return [GRAFT / "images.py", *sorted(Path(__file__).parent.glob("*.py"))]
-
-
-def checkpoint_path(folder: Path, params, inputs: list[Path]) -> Path:
+def checkpoint_path(folder: Path, params, inputs: list[Path], module: str) -> Path:
     """A file name that only a training with the same parameters, input files, code and libraries has.
 
     Checkpoints of another origin are never read; that they lie there is said.
@@ -26,9 +19,10 @@ def checkpoint_path(folder: Path, params, inputs: list[Path]) -> Path:
     Args:
         params: a dataclass.
         inputs: the files that the training reads.
+        module: the one that trains, by its dotted name.
     """
-    parts = [json.dumps(asdict(params), sort_keys=True), *backend.versions()]
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in [*code(), *inputs]]
+    parts = [json.dumps(asdict(params), sort_keys=True), digest_of(module)]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs]
     path = folder / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:24]}.npz"
     if others := [other for other in folder.glob("*.npz") if other != path and not other.name.startswith(".")]:
         plural = "s" * (len(others) > 1)

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from pipeline.training import backbones, backend, pace
-from pipeline.training.activations import BATCH_SIZE, Activations, FrozenPart, View
+from pipeline.training.activations import BATCH_SIZE, Activations
+from pipeline.training.frozen import FrozenPart, View
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,16 @@ class Dataset:
         self.splits[names[0]].activations.fill([view for name in names for view in self.splits[name].all_views()])
 
 
-def open_dataset(part: dict, weights: Path, table, images: Path, cache: Path) -> Dataset:
+def open_dataset(part: dict, weights: Path, table, images: Path, cache: Path, cache_gigabytes: float) -> Dataset:
     """Open what stage `extract` wrote.
 
     Args:
         part: the fields of a `FrozenPart`.
-        weights, images, cache: see `Activations`.
+        weights, images, cache, cache_gigabytes: see `Activations`.
         table: a data frame with the columns path, label, split, sha256 and views.
     """
     part = FrozenPart(**part)
-    activations = Activations(part, weights, images, cache)
+    activations = Activations(part, weights, images, cache, cache_gigabytes)
     class_names = sorted(table["label"].unique())
     splits = {
         name: Examples(

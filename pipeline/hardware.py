@@ -1,0 +1,29 @@
+"""What this machine computes fastest with, as far as one can see without loading a deep-learning library."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")        # Linux, and Windows' WSL
+BFLOAT16_UNITS = {"avx512_bf16", "amx_bf16"}
+
+
+def fastest_policy() -> str:
+    """The Keras dtype policy: mixed_float16 on a GPU, mixed_bfloat16 on a processor with units for it, else float32."""
+    if has_gpu():
+        return "mixed_float16"
+    return "mixed_bfloat16" if BFLOAT16_UNITS & processor_flags() else "float32"
+
+
+def has_gpu() -> bool:
+    """Whether there is an NVIDIA GPU that a process may use, and the libraries that use it."""
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not is_hidden and any(Path(device).exists() for device in GPU_DEVICES) and find_spec("nvidia") is not None
+
+
+def processor_flags() -> set[str]:
+    """The features of the first processor that Linux lists; empty elsewhere."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return set()
+    return next((set(line.split()) for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), set())

@@ -1,0 +1,79 @@
+"""The frozen part of the network as a function of (image, view): all that decides on an activation.
+
+Other files of this folder decide when and where this function is evaluated, never what it gives. The cache of
+activations is named by the code that this file comes to import, so nothing else belongs here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from graft.images import read_image
+from pipeline.training import backbones, backend, folding
+from pipeline.training.augmentation import augment, generator
+
+FLOAT16_MAX = 65504
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of one image: number 0 is the plain picture, 1 and above are augmented."""
+
+    path: str
+    sha256: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """All that decides on an activation, but for the image and the view: the contents of backbone.json.
+
+    Attributes:
+        weights: where they came from, for people; `weights_sha256` is what counts.
+        precision: the Keras dtype policy that the frozen part computes with.
+        augmentation: keyword arguments of `pipeline.training.augmentation.augment`.
+    """
+
+    name: str
+    alpha: float | None
+    image_size: tuple[int, int]
+    weights: str
+    weights_sha256: str
+    cut: str
+    precision: str
+    augmentation: dict
+    seed: int
+
+    def network(self, weights: Path) -> keras.Model:
+        """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
+        network = backbones.build(self.name, self.image_size, self.alpha)
+        network.load_weights(weights)
+        return network
+
+    def below_the_cut(self, weights: Path) -> keras.Model:
+        """From uint8 images to float16 activations at the cut, in `precision`, frozen BatchNormalization folded."""
+        with backend.precision(self.precision):
+            frozen, _ = backbones.split(self.network(weights), self.cut)
+            return _as_float16(folding.fold_batch_normalization(frozen))
+
+    def render(self, data: bytes, views: list[View]) -> list[np.ndarray]:
+        """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once.
+
+        Raises:
+            UnreadableImage: with the reason.
+        """
+        image = read_image(data, tuple(self.image_size))
+        return [self._augmented(image, view) for view in views]
+
+    def _augmented(self, image: np.ndarray, view: View) -> np.ndarray:
+        if view.number == 0:
+            return image
+        return augment(image, generator(self.seed, view.sha256, view.number), **self.augmentation)
+
+
+def _as_float16(network: keras.Model) -> keras.Model:
+    """What float16 cannot hold becomes its largest number, not infinity."""
+    output = keras.ops.clip(keras.ops.cast(network.output, "float32"), -FLOAT16_MAX, FLOAT16_MAX)
+    return keras.Model(network.input, keras.ops.cast(output, "float16"), name=network.name)
