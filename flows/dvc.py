@@ -79,12 +79,12 @@ class Dvc:
         """Whether a stage is up to date, or was made so from the run-cache; False where it has to run."""
         return self._ask("restore", stage)
 
-    def plan(self, target: str) -> list[str]:
-        """The names of the stages that make `target`, in the order in which they run.
+    def plan(self, target: str | None = None) -> list[str]:
+        """The names of the stages that make `target`, or of all in dvc.yaml, in the order in which they run.
 
         Those that DVC always runs, since others depend on what they find, have run then and are left out.
         """
-        return self._ask("plan", target)
+        return self._ask("plan", *([target] if target else []))
 
     def _ask(self, *arguments: str):
         """The answer of one of the worker's own commands."""

@@ -59,8 +59,8 @@ def _dvc(arguments: list[str]) -> int:
     return dvc(arguments)
 
 
-def _plan(target: str) -> list[str]:
-    """The names of the stages that make `target`, in the order in which DVC would run them.
+def _plan(target: str | None = None) -> list[str]:
+    """The names of the stages that make `target`, or of all in dvc.yaml, in the order in which DVC would run them.
 
     Those that are always run, because others depend on what they find, have run by then and are not among them.
     """
@@ -68,8 +68,8 @@ def _plan(target: str) -> list[str]:
     from dvc.repo.reproduce import plan_repro
 
     with Repo() as repo:
-        steps = plan_repro(repo.index.graph, repo.stage.collect(target))
-        stages = [step for step in steps if hasattr(step, "name")]
+        wanted = repo.stage.collect(target or "dvc.yaml")
+        stages = [step for step in plan_repro(repo.index.graph, wanted) if hasattr(step, "name")]
         for stage in stages:
             if stage.always_changed:
                 repo.reproduce(stage.name, single_item=True)

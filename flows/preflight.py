@@ -5,26 +5,33 @@
 from importlib import import_module
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from graft.errors import GraftError, did_you_mean, reported
 from tasks.params import PARAMS, DataParams, read_params, read_sections
 
-SECTIONS = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate", "gate", "publish")
+STEPS = ("gate", "publish")         # what the flow does after the stages
 
 
 def check() -> None:
     """Check the whole of params.yaml and the image folder. Raises `GraftError` naming everything that is wrong."""
-    sections = read_sections()
+    sections = [*_stages(), *STEPS]
     problems = [
-        f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, SECTIONS)}"
-        for name in sections
-        if name not in ("data", *SECTIONS)
+        f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, sections)}"
+        for name in read_sections() if name not in ("data", *sections)
     ]
-    for name in SECTIONS:
+    for name in sections:
         module = import_module(f"tasks.{name}")
         problems += _problem(name, getattr(module, f"{name.capitalize()}Params"))
     problems += _problem("data", DataParams) or _missing_images(read_params("data", DataParams).images)
     if problems:
         raise GraftError("\n       ".join(problems))
+
+
+def _stages() -> list[str]:
+    """The stages of dvc.yaml that have parameters of their own."""
+    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    return [name for name, stage in stages.items() if name in stage.get("params", ())]
 
 
 def _problem(section: str, cls) -> list[str]:

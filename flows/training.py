@@ -19,8 +19,6 @@ from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from graft.errors import reported
 
-TARGET = "evaluate"
-
 
 @flow(name="training", persist_result=False)
 @without_traceback
@@ -29,7 +27,7 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
 
     Args:
         refresh: first update the data that `dvc import` or `dvc import-url` brought.
-        publish: run the gate and publish; without it the flow ends after `evaluate`.
+        publish: run the gate and publish; without it the flow ends after the last stage.
 
     Returns:
         stages (name, outcome, seconds), verdict and address of the published version, as far as they came about.
@@ -50,8 +48,8 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
-    """Every stage on the way to TARGET, in order; those that want a GPU are handed over where that is set up."""
-    plan = dvc.plan(TARGET)
+    """Every stage, in order; those that want a GPU are handed over where that is set up."""
+    plan = dvc.plan()
     progress = show.Progress(len(plan))
     for stage in plan:
         if names := handover.names_from(stage, plan):

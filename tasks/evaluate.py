@@ -45,7 +45,8 @@ def read_training(artifacts) -> tuple[dict, dict]:
         "finetune": (artifacts.FINETUNE_HISTORY, artifacts.FINETUNE_SUMMARY),
     }
     histories = {name: artifacts.read_table(paths[0], artifacts.HISTORY_COLUMNS) for name, paths in stages.items()}
-    return histories, {name: artifacts.read_json(paths[1]) for name, paths in stages.items()}
+    head = artifacts.read_json(artifacts.HEAD)
+    return histories, {name: artifacts.read_json(paths[1]) | {"head": head} for name, paths in stages.items()}
 
 
 def evaluate(params: EvaluateParams, images: Path) -> dict:

@@ -112,8 +112,8 @@ def read_candidate(table, images: Path) -> tuple:
         again = predict_table(classifier, table[:ASKED_AGAIN], images).select_dtypes(float)
         is_current = np.allclose(again, stored[:ASKED_AGAIN][again.columns], atol=1e-4)
     if not is_current:
-        raise GraftError(f"{artifacts.PREDICTIONS} does not hold the answers of {artifacts.BUNDLE} to the test images of "
-                         f"{artifacts.SPLITS}. Run `dvc repro evaluate` first.")
+        raise GraftError(f"{artifacts.PREDICTIONS} does not hold what {artifacts.BUNDLE} predicts for the test images "
+                         f"of {artifacts.SPLITS}. Run `dvc repro evaluate` first.")
     return list(classifier.class_names), stored["predicted"].to_numpy(str)
 
 

@@ -32,6 +32,7 @@ def make_project(folder: Path, images=12, **bundle) -> Path:
         (folder / "outputs" / stage).mkdir()
         (folder / "outputs" / stage / "history.csv").write_text(HISTORY)
         (folder / "outputs" / stage / "summary.json").write_text('{"epochs": 2, "val_loss": 0.8}')
+    (folder / artifacts.HEAD).write_text('{"dropout": 0.2, "hidden_units": 256}')
     (folder / "params.yaml").write_text(PARAMS)
     return folder
 

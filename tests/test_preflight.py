@@ -46,3 +46,16 @@ def test_data_that_dvc_tracks_need_not_be_there_yet(project):
     assert preflight.imported_data() == []
     (project.folder / "data/pets.dvc").write_text("deps: []\nouts: []\n")
     assert preflight.imported_data() == ["data/pets.dvc"]
+
+
+def test_a_stage_that_somebody_adds_is_known(project):
+    (project.folder / "tasks/mine.py").write_text(
+        "from tasks.params import params\n\n\n@params\nclass MineParams:\n    size: int\n")
+    dvc, params = project.folder / "dvc.yaml", project.folder / "params.yaml"
+    stage = "\n  mine:\n    cmd: python -m tasks.mine\n    params: [mine]\n"
+    dvc.write_text(dvc.read_text().replace("\nplots:", f"{stage}plots:"))
+    params.write_text(params.read_text() + "\nmine:\n  size: 1\n")
+    assert "Traceback" not in project.run("python", "-m", "flows.preflight").stderr
+    params.write_text(params.read_text().replace("  size: 1\n", "  siz: 1\n"))
+    assert "mine.siz: unknown parameter. Did you mean 'size'?" in project.run("python", "-m", "flows.preflight",
+                                                                              check=False).stderr
