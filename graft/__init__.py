@@ -4,12 +4,12 @@
 """
 
 
-def load(model: str, form: str = "onnx", **options):
+def load(model: str, format: str = "onnx", **options):
     """A `graft.model.classifier.Classifier` from a folder or an address. See `graft.predict.find.find_model`.
 
-    `form` is another of the formats that it was published in: litert, litert_int8 or openvino.
+    `format` is another of the formats that it was published in: litert, litert_int8 or openvino.
     """
     from graft.model.classifier import Classifier
     from graft.predict.find import find_model
 
-    return Classifier(find_model(str(model), **options)[1], form=form)
+    return Classifier(find_model(str(model), **options)[1], format=format)

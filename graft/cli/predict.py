@@ -24,7 +24,7 @@ def main(arguments) -> int:
     if arguments.plot:
         _check_plot(arguments.plot, sources)
     classifier = Classifier(find_model(arguments.model, arguments.registry, arguments.offline)[1],
-                            form=arguments.form)
+                            format=arguments.format)
     read, pictures = partial(read_source, allow_private=arguments.allow_private_urls), {}
     if arguments.plot:
         read = _keeping(pictures, read)

@@ -45,18 +45,22 @@ class Prediction:
 class Classifier:
     """A published model, ready to predict. Needs ONNX Runtime, NumPy and Pillow alone, or another format's runtime."""
 
-    def __init__(self, folder: str | Path, threads: int | None = None, form: str = "onnx"):
-        """Open a bundle's folder. Raises `GraftError` when it is none.
+    def __init__(self, folder: str | Path, format: str = "onnx", *, threads: int | None = None):
+        """Open a bundle's folder.
 
         Args:
-            threads: that the runtime may use; as many as it likes unless given.
-            form: one of `graft.model.bundle.FORMATS` that this bundle holds.
+            format: the export format to run, one of `graft.model.bundle.FORMATS` that this bundle contains.
+            threads: the number of threads that the runtime may use; by default the runtime decides.
+
+        Raises:
+            GraftError: if the folder is not a bundle, lacks this format or is damaged, or if the format's runtime is
+                not installed.
         """
         self.folder = Path(folder)
         self.description = bundle.read_description(folder)
         self.class_names = tuple(self.description.class_names)
         self.image_size = tuple(self.description.image_size)
-        self._runtime = open_runtime(self.folder, form, threads)
+        self._runtime = open_runtime(self.folder, format, threads)
         self._reference = _load_reference(self.folder / bundle.UNKNOWN, self.description.unknown_threshold is not None)
         self._check()
 

@@ -81,22 +81,24 @@ RUNTIMES = {"onnx": (Onnx, "onnxruntime"), "litert": (LiteRT, "ai_edge_litert"),
             "litert_int8": (LiteRT, "ai_edge_litert"), "openvino": (OpenVino, "openvino")}
 
 
-def open_runtime(folder: Path, form: str = "onnx", threads: int | None = None) -> Onnx | LiteRT | OpenVino:
+def open_runtime(folder: Path, format: str = "onnx", threads: int | None = None) -> Onnx | LiteRT | OpenVino:
     """Open a bundle's model in one of its formats.
 
     Raises:
         GraftError: when the bundle has no such file, its runtime is not installed, or cannot open it.
     """
-    if form not in RUNTIMES:
-        raise GraftError(f"format '{form}' is unknown. Expected one of: {', '.join(RUNTIMES)}.")
-    path, (runtime, module) = folder / bundle.FORMATS[form][0], RUNTIMES[form]
-    if form != "onnx" and not path.exists():
+    if format not in RUNTIMES:
+        raise GraftError(f"format '{format}' is unknown. Expected one of: {', '.join(RUNTIMES)}.")
+    path, (runtime, module) = folder / bundle.FORMATS[format][0], RUNTIMES[format]
+    if format != "onnx" and not path.exists():
         there = [each for each, files in bundle.FORMATS.items() if (folder / files[0]).exists()]
-        raise GraftError(f"{folder} was not published as {form}: it has no {path.name}. There are: {', '.join(there)}.")
+        raise GraftError(
+            f"{folder} was not published as {format}: it has no {path.name}. Available formats: {', '.join(there)}."
+        )
     try:
         return runtime(path, threads)
     except ModuleNotFoundError as error:
-        extra = form.partition("_")[0]
-        raise GraftError(f"the format {form} needs the package '{module}': pip install 'graft[{extra}]'") from error
+        extra = format.partition("_")[0]
+        raise GraftError(f"the format {format} needs the package '{module}': pip install 'graft[{extra}]'") from error
     except Exception as error:      # each runtime's own exceptions share no base class but this
         raise GraftError(f"{path} is no model that {module} can open: {error}. Pull the model again.") from error
