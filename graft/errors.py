@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 
 
 class GraftError(Exception):
@@ -10,13 +11,13 @@ class GraftError(Exception):
 
 
 @contextlib.contextmanager
-def reported(exit_code: int = 2):
-    """Print a `GraftError` on standard error and exit with `exit_code`, instead of a traceback; 130 after Ctrl-C."""
+def reported() -> Iterator[None]:
+    """Print a `GraftError` to standard error and exit with code 2, without a traceback; with 130 after Ctrl-C."""
     try:
         yield
     except GraftError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(exit_code)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -200,6 +200,15 @@ def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predic
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.png"]
 
 
+@pytest.mark.parametrize("top, bars", [("1", 1), ("2", 2), ("all", 3)])
+def test_the_plot_of_a_csv_has_a_bar_for_each_of_the_top_classes(predict, images, tmp_path, top, bars):
+    code, out, _ = predict(images / "red/00.png", "--csv", "--top", top, "--plot", tmp_path / "out.png")
+    assert code == 0 and len(out.splitlines()[0].split(",")) == 6 + 3
+    with Image.open(tmp_path / "out.png") as plot:
+        column = (np.asarray(plot.convert("RGB"))[:, 766] < 250).any(axis=1)        # through the end of each bar
+    assert (np.diff(column.astype(int)) == 1).sum() == bars
+
+
 def test_whoever_stops_listening_causes_no_traceback(bundle, images):
     command = f"{sys.executable} -m graft.cli predict {images} --model {bundle} | head -n 1; echo ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from graft.images import UnreadableImage
 
-MAX_BYTES = 30_000_000      # of one answer; camera JPEGs have up to 25 MB
+MAX_DOWNLOAD_BYTES = 30_000_000     # of one response; camera JPEGs have up to 25 MB
 TIME_LIMIT_S = 20.0         # for one URL with all its redirects
 MAX_REDIRECTS = 5
 _CHUNK = 65536              # bytes
@@ -29,7 +29,7 @@ def is_url(source) -> bool:
 
 
 def fetch(
-    url: str, allow_private: bool = False, max_bytes: int = MAX_BYTES, time_limit_s: float = TIME_LIMIT_S,
+    url: str, allow_private: bool = False, max_bytes: int = MAX_DOWNLOAD_BYTES, time_limit_s: float = TIME_LIMIT_S,
 ) -> bytes:
     """The bytes behind a URL.
 
