@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.photographs import MOBILENET
 from benchmarks.scratch import Project
 
-FORMS = ["litert", "litert_int8", "openvino"]
+FORMATS = ["litert", "litert_int8", "openvino"]
 OF_EACH_KIND = 20
 ORIENTATION = 0x0112            # EXIF's tag; 6 is a quarter turn
 SAVE = {
@@ -60,7 +60,7 @@ def _turned() -> Image.Exif:
 
 def train(folder: Path, data: Path, weights: Path) -> None:
     changes = {**MOBILENET, "data.images": str(data / "clothing"), "extract.views": 1, "finetune.epochs": 2,
-               "export.formats": FORMS, "export.int8_agreement": 0.0}
+               "export.formats": FORMATS, "export.int8_agreement": 0.0}
     changes["extract.backbone.weights"] = str(weights / changes.pop("weights"))
     Project(folder, **changes).run("dvc", "repro", "export")
 
@@ -73,11 +73,11 @@ def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
     dataset = open_dataset(artifacts)
     summary = artifacts.read_json(artifacts.FINETUNE_SUMMARY)
     models = export.load_models(dataset, summary, artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
-    print("| images | number | " + " | ".join(["onnx", *FORMS]) + " |\n|---|---:|" + "---:|" * (1 + len(FORMS)))
+    print("| images | number | " + " | ".join(["onnx", *FORMATS]) + " |\n|---|---:|" + "---:|" * (1 + len(FORMATS)))
     for kind, paths in kinds.items():
         expected = export.keras_probabilities(artifacts.BUNDLE, models, paths)
-        found = [export.compare(expected, export.published_probabilities(artifacts.BUNDLE, paths, form))
-                 for form in ["onnx", *FORMS]]
+        found = [export.compare(expected, export.published_probabilities(artifacts.BUNDLE, paths, format))
+                 for format in ["onnx", *FORMATS]]
         cells = [f"{each['largest_difference']:.0e} ({each['same_label']:.1%} the same label)" for each in found]
         print(f"| {kind} | {len(paths)} | " + " | ".join(cells) + " |", flush=True)
 

@@ -1,15 +1,40 @@
-"""Graft: what a published image classifier is, and how it is used.
+"""Use and publish image classifiers.
 
-`load` gives a classifier from a folder or a registry address. The pipeline that makes one stands in `tasks/`.
+    import graft
+
+    model = graft.load("pets@champion", registry="s3://bucket/models")      # or a folder: graft.load("./pets")
+    prediction = model.predict("photo.jpg")
+    print(prediction.label, prediction.probability, prediction.is_unknown)
+
+    version = graft.publish("outputs/export", "pets", "s3://bucket/models")
+    graft.promote(version.address)
+
+`import graft` takes milliseconds: each name below is imported on first use. `__init__.pyi` declares them to type
+checkers and editors.
 """
 
+import importlib
 
-def load(model: str, form: str = "onnx", **options):
-    """A `graft.model.classifier.Classifier` from a folder or an address. See `graft.predict.find.find_model`.
+_MODULES = {
+    "Classifier": "graft.model.classifier",
+    "GraftError": "graft.errors",
+    "Prediction": "graft.model.classifier",
+    "UnreadableImage": "graft.images",
+    "history": "graft.registry",
+    "load": "graft.predict.find",
+    "promote": "graft.registry",
+    "publish": "graft.registry",
+    "pull": "graft.registry",
+    "rollback": "graft.registry",
+}
+__all__ = [*_MODULES]
 
-    `form` is another of the formats that it was published in: litert, litert_int8 or openvino.
-    """
-    from graft.model.classifier import Classifier
-    from graft.predict.find import find_model
 
-    return Classifier(find_model(str(model), **options)[1], form=form)
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'graft' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

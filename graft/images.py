@@ -1,6 +1,6 @@
-"""The one way from bytes to an RGB array, and what makes a file unreadable.
+"""Decode image files to RGB arrays, and explain why a file cannot be decoded.
 
-Training, evaluation, prediction and serving all read images here, so that no image is ever decoded in two ways.
+Training, evaluation, prediction and serving all read images here, so that an image is always decoded in the same way.
 """
 
 import io
@@ -15,15 +15,15 @@ from PIL import ExifTags, Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo")
-MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; nothing larger is ever decoded
+MAX_PIXELS = 100_000_000        # 100 megapixels are 300 MB as RGB; larger images are refused
 MAX_BYTES = 100_000_000         # of one file
 GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OUT_OF_MEMORY = "not enough memory to decode it"
-NOT_REGULAR = "no regular file (a pipe, socket or device)"
-BOMB_IN_TEXT = "decompression bomb: its description unpacks to more than is ever needed"
-TRUNCATED = "truncated: the file ends before the picture does"
-UNSUPPORTED = "unsupported format {}: supported are " + ", ".join(FORMATS)
-SIGNATURES = (          # bytes, where, and what a file is that Pillow does not open
+NOT_REGULAR = "not a regular file (a pipe, socket or device)"
+BOMB_IN_TEXT = "decompression bomb: its metadata decompresses to more than Pillow accepts"
+TRUNCATED = "truncated: the file ends before the image does"
+UNSUPPORTED = "unsupported format {}; supported formats: " + ", ".join(FORMATS)
+SIGNATURES = (          # the bytes, their offset, and what a file is that Pillow cannot open
     (b"\xff\xd8\xff", 0, "JPEG"),
     (b"\x89PNG", 0, "PNG"),
     (b"WEBP", 8, "WEBP"),
@@ -52,26 +52,26 @@ SIGNATURES = (          # bytes, where, and what a file is that Pillow does not 
     (b"PK\3\4", 0, "not an image, but a ZIP archive"),
     (b"\x1f\x8b", 0, "not an image, but a gzip archive"),
 )
-# the next marker in the pixels of a JPEG; FF00 is a byte of them, FFD0 to FFD7 are their restarts, FFFF fills
+# the next marker within the pixels of a JPEG: not FF00 (a pixel byte), FFD0 to FFD7 (restarts) or FFFF (fill bytes)
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-PNG_END = b"IEND\xaeB`\x82"        # the last chunk of every PNG, and its checksum
+PNG_END = b"IEND\xaeB`\x82"        # the last chunk of every PNG, with its checksum
 JPEG_BETWEEN_SCANS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 MAX_SCANS = 1000                # a progressive JPEG has about ten, with a table before each
 
 
 class UnreadableImage(ValueError):
-    """These bytes are no image that Graft reads; the message is the reason, in a few words."""
+    """A file or its bytes cannot be read as an image; the message is the reason, in a few words."""
 
 
 def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.ndarray:
     """Decode and resize one image.
 
     Args:
-        source: a path, or the bytes of an image file.
+        source: a path, or the contents of an image file.
         image_size: `(height, width)` in pixels.
 
     Returns:
-        uint8 `(height, width, 3)`, RGB in 0 to 255. The aspect ratio is not kept: the whole picture is seen.
+        uint8 `(height, width, 3)`, RGB in 0 to 255. The whole image is resized, without keeping its aspect ratio.
 
     Raises:
         UnreadableImage: with the reason.
@@ -80,10 +80,14 @@ def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.nd
 
 
 def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
-    """The bytes of a file, or the bytes themselves. Raises `UnreadableImage` when there are none to be had."""
+    """The contents of a file; bytes are returned unchanged.
+
+    Raises:
+        UnreadableImage: if the file cannot be read or is larger than `MAX_BYTES`; or `source` itself, if it is one.
+    """
     if isinstance(source, bytes):
         return source
-    if isinstance(source, UnreadableImage):     # raised on another machine, which tried to read the file
+    if isinstance(source, UnreadableImage):     # a worker on another machine tried to read the file and failed
         raise source
     try:
         with open(source, "rb", opener=_open_at_once) as file:
@@ -98,17 +102,17 @@ def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """A pipe that nobody writes to would else be waited for, for ever."""
+    """Open without blocking: opening a pipe that has no writer would otherwise wait forever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode(data: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
-    """Decode the first frame, turned upright as its EXIF orientation says, as RGB on white.
+    """Decode the first frame to RGB, rotated according to its EXIF orientation, transparency on white.
 
     Args:
-        data: the bytes of an image file; its content decides on the format, never its name.
-        at_least: `(height, width)` that will be needed: a large JPEG may then be decoded at 1/2, 1/4 or 1/8 of its
-            size, as long as twice this is left.
+        data: the contents of an image file, which alone decide its format.
+        at_least: `(height, width)` in pixels that the caller needs. A large JPEG is then decoded at 1/2, 1/4 or 1/8 of
+            its size, but to no less than twice `at_least`.
 
     Raises:
         UnreadableImage: with the reason.
@@ -120,7 +124,7 @@ def decode(data: bytes, at_least: tuple[int, int] | None = None) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The pixels of an opened picture, turned upright as its EXIF orientation says, as RGB on white.
+    """The pixels of an opened image as RGB, rotated according to its EXIF orientation, transparency on white.
 
     Raises:
         UnreadableImage: with the reason.
@@ -137,25 +141,25 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def identify(data: bytes) -> Image.Image:
-    """Read only the header: format, size and mode are known, no pixel is decoded yet.
+    """Read the header only: format, size and mode are known, but no pixel is decoded yet.
 
     Raises:
-        UnreadableImage: when the bytes are empty, no image, of no supported format, incomplete, or declare too many
-            pixels.
+        UnreadableImage: if the data are empty, not an image, in an unsupported format, incomplete, or declare more than
+            `MAX_PIXELS`.
     """
     if not data:
         raise UnreadableImage("empty file")
     if data.startswith(GIT_LFS_POINTER):
-        raise UnreadableImage("Git LFS pointer, not the image itself: run `git lfs pull`")
+        raise UnreadableImage("Git LFS pointer instead of the image: run `git lfs pull`")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:      # UnidentifiedImageError, DecompressionBombError, ValueError of a plug-in …
+    except Exception as error:      # UnidentifiedImageError, DecompressionBombError, a plugin's ValueError …
         raise UnreadableImage(_why_unidentified(data, error)) from error
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImage(
-            f"decompression bomb: declares {image.width} × {image.height} pixels, at most {MAX_PIXELS:,} are read"
+            f"decompression bomb: declares {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}"
         )
     if image.format in ("JPEG", "MPO") and (fault := _jpeg_fault(data)):
         raise UnreadableImage(fault)
@@ -165,7 +169,7 @@ def identify(data: bytes) -> Image.Image:
 
 
 def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
-    """Resize with an antialiased bilinear filter to `(height, width)`; uint8 `(height, width, 3)`."""
+    """Resize to `(height, width)` in pixels with an antialiased bilinear filter; uint8 `(height, width, 3)`."""
     height, width = image_size
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -173,8 +177,8 @@ def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image      # which copies in any case
-    except Exception:               # a picture is not lost for its broken EXIF block
+        return ImageOps.exif_transpose(image) if turned else image      # copies the image even if it is upright
+    except Exception:               # an image with a broken EXIF block can still be used
         return image
 
 
@@ -182,7 +186,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     elif image.mode in ("F", "LAB"):
-        raise UnreadableImage(f"unsupported colour mode {image.mode}: supported are grey, palette, RGB and CMYK")
+        raise UnreadableImage(f"unsupported colour mode {image.mode}; supported modes: grey, palette, RGB and CMYK")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -190,16 +194,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """16-bit grey as uint8: Pillow would clip at 255 where 65535 is white."""
+    """16-bit grey as uint8. Pillow would clip at 255, although white is 65535."""
     if grey.min() < 0 or grey.max() > 65535:
-        raise UnreadableImage(f"unsupported grey values from {grey.min()} to {grey.max()}: supported are 0 to 65535")
+        raise UnreadableImage(f"unsupported grey values from {grey.min()} to {grey.max()}; supported range: 0 to 65535")
     return (grey >> 8).astype(np.uint8)
 
 
 def _jpeg_fault(data: bytes) -> str | None:
-    """What is wrong behind the header of a JPEG file: libjpeg fills what is missing or broken with grey, silently.
+    """What is wrong after the header of a JPEG file, or None. libjpeg silently fills missing or broken parts with grey.
 
-    Bytes changed within the compressed pixels remain unseen where they still mean something. (ITU-T T.81, annex B)
+    Changed bytes that still decode to something are not detected. (Markers: ITU-T T.81, annex B)
     """
     at = _first_scan(data)
     for _ in range(MAX_SCANS):
@@ -207,7 +211,7 @@ def _jpeg_fault(data: bytes) -> str | None:
         if found is None:
             return TRUNCATED
         marker = found.group()[1]
-        if marker == 0xD9:      # end of the image; what follows belongs to others
+        if marker == 0xD9:      # end of the image; anything may follow
             return None
         if marker not in JPEG_BETWEEN_SCANS:
             return f"broken image data (marker {marker:02X} within the pixels of a JPEG)"
@@ -216,7 +220,7 @@ def _jpeg_fault(data: bytes) -> str | None:
 
 
 def _first_scan(data: bytes) -> int | None:
-    """Where the pixels begin: the segments before them are skipped by their lengths, thumbnails in them too."""
+    """The offset of the pixels. Segments before them are skipped by length, with any thumbnail in them."""
     at = 2
     while (marker := data[at:at + 2]) and marker[0] == 0xFF:
         if marker == b"\xff\xff":         # a fill byte
@@ -231,8 +235,8 @@ def _first_scan(data: bytes) -> int | None:
 def _why_unidentified(data: bytes, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         declared = int("".join(re.findall(r"\((\d+) pixels", str(error))) or 0)
-        return f"decompression bomb: declares {declared:,} pixels, at most {MAX_PIXELS:,} are read"
-    if "too large" in str(error):       # compressed text or a colour profile within a PNG
+        return f"decompression bomb: declares {declared:,} pixels; the limit is {MAX_PIXELS:,}"
+    if "too large" in str(error):       # compressed text or a colour profile in a PNG
         return BOMB_IN_TEXT
     start = data[:512].lstrip().lower()
     for signature, offset, kind in SIGNATURES:

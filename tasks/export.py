@@ -65,20 +65,20 @@ def write_bundle(folder: Path, dataset, models, export: ExportParams, training: 
     ))
 
 
-def write_formats(folder: Path, dataset, models, images: Path, forms: list[str]) -> None:
+def write_formats(folder: Path, dataset, models, images: Path, names: list[str]) -> None:
     """Write what is asked for beside model.onnx. Raises `GraftError` when a format's library is not installed."""
     from pipeline.training import formats, heads
 
     paths = [images / path for path in dataset.splits["train"].paths]
     chosen = paths[:: max(1, len(paths) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     calibration = partial(read_images, chosen, dataset.part.image_size)
-    for form in sorted(set(forms)):
+    for format in sorted(set(names)):
         try:
-            formats.write(form, heads.whole_model(*models), folder, calibration)
+            formats.write(format, heads.whole_model(*models), folder, calibration)
         except ImportError as error:
-            extra = form.partition("_")[0]
-            raise GraftError(f"params.yaml: export.formats: {form} needs '{error.name}': pip install 'graft[{extra}]', "
-                             "or leave it out.") from error
+            extra = format.partition("_")[0]
+            raise GraftError(f"params.yaml: export.formats: {format} needs '{error.name}': "
+                             f"pip install 'graft[{extra}]', or leave it out.") from error
 
 
 def read_images(paths: list[Path], image_size: tuple[int, int]):
@@ -97,16 +97,16 @@ def check_formats(folder: Path, models, images: list[Path], export: ExportParams
         GraftError: when one differs by more than params.yaml allows; int8 is measured by its labels instead.
     """
     expected = keras_probabilities(folder, models, images)
-    agreements = {form: compare(expected, published_probabilities(folder, images, form))
-                  for form in ("onnx", *sorted(set(export.formats)))}
+    agreements = {format: compare(expected, published_probabilities(folder, images, format))
+                  for format in ("onnx", *sorted(set(export.formats)))}
     problems = []
-    for form, found in agreements.items():
-        if form == "litert_int8" and found["same_label"] < export.int8_agreement:
-            problems.append(f"{form} gives Keras's label to {found['same_label']:.1%} of {len(images)} val images, "
+    for format, found in agreements.items():
+        if format == "litert_int8" and found["same_label"] < export.int8_agreement:
+            problems.append(f"{format} gives Keras's label to {found['same_label']:.1%} of {len(images)} val images, "
                             f"less than params.yaml: export.int8_agreement ({export.int8_agreement:.1%})")
-        if form != "litert_int8" and not found["largest_difference"] <= export.parity_tolerance:
-            problems.append(f"{form} differs from Keras by {found['largest_difference']:.1e} in probability, more than "
-                            f"params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
+        if format != "litert_int8" and not found["largest_difference"] <= export.parity_tolerance:
+            problems.append(f"{format} differs from Keras by {found['largest_difference']:.1e} in probability, more "
+                            f"than params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
     if problems:
         raise GraftError("the exported model is not kept: " + "; ".join(problems) + ".")
     return agreements
@@ -133,17 +133,17 @@ def keras_probabilities(folder: Path, models, images: list[Path]):
     return classifier.probabilities(np.concatenate([np.asarray(each) for each in logits]))
 
 
-def published_probabilities(folder: Path, images: list[Path], form: str):
+def published_probabilities(folder: Path, images: list[Path], format: str):
     """What `graft predict` says in a process of its own, in the order of the same classes."""
     import numpy as np
 
     from graft.model.bundle import read_description
 
-    command = [sys.executable, "-m", "graft.cli", "predict", "--model", folder, "--format", form, "--json",
+    command = [sys.executable, "-m", "graft.cli", "predict", "--model", folder, "--format", format, "--json",
                "--top", "all", *images]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if answer.returncode:
-        raise GraftError(f"the exported model does not predict as {form}:\n{answer.stderr}")
+        raise GraftError(f"the exported model does not predict as {format}:\n{answer.stderr}")
     rows = [json.loads(line)["probabilities"] for line in answer.stdout.splitlines()]
     return np.array([[row[name] for name in read_description(folder).class_names] for row in rows])
 
@@ -169,8 +169,8 @@ def main() -> None:
     bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)
     draft.rename(artifacts.BUNDLE)
-    for form, found in agreements.items():
-        print(f"{form}: agrees with Keras within {found['largest_difference']:.0e} in probability, the same label on "
+    for format, found in agreements.items():
+        print(f"{format}: agrees with Keras within {found['largest_difference']:.0e} in probability, the same label on "
               f"{found['same_label']:.1%} of {found['images']} val images")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import GraftError, reported
+from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
@@ -23,7 +24,7 @@ TOLD = [f":!{path}" for path in (LOCK, PARAMS, "*.dvc")]    # attached as they w
 
 @params
 class PublishParams:
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
 
 
 def publish(publish: PublishParams, gate: dict, seconds: dict[str, float] | None = None):

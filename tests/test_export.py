@@ -21,10 +21,10 @@ from graft.model.inference import open_runtime
 from pipeline.training import formats, heads, onnx_file
 from tasks import export
 
-FORMS = ["litert", "litert_int8", "openvino"]
+FORMATS = ["litert", "litert_int8", "openvino"]
 SIZE = (24, 32)
 CLASSES = ["blue", "green", "red"]
-PARAMS = export.ExportParams(unknown_acceptance=0.95, parity_tolerance=1e-4, formats=FORMS, int8_agreement=0.9)
+PARAMS = export.ExportParams(unknown_acceptance=0.95, parity_tolerance=1e-4, formats=FORMATS, int8_agreement=0.9)
 
 
 def network(seed: int) -> tuple:
@@ -43,8 +43,8 @@ def write(folder: Path, models: tuple, images: list[Path]) -> Path:
     folder.mkdir()
     onnx_file.write_onnx(heads.whole_model(*models), folder / bundle.MODEL)
     bundle.write_description(folder, bundle.Description(class_names=CLASSES, image_size=list(SIZE), backbone={}))
-    for form in FORMS:
-        formats.write(form, heads.whole_model(*models), folder, lambda: export.read_images(images, SIZE))
+    for format in FORMATS:
+        formats.write(format, heads.whole_model(*models), folder, lambda: export.read_images(images, SIZE))
     return folder
 
 
@@ -65,20 +65,20 @@ def folder(tmp_path_factory, models, images):
 
 def test_every_format_says_what_keras_says(folder, models, images):
     agreements = export.check_formats(folder, models, images, PARAMS)
-    assert list(agreements) == ["onnx", *FORMS]
-    for form in ("onnx", "litert", "openvino"):
-        assert agreements[form]["largest_difference"] <= 1e-5 and agreements[form]["same_label"] == 1
+    assert list(agreements) == ["onnx", *FORMATS]
+    for format in ("onnx", "litert", "openvino"):
+        assert agreements[format]["largest_difference"] <= 1e-5 and agreements[format]["same_label"] == 1
     assert 1e-5 < agreements["litert_int8"]["largest_difference"] < 0.2
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, form):
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, format):
     pixels = export.read_images(images, SIZE)
-    logits, features = open_runtime(folder, form).run(pixels)
+    logits, features = open_runtime(folder, format).run(pixels)
     expected = open_runtime(folder).run(pixels)
-    tolerance = 0.3 if form == "litert_int8" else 1e-4
+    tolerance = 0.3 if format == "litert_int8" else 1e-4
     assert abs(logits - expected[0]).max() < tolerance and abs(features - expected[1]).max() < tolerance
-    classifier = graft.load(str(folder), form=form)
+    classifier = graft.load(str(folder), format=format)
     alone = [classifier.predict(path).probability for path in images[:3]]
     assert [each.probability for each in classifier.predict(images[:3])] == pytest.approx(alone, abs=1e-5)
 
@@ -116,21 +116,21 @@ def test_formats_are_published_and_pulled(folder, images, tmp_path, monkeypatch)
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     where = str(tmp_path / "registry")
     registry.publish(folder, "colours", where)
-    pulled = graft.load("colours@1", form="openvino", registry=where)
+    pulled = graft.load("colours@1", format="openvino", registry=where)
     expected = graft.load(str(folder)).predict(images[0])
     assert pulled.predict(images[0]).probabilities == pytest.approx(expected.probabilities, abs=1e-5)
 
 
 def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
     with pytest.raises(GraftError, match="Expected one of: onnx, litert, litert_int8, openvino"):
-        graft.load(str(folder), form="tflite")
+        graft.load(str(folder), format="tflite")
     shutil.copytree(folder, tmp_path / "less")
     (tmp_path / "less" / "model.tflite").unlink()
-    with pytest.raises(GraftError, match="not published as litert: it has no model.tflite. There are: onnx, lit"):
-        graft.load(str(tmp_path / "less"), form="litert")
+    with pytest.raises(GraftError, match="not published as litert: it has no model.tflite. Available formats: on"):
+        graft.load(str(tmp_path / "less"), format="litert")
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(GraftError, match=r"needs the package 'openvino': pip install 'graft\[openvino\]'"):
-        graft.load(str(folder), form="openvino")
+        graft.load(str(folder), format="openvino")
     (tmp_path / "less" / "model.int8.tflite").write_bytes(b"nothing")
     with pytest.raises(GraftError, match="is no model that ai_edge_litert can open"):
-        graft.load(str(tmp_path / "less"), form="litert_int8")
+        graft.load(str(tmp_path / "less"), format="litert_int8")

@@ -42,6 +42,7 @@ print(json.dumps({number: float(share) for number, _, share in best}))
 @pytest.fixture(autouse=True)
 def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("GRAFT_REGISTRY", raising=False)
 
 
 def test_a_folder_is_the_model_and_bears_its_name(tmp_path):
@@ -55,6 +56,40 @@ def test_an_address_is_pulled_and_bears_its_version(tmp_path):
     assert name == "colours@1" and graft.load(str(folder)).class_names == ("blue", "green", "red")
     assert find_model(f"{tmp_path}/registry/colours@1") == (name, folder)
     assert find_model("colours", str(tmp_path / "registry"), offline=True) == (name, folder)
+
+
+def test_a_folder_of_the_same_name_does_not_stand_in_for_the_registry_that_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry.publish(make_bundle(tmp_path / "bundle", seed=2), "colours", "elsewhere")
+    folder = make_bundle(tmp_path / "colours")
+    assert find_model("colours") == ("colours", Path("colours"))
+    name, pulled = find_model("colours", registry="elsewhere")
+    assert name == "colours@1" and pulled.resolve() != folder
+    assert find_model("colours", registry="elsewhere", offline=True) == (name, pulled)
+    assert find_model("./colours", registry="elsewhere") == ("colours", Path("colours"))
+    assert find_model(Path("colours"), registry="elsewhere") == ("colours", Path("colours"))
+    with pytest.raises(GraftError, match=r"never pulled .* for the folder in this directory, write \./colours"):
+        find_model("colours", offline=True)
+
+
+def test_folders_are_told_from_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry.publish(make_bundle(tmp_path / "bundle"), "colours", "registry")
+    Path("colours").mkdir()                             # images, say
+    assert find_model("colours")[1].name == "1"
+    assert find_model("./colours")[1] == find_model(tmp_path / "colours")[1].relative_to(tmp_path)
+    make_bundle(tmp_path / "model")
+    assert str(find_model("model")[1]) == "model"
+
+
+def test_a_folder_of_the_same_name_without_a_model_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry.publish(make_bundle(tmp_path / "bundle"), "colours", "elsewhere")
+    Path("colours").mkdir()                             # images, say
+    name, pulled = find_model("colours", registry="elsewhere")
+    assert (name, pulled.name) == ("colours@1", "1")
+    assert find_model("colours", registry="elsewhere", offline=True) == (name, pulled)
+    assert find_model("./colours") == ("colours", Path("colours"))
 
 
 @pytest.mark.parametrize("model, said", [

@@ -101,7 +101,7 @@ def test_a_pipe_in_the_table_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     listing = list_files(folder(tmp_path, "path,label\npipe.jpg,cat\na.jpg,dog\n"))
     found = scan(tmp_path, listing, ScanCache(tmp_path / "cache", tmp_path))
-    assert "no regular file" in {file.path: reason for file, reason in found.unreadable.items()}["pipe.jpg"]
+    assert "not a regular file" in {file.path: reason for file, reason in found.unreadable.items()}["pipe.jpg"]
 
 
 def test_numbers_of_a_parquet_table_stay_whole_beside_gaps(tmp_path):

@@ -84,7 +84,7 @@ def test_what_is_left_out_says_why(tmp_path):
         "loose.jpg": "no class folder",
         "__MACOSX": "operating system",
         "cat/new\\x0aline.jpg": "control characters",
-        "cat/pipe.jpg": "no regular file",
+        "cat/pipe.jpg": "not a regular file",
         "cat/gone.jpg": "does not exist",
         "cat/loop": "folder above",
     }

@@ -94,7 +94,7 @@ def test_what_stands_for_nothing_says_so(predict, tmp_path):
     (tmp_path / "empty").mkdir()
     _, out, _ = predict(tmp_path / "empty", tmp_path / "*.nothing", "--json")
     assert [row["error"].partition(" (")[0] for row in json_rows(out)] == [
-        "the folder holds no image", "no file matches this pattern"]
+        "the folder contains no image", "no file matches this pattern"]
 
 
 def test_urls_are_fetched_when_private_ones_are_allowed(predict, images, bundle):
@@ -114,7 +114,7 @@ def test_urls_are_fetched_when_private_ones_are_allowed(predict, images, bundle)
         refused = predict(f"{url}/red/00.png", "--json")
         code, out, _ = predict(f"{url}/red/00.png", f"{url}/none.png", "--json", "--top", "all", "--allow-private-urls")
         server.shutdown()
-    assert refused[0] == 1 and "no public address" in refused[1]
+    assert refused[0] == 1 and "not a public address" in refused[1]
     first, second = json_rows(out)
     assert (code, second["error"]) == (1, "HTTP 404 File not found")
     assert first["probabilities"] == Classifier(bundle).predict(images / "red/00.png").probabilities
@@ -165,7 +165,7 @@ def test_text_names_the_top_classes_and_what_is_unknown(predict, images, tmp_pat
     code, out, _ = predict(images / "red/00.png", "--top", "2")
     assert code == 0 and out.startswith(f"{images}/red/00.png: red 99.") and out.count("%") == 2
     Image.new("RGB", (50, 50), (255, 0, 255)).save(tmp_path / "strange.png")
-    assert "strange.png: unknown, most like " in predict(tmp_path / "strange.png")[1]
+    assert "strange.png: unknown, most similar to " in predict(tmp_path / "strange.png")[1]
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -174,8 +174,8 @@ def test_text_names_the_top_classes_and_what_is_unknown(predict, images, tmp_pat
     (["a.png", "--top", "many"], "whole number from 1"),
     (["a.png", "--json", "--csv"], "not allowed with"),
     (["a.png", "--plot", "out.jpg"], "ends in .png"),
-    (["a.png", "--plot", "no/such/folder/out.png"], "there is no folder"),
-    ([*["a.png"] * 21, "--plot", "out.png"], "at most 20 images"),
+    (["a.png", "--plot", "no/such/folder/out.png"], "does not exist"),
+    ([*["a.png"] * 21, "--plot", "out.png"], "at most 20 images, received 21"),
 ])
 def test_a_mistake_ends_with_one_message(predict, arguments, said):
     code, out, err = predict(*arguments)
@@ -198,6 +198,15 @@ def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predic
     bar = (panel == (0x2B, 0x6C, 0xB0)).all(axis=2)[:, 530:]       # right of the class names
     assert 235 < bar.sum(axis=1).max() <= 242                      # red with more than 99 % of 240 pixels
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.png"]
+
+
+@pytest.mark.parametrize("top, bars", [("1", 1), ("2", 2), ("all", 3)])
+def test_the_plot_of_a_csv_has_a_bar_for_each_of_the_top_classes(predict, images, tmp_path, top, bars):
+    code, out, _ = predict(images / "red/00.png", "--csv", "--top", top, "--plot", tmp_path / "out.png")
+    assert code == 0 and len(out.splitlines()[0].split(",")) == 6 + 3
+    with Image.open(tmp_path / "out.png") as plot:
+        column = (np.asarray(plot.convert("RGB"))[:, 766] < 250).any(axis=1)        # through the end of each bar
+    assert (np.diff(column.astype(int)) == 1).sum() == bars
 
 
 def test_whoever_stops_listening_causes_no_traceback(bundle, images):

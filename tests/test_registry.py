@@ -1,7 +1,6 @@
 """Publish, pull, promote, roll back: the same on every store."""
 
 import json
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from registries import bundle, objects, overwrite
 import graft
 from graft.errors import GraftError
 from graft.model.classifier import Classifier
-from graft.registry import AliasMoved, history, promote, publication, publish, pull, resolve, rollback, state_at, verify
+from graft.registry import AliasMoved, history, log, promote, publication, publish, pull, rollback, state_at, verify
 from graft.registry.address import Address, parse
+from graft.registry.lookup import find_number
+from graft.store import open_store
 
 WHITE = np.full((24, 32, 3), 255, np.uint8)
 
@@ -25,6 +26,7 @@ def published(registry, count=1, name="colours"):
 def test_publish_pull_predict(registry):
     first = publish(bundle(), "colours", registry, facts={"metrics": {"accuracy": [0.9, 0.8, 0.95]}})
     assert (first.version, first.is_new, first.address) == (1, True, f"{registry}/colours@1")
+    assert (first.registry, first.name) == (registry, "colours")
     pulled = pull(f"{registry}/colours@1")
     for name in ("model.onnx", "model.json", "unknown.npz"):
         assert (pulled.folder / name).read_bytes() == (bundle() / name).read_bytes()
@@ -197,7 +199,7 @@ def test_offline_takes_what_was_pulled(real, monkeypatch):
     online = pull(f"{real}/colours")
     monkeypatch.setattr("graft.registry.retrieval.open_store", None)        # whoever asks for it fails
     assert pull(f"{real}/colours", offline=True).folder == online.folder
-    assert resolve(f"{real}/colours@1", offline=True) == online.folder
+    assert pull(f"{real}/colours@1", offline=True).folder == online.folder
     with pytest.raises(GraftError, match="never pulled"):
         pull(f"{real}/colours@2", offline=True)
     (online.folder / "model.onnx").write_bytes(b"other")
@@ -223,8 +225,8 @@ def test_a_version_with_a_missing_file_is_not_promoted(real):
 
 def test_load_takes_a_folder_or_an_address(real, monkeypatch):
     published(real)
-    assert resolve(bundle()) == bundle()
-    assert resolve("colours", registry=real).name == "1"
+    assert graft.load(bundle()).folder == bundle()
+    assert graft.load("colours", registry=real).folder.name == "1"
     monkeypatch.setenv("GRAFT_REGISTRY", real)
     assert graft.load("colours@1").class_names == ("blue", "green", "red")
 
@@ -257,16 +259,17 @@ def test_parse_refuses(model):
     assert "secret" not in str(caught.value)
 
 
-def test_resolve_tells_folders_from_names(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("GRAFT_REGISTRY", raising=False)
-    publish(bundle(), "colours", "registry")
-    (tmp_path / "colours").mkdir()                      # images, say
-    assert resolve("colours").name == "1"
-    assert resolve("./colours") == resolve(tmp_path / "colours").relative_to(tmp_path)
-    shutil.copytree(bundle(), tmp_path / "model")
-    assert str(resolve("model")) == "model"
+@pytest.mark.parametrize("model", ["digits@0", "digits@000"])
+def test_version_0_is_not_the_champion(model):
+    with pytest.raises(GraftError, match=rf"{model}: there is no version 0. Version numbers begin at 1"):
+        parse(model)
+
+
+def test_an_address_of_version_0_finds_no_version(real):
+    published(real)
+    promote(f"{real}/colours@1")
+    store, address = open_store(real), Address(real, "colours", number=0)
+    assert find_number(store, address, log.head(store, "colours")) == 0
 
 
 def test_a_file_that_changes_while_it_is_published_is_refused(real, tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def _add_predict(subparsers) -> None:
 def _add_format(parser) -> None:
     from graft.model.bundle import FORMATS
 
-    parser.add_argument("--format", dest="form", choices=FORMATS, default="onnx",
+    parser.add_argument("--format", choices=FORMATS, default="onnx",
                         help="another format that the model was published in (default: onnx)")
 
 
@@ -91,7 +91,7 @@ def _serve(arguments) -> None:
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
     serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll,
-          arguments.form)
+          arguments.format)
 
 
 def _add_compare(subparsers) -> None:

@@ -1,5 +1,6 @@
-"""The subcommand `graft predict`, at work."""
+"""The subcommand `graft predict`."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -7,63 +8,62 @@ from functools import partial
 
 from graft.errors import GraftError
 from graft.images import read_bytes
-from graft.model.classifier import Classifier
-from graft.predict.find import find_model
-from graft.predict.rows import rows
+from graft.predict.find import load
+from graft.predict.rows import most_probable, rows
 from graft.predict.sources import STDIN, expand, read_list, read_source
 from graft.predict.urls import is_url
 from graft.predict.writers import WRITERS
 
-ALL_READ, SOME_UNREADABLE, INTERRUPTED = 0, 1, 130      # exit codes; 2 is a `GraftError`'s
-URL_READERS = 16        # at one time: most of it is waiting
+ALL_READ, SOME_UNREADABLE, INTERRUPTED = 0, 1, 130      # exit codes; 2 is that of a `GraftError`
+URL_READERS = 16        # threads: they mostly wait for the network
 
 
-def main(arguments) -> int:
-    """`graft predict`. Returns the exit code. Raises `GraftError`."""
+def main(arguments: argparse.Namespace) -> int:
+    """Predict every source and return the exit code. Raises `GraftError` for a user's mistake."""
     sources = _sources(arguments)
     if arguments.plot:
         _check_plot(arguments.plot, sources)
-    classifier = Classifier(find_model(arguments.model, arguments.registry, arguments.offline)[1],
-                            form=arguments.form)
-    read, pictures = partial(read_source, allow_private=arguments.allow_private_urls), {}
+    classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
+    read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
+    thumbnails: dict = {}
     if arguments.plot:
-        read = _keeping(pictures, read)
+        read = _keeping(thumbnails, read)
     top = None if arguments.style == "csv" else arguments.top
     readers = URL_READERS if any(map(is_url, sources)) else None
     try:
         answers = rows(classifier, sources, top, read, readers)
-        said = _write(answers, len(sources), arguments.style, classifier.class_names)
+        written = _write(answers, len(sources), arguments.style, classifier.class_names)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:         # whoever read the answers, such as `head`, has seen enough
+    except BrokenPipeError:         # the reader of our output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ALL_READ
     if arguments.plot:
-        _save_plot(arguments.plot, said, pictures)
-    return _exit_code(said)
+        _save_plot(arguments.plot, written, thumbnails, arguments.top)
+    return _exit_code(written)
 
 
-def _sources(arguments) -> list[str]:
+def _sources(arguments: argparse.Namespace) -> list[str]:
     words = list(arguments.sources)
     if arguments.files_from:
         if arguments.files_from == STDIN and STDIN in words:
             raise GraftError("standard input cannot be both an image (SOURCE -) and a list (--files-from -).")
         words += read_list(arguments.files_from)
     if not words:
-        raise GraftError("nothing to predict: name an image, a folder or a URL, or a list of them with --files-from.")
+        raise GraftError("nothing to predict. Name an image, a folder or a URL, or list them with --files-from.")
     return expand(words)
 
 
 def _write(rows: Iterator[dict], total: int, style: str, class_names: tuple[str, ...]) -> list[dict]:
-    """Print each row as soon as it is known; all of them at the end."""
+    """Print each row as soon as it is known, and return all of them."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")    # file names that are not UTF-8 come out as they are
-    write, said = WRITERS[style](sys.stdout, class_names), []
+        sys.stdout.reconfigure(errors="surrogateescape")    # print file names that are not UTF-8 unchanged
+    write, written = WRITERS[style](sys.stdout, class_names), []
     for each in _with_progress(rows, total):
         write(each)
-        said.append(each)
+        written.append(each)
     sys.stdout.flush()
-    return said
+    return written
 
 
 def _with_progress(rows: Iterator[dict], total: int) -> Iterator[dict]:
@@ -71,13 +71,13 @@ def _with_progress(rows: Iterator[dict], total: int) -> Iterator[dict]:
         return rows
     from tqdm import tqdm
 
-    return tqdm(rows, total=total, unit="image")
+    return iter(tqdm(rows, total=total, unit="image"))
 
 
-def _exit_code(said: list[dict]) -> int:
-    failed = sum("error" in each for each in said)
+def _exit_code(written: list[dict]) -> int:
+    failed = sum("error" in each for each in written)
     if failed:
-        print(f"{failed} of {len(said)} images could not be read", file=sys.stderr)
+        print(f"{failed} of {len(written)} images could not be read", file=sys.stderr)
     return SOME_UNREADABLE if failed else ALL_READ
 
 
@@ -87,19 +87,20 @@ def _check_plot(path: str, sources: list[str]) -> None:
     plot.check(path, sources)
 
 
-def _keeping(pictures: dict, read: Callable) -> Callable:
-    """`read`, and keep a small picture of each source for the plot: standard input cannot be read twice."""
+def _keeping(thumbnails: dict, read: Callable[[str], str | bytes]) -> Callable[[str], str | bytes]:
+    """`read`, but keep a thumbnail of each source for the plot: standard input cannot be read twice."""
     from graft.predict import plot
 
     def reading(source: str) -> bytes:
         data = read_bytes(read(source))
-        pictures[source] = plot.thumbnail(data)
+        thumbnails[source] = plot.thumbnail(data)
         return data
 
     return reading
 
 
-def _save_plot(path: str, said: list[dict], pictures: dict) -> None:
+def _save_plot(path: str, written: list[dict], thumbnails: dict, top: int | None) -> None:
     from graft.predict import plot
 
-    plot.save(path, said, [pictures.get(each["source"]) for each in said])
+    shown = [each | {"probabilities": most_probable(each.get("probabilities", {}), top)} for each in written]
+    plot.save(path, shown, [thumbnails.get(each["source"]) for each in shown])

@@ -1,11 +1,11 @@
-"""The published folder: what is in it, its writer beside its reader.
+"""A bundle: the folder that is published and predicted with.
 
     bundle/
       model.onnx    `images`, uint8 `(batch, height, width, 3)` RGB in 0 to 255
                     -> `logits` `(batch, classes)` and pooled `features` `(batch, units)`, float32
-      model.json    everything else that a prediction needs: `Description` below
-      unknown.npz   what images of the known classes look like to the model: see `graft.model.unknown`
-      …             the same model in the other formats of `FORMATS`, if asked for: see `graft.model.inference`
+      model.json    everything else that prediction needs: `Description` below
+      unknown.npz   the reference for detecting unknown images: see `graft.model.unknown`
+      …             the model in the other formats of `FORMATS`, if it was exported to them: see `graft.model.inference`
 
 A bundle is plain data. Nothing in it is ever executed or unpickled.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from graft.errors import GraftError
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
-FORMATS = {     # what a model can be published as, and the files of it; ONNX is always there
+FORMATS = {     # export format -> its files; every bundle contains ONNX
     "onnx": (MODEL,), "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
     "openvino": ("openvino.xml", "openvino.bin"),
 }
@@ -29,27 +29,33 @@ class Description:
     """The contents of `model.json`."""
 
     class_names: list[str]              # in the order of the logits
-    image_size: list[int]               # [height, width] that `graft.images.read_image` is asked for
-    backbone: dict                      # name, alpha, cut, weights and their sha256: for people, not for predicting
-    temperature: float = 1.0            # logits are divided by it before the softmax; fitted on val
-    unknown_threshold: float | None = None    # an image whose unknown score exceeds it is "unknown"; None: never
-    format: int = FORMAT
-    formats: dict = field(default_factory=dict)       # format -> how far it was found to agree with Keras's model
-    training: dict = field(default_factory=dict)      # which stage's model it is and why, seeds: for people
+    image_size: list[int]               # [height, width] in pixels, the size that images are resized to
+    backbone: dict                      # name, alpha, cut, weights and their sha256; prediction does not need it
+    temperature: float = 1.0            # above 0; the logits are divided by it before the softmax; fitted on val
+    unknown_threshold: float | None = None      # images with a higher unknown score are unknown; None: no image is
+    format: int = FORMAT                # the version of this file's format
+    formats: dict = field(default_factory=dict)     # export format -> its measured agreement with the Keras model
+    training: dict = field(default_factory=dict)    # the stage whose model this is and why, seeds; for information
 
 
 def write_description(folder: str | Path, description: Description) -> None:
+    """Write `model.json`; the same description always gives the same bytes."""
     text = json.dumps(asdict(description), indent=2, sort_keys=True, ensure_ascii=False)
     Path(folder, DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
 def read_description(folder: str | Path) -> Description:
-    """Raises `GraftError` naming the file and every key that is missing, unknown or wrong."""
+    """Read and check `model.json`.
+
+    Raises:
+        GraftError: if the folder has no such file, or it is invalid; names every missing, unknown or wrong key.
+    """
     path = Path(folder, DESCRIPTION)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GraftError(f"{folder} is no model: it has no {DESCRIPTION}. Pull one with `graft pull NAME`.") from None
+        message = f"{folder} is not a model: it has no {DESCRIPTION}. Pull one with `graft pull NAME`."
+        raise GraftError(message) from None
     except (OSError, ValueError) as error:
         raise GraftError(f"{path} cannot be read: {error}. Pull the model again.") from error
     if problems := _problems(content):

@@ -1,4 +1,4 @@
-"""A bundle's folder -> labels, calibrated probabilities, "unknown"."""
+"""Predict with a bundle: labels, calibrated probabilities, and whether an image is unknown."""
 
 import os
 from collections import deque
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
 from PIL import Image
@@ -19,17 +20,19 @@ from graft.model.inference import open_runtime
 
 BATCH_SIZE = 32
 CHUNKS_AHEAD = 2        # batches of images that are read while one is predicted
+Source: TypeAlias = str | Path | bytes | Image.Image | np.ndarray       # see `Classifier.predict`
+_Source = TypeVar("_Source", bound=Source)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image.
+    """The prediction for one image.
 
     Attributes:
         label: the most probable class; never "unknown", see `is_unknown`.
-        probabilities: class name -> calibrated probability, most probable first; they add up to 1.
-        unknown_score: how unlike the training images this one is; higher is stranger.
-        is_unknown: the score exceeds the model's threshold: better not believed.
+        probabilities: class name -> calibrated probability in 0 to 1, in descending order; they add up to 1.
+        unknown_score: how unlike the training images this image is, from 0; about 1 for an image like them.
+        is_unknown: whether the score exceeds the model's threshold: the label is then not reliable.
     """
 
     label: str
@@ -39,42 +42,61 @@ class Prediction:
 
     @property
     def probability(self) -> float:
+        """The calibrated probability of `label`, in 0 to 1."""
         return self.probabilities[self.label]
 
 
 class Classifier:
-    """A published model, ready to predict. Needs ONNX Runtime, NumPy and Pillow alone, or another format's runtime."""
+    """A published model, ready to predict. It needs only NumPy, Pillow and ONNX Runtime or another format's runtime.
 
-    def __init__(self, folder: str | Path, threads: int | None = None, form: str = "onnx"):
-        """Open a bundle's folder. Raises `GraftError` when it is none.
+    Attributes:
+        folder: the bundle's folder.
+        description: the contents of its `model.json`.
+        class_names: the classes in the order of the logits.
+        image_size: `(height, width)` in pixels, the size that images are resized to.
+    """
+
+    def __init__(self, folder: str | Path, format: str = "onnx", *, threads: int | None = None):
+        """Open a bundle's folder.
 
         Args:
-            threads: that the runtime may use; as many as it likes unless given.
-            form: one of `graft.model.bundle.FORMATS` that this bundle holds.
+            format: the export format to run, one of `graft.model.bundle.FORMATS` that this bundle contains.
+            threads: the number of threads that the runtime may use; by default the runtime decides.
+
+        Raises:
+            GraftError: if the folder is not a bundle, lacks this format or is damaged, or if the format's runtime is
+                not installed.
         """
         self.folder = Path(folder)
         self.description = bundle.read_description(folder)
         self.class_names = tuple(self.description.class_names)
-        self.image_size = tuple(self.description.image_size)
-        self._runtime = open_runtime(self.folder, form, threads)
+        height, width = self.description.image_size
+        self.image_size = height, width
+        self._runtime = open_runtime(self.folder, format, threads)
         self._reference = _load_reference(self.folder / bundle.UNKNOWN, self.description.unknown_threshold is not None)
         self._check()
 
-    def predict(self, source) -> Prediction | list[Prediction]:
-        """Predict one image, or a list of them.
+    @overload
+    def predict(self, source: Source) -> Prediction: ...
+    @overload
+    def predict(self, source: list[_Source] | tuple[_Source, ...]) -> list[Prediction]: ...
+    def predict(self, source: Source | list[_Source] | tuple[_Source, ...]) -> Prediction | list[Prediction]:
+        """Predict one image or a list of images.
 
         Args:
-            source: a path, the bytes of a file, a Pillow image, a uint8 `(height, width, 3)` RGB array, or a list.
+            source: a path, the contents of an image file, a Pillow image, or a uint8 array `(height, width, 3)`, RGB in
+                0 to 255; or a list or tuple of these.
 
         Raises:
-            UnreadableImage: with the reason; of a list, for the first of those. `predict_many` goes on instead.
+            UnreadableImage: with the reason; for a list, at its first unreadable image. `predict_many` continues.
         """
         if not isinstance(source, (list, tuple)):
             return self.predict_batch(self.read(source)[None])[0]
-        predictions = list(self.predict_many(source))
-        for position, each in enumerate(predictions):
+        predictions = []
+        for position, each in enumerate(self.predict_many(source)):
             if isinstance(each, UnreadableImage):
                 raise UnreadableImage(f"image {position} of the list: {each}") from each
+            predictions.append(each)
         return predictions
 
     def predict_many(
@@ -94,8 +116,11 @@ class Classifier:
             for image in images:
                 yield next(predictions) if isinstance(image, np.ndarray) else image
 
-    def read(self, source) -> np.ndarray:
-        """uint8 `(height, width, 3)` of the model's size; `predict` says of what. See `graft.images.read_image`.
+    def read(self, source: Source) -> np.ndarray:
+        """Read an image for `predict_batch`; see `predict` for its argument.
+
+        Returns:
+            uint8 `(height, width, 3)`, RGB in 0 to 255, at the model's `image_size`.
 
         Raises:
             UnreadableImage: with the reason.
@@ -110,27 +135,27 @@ class Classifier:
         return read_image(source, self.image_size)
 
     def predict_batch(self, images: np.ndarray) -> list[Prediction]:
-        """Predict uint8 `(batch, height, width, 3)` RGB images of the model's size."""
+        """Predict a batch: uint8 `(batch, height, width, 3)`, RGB in 0 to 255, at the model's `image_size`."""
         logits, features = self.run(images)
         scores = self.unknown_scores(features)
         return [self._prediction(*each) for each in zip(self.probabilities(logits), scores)]
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 logits `(batch, classes)` and pooled features `(batch, units)`, before any calibration."""
+        """The uncalibrated outputs of a batch: float32 logits `(batch, classes)` and features `(batch, units)`."""
         return self._runtime.run(images)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities, float64 `(batch, classes)`: softmax of the logits over the temperature."""
+        """Calibrated probabilities, float64 `(batch, classes)`: the softmax of `logits / temperature`."""
         scaled = logits.astype(np.float64) / self.description.temperature
         exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def unknown_scores(self, features: np.ndarray) -> np.ndarray:
-        """float `(batch,)`, higher is stranger; zeros for a model that has no reference."""
+        """The unknown scores of a batch's features: float64 `(batch,)`; zeros if the model has no reference."""
         return np.zeros(len(features)) if self._reference is None else unknown.score(features, self._reference)
 
     def _check(self) -> None:
-        """The files of a bundle must belong together, or every answer would be wrong or an error."""
+        """Check that the bundle's files belong together: otherwise every prediction would be wrong or fail."""
         units = None if self._reference is None else self._reference.class_means.shape[1]
         expected = {
             "images": (None, *self.image_size, 3), "logits": (None, len(self.class_names)), "features": (None, units),
@@ -142,7 +167,7 @@ class Classifier:
         ]
         if problems:
             raise GraftError(
-                f"{self.folder}: its files do not belong together: {'; '.join(problems)}. Pull the model again."
+                f"{self.folder}: the files do not belong together: {'; '.join(problems)}. Pull the model again."
             )
 
     def _prediction(self, probabilities: np.ndarray, score: float) -> Prediction:
@@ -156,7 +181,7 @@ class Classifier:
         )
 
 
-def _image_or_reason(read: Callable, source) -> np.ndarray | UnreadableImage:
+def _image_or_reason(read: Callable, source: object) -> np.ndarray | UnreadableImage:
     try:
         return read(source)
     except UnreadableImage as reason:
@@ -183,11 +208,11 @@ def _load_reference(path: Path, is_needed: bool) -> unknown.Reference | None:
     try:
         return unknown.load(path)
     except Exception as error:      # NumPy raises OSError, ValueError, KeyError, BadZipFile, EOFError …
-        raise GraftError(f"{path}, which tells unknown images, is damaged: {error}. Pull the model again.") from error
+        raise GraftError(f"{path}, which detects unknown images, is damaged: {error}. Pull the model again.") from error
 
 
 def _fits(found: tuple | None, expected: tuple) -> bool:
-    """Whether each size is the expected one; None stands for any, and so does a size that the graph leaves open."""
+    """Whether every size is as expected; None and a size that the graph leaves open fit any size."""
     return found is not None and len(found) == len(expected) and all(
         want is None or not isinstance(size, int) or size in (want, -1) for size, want in zip(found, expected)
     )

@@ -1,47 +1,67 @@
-"""What runs a published model: ONNX Runtime, or the runtime of another format that the bundle holds too.
+"""Run a published model with the runtime of one of its export formats.
 
-    onnx            model.onnx                      always there
+    onnx            model.onnx                      ONNX Runtime; always available
     litert          model.tflite                    for phones and small machines (the extra `litert`)
-    litert_int8     model.int8.tflite               a quarter of the size; its answers differ a little
-    openvino        openvino.xml, openvino.bin      for Intel's processors (the extra `openvino`)
+    litert_int8     model.int8.tflite               a quarter of the size, with slightly different probabilities
+    openvino        openvino.xml, openvino.bin      for Intel processors (the extra `openvino`)
 """
 
 import threading
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from graft.errors import GraftError
 from graft.model import bundle
 
-Shapes = dict[str, tuple]       # name of an input or output -> its sizes; what is left open is no whole number from 1
+Shapes = dict[str, tuple]       # input or output -> its sizes; an open one is a name, None or -1
+
+
+class Runtime(Protocol):
+    """A model that is ready to run; safe to use from several threads."""
+
+    def shapes(self) -> Shapes:
+        """The shapes of `images`, `logits` and `features`."""
+
+    def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Run one batch.
+
+        Args:
+            images: uint8 `(batch, height, width, 3)`, RGB in 0 to 255.
+
+        Returns:
+            float32 logits `(batch, classes)` and pooled features `(batch, units)`.
+        """
 
 
 class Onnx:
-    """`run` takes uint8 `(batch, height, width, 3)` and gives float32 logits and features, as every runtime here."""
+    """`model.onnx` in ONNX Runtime on the CPU. See `Runtime`."""
 
     def __init__(self, path: Path, threads: int | None):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # idle threads leave the cores to decoding
+        # idle threads must not occupy the cores, which decode images meanwhile
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads:
             options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def shapes(self) -> Shapes:
+        """See `Runtime.shapes`."""
         both = self._session.get_inputs() + self._session.get_outputs()
         return {each.name: tuple(each.shape) for each in both}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Runtime.run`."""
         logits, features = self._session.run(["logits", "features"], {"images": images})
         return logits, features
 
 
 class LiteRT:
-    """A `.tflite` file; one thread at a time may run it."""
+    """A `.tflite` file in LiteRT, which only one thread at a time may run. See `Runtime`."""
 
     def __init__(self, path: Path, threads: int | None):
         from ai_edge_litert.interpreter import Interpreter
@@ -49,54 +69,66 @@ class LiteRT:
         self._run, self._lock = Interpreter(str(path), num_threads=threads).get_signature_runner(), threading.Lock()
 
     def shapes(self) -> Shapes:
+        """See `Runtime.shapes`."""
         both = self._run.get_input_details() | self._run.get_output_details()
         return {name: tuple(map(int, each["shape_signature"])) for name, each in both.items()}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Runtime.run`."""
         with self._lock:
             outputs = self._run(images=images)
         return outputs["logits"], outputs["features"]
 
 
 class OpenVino:
-    """OpenVINO's own files, computed in float32: left to itself it rounds to 16 bits where the processor can."""
+    """OpenVINO's own files, run in float32: its default is 16 bits on processors that can. See `Runtime`."""
 
     def __init__(self, path: Path, threads: int | None):
         import openvino
 
-        options = {"INFERENCE_PRECISION_HINT": "f32"} | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
         self._model, self._lock = openvino.Core().compile_model(path, "CPU", options), threading.Lock()
 
     def shapes(self) -> Shapes:
+        """See `Runtime.shapes`."""
         return {each.any_name: tuple(-1 if size.is_dynamic else size.get_length() for size in each.partial_shape)
                 for each in [*self._model.inputs, *self._model.outputs]}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Runtime.run`."""
         with self._lock:
             outputs = self._model(images)
             return outputs["logits"].copy(), outputs["features"].copy()
 
 
-RUNTIMES = {"onnx": (Onnx, "onnxruntime"), "litert": (LiteRT, "ai_edge_litert"),
-            "litert_int8": (LiteRT, "ai_edge_litert"), "openvino": (OpenVino, "openvino")}
+RUNTIMES: dict[str, tuple[Any, str]] = {        # export format -> the class that runs it, and the package it needs
+    "onnx": (Onnx, "onnxruntime"), "litert": (LiteRT, "ai_edge_litert"),
+    "litert_int8": (LiteRT, "ai_edge_litert"), "openvino": (OpenVino, "openvino"),
+}
 
 
-def open_runtime(folder: Path, form: str = "onnx", threads: int | None = None) -> Onnx | LiteRT | OpenVino:
-    """Open a bundle's model in one of its formats.
+def open_runtime(folder: Path, format: str = "onnx", threads: int | None = None) -> Runtime:
+    """Open a bundle's model in one of its export formats.
+
+    Args:
+        threads: the number of threads that the runtime may use; by default the runtime decides.
 
     Raises:
-        GraftError: when the bundle has no such file, its runtime is not installed, or cannot open it.
+        GraftError: if the format is unknown, the bundle lacks it, its runtime is not installed, or cannot open it.
     """
-    if form not in RUNTIMES:
-        raise GraftError(f"format '{form}' is unknown. Expected one of: {', '.join(RUNTIMES)}.")
-    path, (runtime, module) = folder / bundle.FORMATS[form][0], RUNTIMES[form]
-    if form != "onnx" and not path.exists():
+    if format not in RUNTIMES:
+        raise GraftError(f"format '{format}' is unknown. Expected one of: {', '.join(RUNTIMES)}.")
+    path, (runtime, module) = folder / bundle.FORMATS[format][0], RUNTIMES[format]
+    if format != "onnx" and not path.exists():
         there = [each for each, files in bundle.FORMATS.items() if (folder / files[0]).exists()]
-        raise GraftError(f"{folder} was not published as {form}: it has no {path.name}. There are: {', '.join(there)}.")
+        raise GraftError(
+            f"{folder} was not published as {format}: it has no {path.name}. Available formats: {', '.join(there)}."
+        )
     try:
         return runtime(path, threads)
     except ModuleNotFoundError as error:
-        extra = form.partition("_")[0]
-        raise GraftError(f"the format {form} needs the package '{module}': pip install 'graft[{extra}]'") from error
-    except Exception as error:      # each runtime's own exceptions share no base class but this
-        raise GraftError(f"{path} is no model that {module} can open: {error}. Pull the model again.") from error
+        extra = format.partition("_")[0]
+        raise GraftError(f"the format {format} needs the package '{module}': pip install 'graft[{extra}]'") from error
+    except Exception as error:      # the runtimes' exceptions have no other common base class
+        raise GraftError(f"{module} cannot open {path}: {error}. Pull the model again.") from error

@@ -1,4 +1,4 @@
-"""A picture beside a bar chart of its top classes, drawn with Pillow alone."""
+"""Draw each image beside a bar chart of its most probable classes, with Pillow alone."""
 
 import os
 from pathlib import Path
@@ -8,23 +8,23 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from graft.errors import GraftError
 from graft.images import decode, read_bytes
 
-MAX_PANELS = 20                     # one below the other in one file
+MAX_PANELS = 20                     # in one file, below each other
 _PICTURE_PX, _BARS_PX, _MARGIN_PX, _LINE_PX = 320, 480, 24, 40
 _BLUE, _ORANGE, _PALE, _INK, _RED = "#2b6cb0", "#c05621", "#e2e8f0", "#1a202c", "#9b2c2c"
 
 
 def check(path: str, sources: list[str]) -> None:
-    """Raises `GraftError` when no plot can be drawn there, or of so many images."""
+    """Raises `GraftError` if the plot cannot be written to `path`, or has too many images."""
     if Path(path).suffix.lower() != ".png":
-        raise GraftError(f"--plot {path}: expected a name that ends in .png")
+        raise GraftError(f"--plot {path}: expected a file name that ends in .png")
     if not Path(path).absolute().parent.is_dir():
-        raise GraftError(f"--plot {path}: there is no folder {Path(path).absolute().parent}")
+        raise GraftError(f"--plot {path}: the folder {Path(path).absolute().parent} does not exist")
     if len(sources) > MAX_PANELS:
-        raise GraftError(f"--plot {path}: at most {MAX_PANELS} images fit, received {len(sources)}")
+        raise GraftError(f"--plot {path}: expected at most {MAX_PANELS} images, received {len(sources)}")
 
 
 def thumbnail(source: str | bytes) -> Image.Image:
-    """The picture, as large as its panel. Raises `UnreadableImage`."""
+    """The image, scaled to fit its panel. Raises `UnreadableImage`."""
     image = decode(read_bytes(source), at_least=(_PICTURE_PX, _PICTURE_PX))
     return ImageOps.contain(image, (_PICTURE_PX, _PICTURE_PX))
 
@@ -54,19 +54,19 @@ def _panel(row: dict, picture: Image.Image | None) -> Image.Image:
         panel.paste(picture, (_MARGIN_PX + (_PICTURE_PX - picture.width) // 2, (height - picture.height) // 2))
     draw, left = ImageDraw.Draw(panel), _PICTURE_PX + 2 * _MARGIN_PX
     _write(draw, (left, _MARGIN_PX), Path(row["source"]).name or row["source"], 18, _INK)
-    said, colour = _said(row)
-    _write(draw, (left, _MARGIN_PX + 26), said, 16, colour)
+    verdict, colour = _verdict(row)
+    _write(draw, (left, _MARGIN_PX + 26), verdict, 16, colour)
     for number, (name, share) in enumerate(shares.items()):
         _bar(draw, left, _MARGIN_PX + _LINE_PX * (number + 2) - 12, name, share, colour)
     return panel
 
 
-def _said(row: dict) -> tuple[str, str]:
-    """The verdict in words, and its colour."""
+def _verdict(row: dict) -> tuple[str, str]:
+    """The verdict as text, and its colour."""
     if "error" in row:
         return row["error"], _RED
     if row["is_unknown"]:
-        return f"unknown, most like {row['label']}", _ORANGE
+        return f"unknown, most similar to {row['label']}", _ORANGE
     return row["label"], _BLUE
 
 
@@ -79,16 +79,18 @@ def _bar(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, share: float
     _write(draw, (left + label_px + bar_px + 8, top + 4), f"{share:.1%}", 16, _INK)
 
 
-def _write(draw, place: tuple[int, int], text: str, size_px: int, colour: str, width_px: int = _BARS_PX) -> None:
-    """One line of text, cut with an ellipsis where it would be wider than `width_px`."""
+def _write(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size_px: int, colour: str, width_px: int = _BARS_PX,
+) -> None:
+    """Draw one line of text, shortened with an ellipsis if it is wider than `width_px`."""
     font, shown = _font(size_px), text
     while shown and draw.textlength(shown + ("" if shown == text else "…"), font) > width_px:
         shown = shown[:-1]
     draw.text(place, shown + ("" if shown == text else "…"), colour, font)
 
 
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    for name in ("DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf"):      # these know more scripts than Pillow's own
+def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    for name in ("DejaVuSans.ttf", "Arial.ttf", "Arial Unicode.ttf"):      # cover more scripts than Pillow's font
         try:
             return ImageFont.truetype(name, size_px)
         except OSError:

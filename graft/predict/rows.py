@@ -1,9 +1,9 @@
-"""From sources to rows: what `graft predict`, `graft serve` and batch prediction say of each image.
+"""From sources to rows: the answers of `graft predict`, `graft serve` and batch prediction.
 
 A row is a plain dictionary, one JSON object:
 
     {"source": …, "label": …, "probability": …, "is_unknown": …, "unknown_score": …, "probabilities": {class: …}}
-    {"source": …, "error": reason}      where the image cannot be had or read
+    {"source": …, "error": reason}      if the image cannot be fetched or read
 """
 
 from collections.abc import Callable, Iterator
@@ -14,21 +14,32 @@ from graft.predict.sources import read_source
 
 
 def rows(
-    classifier: Classifier, sources: list[str], top: int | None = None, read: Callable = read_source,
-    readers: int | None = None,
+    classifier: Classifier, sources: list[str], top: int | None = None,
+    read: Callable[[str], str | bytes] = read_source, readers: int | None = None,
 ) -> Iterator[dict]:
-    """Predict every source, in order; `read` turns one into a path or bytes, in so many threads. See `row`."""
+    """Predict every source and yield one row for each, in order.
+
+    Args:
+        top: the number of most probable classes in each row; None for all.
+        read: returns the path or the bytes of a source. It is called from several threads.
+        readers: the number of threads that read; by default one per core.
+    """
     outcomes = classifier.predict_many(sources, lambda source: classifier.read(read(source)), readers)
     for source, outcome in zip(sources, outcomes):
         yield row(source, outcome, top)
 
 
 def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = None) -> dict:
-    """One row; `probabilities` holds the `top` most probable classes, or all of them."""
+    """One row; its `probabilities` are those of the `top` most probable classes, or of all if `top` is None."""
     if isinstance(outcome, UnreadableImage):
         return {"source": source, "error": str(outcome)}
     return {
         "source": source, "label": outcome.label, "probability": outcome.probability,
         "is_unknown": outcome.is_unknown, "unknown_score": outcome.unknown_score,
-        "probabilities": dict(list(outcome.probabilities.items())[:top]),
+        "probabilities": most_probable(outcome.probabilities, top),
     }
+
+
+def most_probable(probabilities: dict[str, float], top: int | None) -> dict[str, float]:
+    """The first `top` entries of probabilities that are sorted in descending order; all of them if `top` is None."""
+    return dict(list(probabilities.items())[:top])

@@ -1,4 +1,4 @@
-"""What people name on a command line -> one source per image: files, folders, globs, URLs, standard input."""
+"""Expand the sources on a command line (files, folders, globs, URLs, standard input) to one source per image."""
 
 import glob
 import os
@@ -9,13 +9,13 @@ from graft.errors import GraftError
 from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage
 from graft.predict.urls import fetch, is_url
 
-STDIN = "-"         # the bytes of one image on standard input
+STDIN = "-"         # one image file on standard input
 
 
 def expand(words: list[str]) -> list[str]:
-    """One source per image, in the order of `words`; what a folder or a glob stands for is sorted by path.
+    """One source per image, in the order of `words`; the images of a folder or glob are sorted by path.
 
-    A word that stands for nothing stays as it is: to read it then gives the reason.
+    A word that matches nothing is kept, so that reading it reports the reason.
     """
     return [source for word in words for source in _expand(word)]
 
@@ -37,7 +37,7 @@ def _is_pattern(word: str) -> bool:
 
 
 def images_below(folder: str) -> list[str]:
-    """Every file in a folder and its folders whose name ends like an image's; hidden ones are left out."""
+    """The sorted paths of all files below a folder that have an image's suffix, except hidden ones."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
@@ -47,7 +47,10 @@ def images_below(folder: str) -> list[str]:
 
 
 def read_source(source: str, allow_private: bool = False) -> str | bytes:
-    """What `Classifier.read` takes: the bytes behind a URL or on standard input, or the path itself.
+    """Turn a source into what `Classifier.read` accepts: the contents of a URL or of standard input, or a path.
+
+    Args:
+        allow_private: also fetch from addresses that are not public; see `graft.predict.urls.fetch`.
 
     Raises:
         UnreadableImage: with the reason.
@@ -57,16 +60,20 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
     if source == STDIN:
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     if Path(source).is_dir():
-        raise UnreadableImage(f"the folder holds no image ({', '.join(SUFFIXES)})")
+        raise UnreadableImage(f"the folder contains no image ({', '.join(SUFFIXES)})")
     if _is_pattern(source):
         raise UnreadableImage("no file matches this pattern")
     return source
 
 
 def read_list(name: str) -> list[str]:
-    """The lines of a file, or of standard input when its name is `-`. Raises `GraftError` when it cannot be read."""
+    """The lines of a file, or of standard input if its name is `-`, without empty ones.
+
+    Raises:
+        GraftError: if the file cannot be read.
+    """
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except OSError as error:
-        raise GraftError(f"--files-from {name}: {error.strerror}. Expected a file with one source a line.") from error
+        raise GraftError(f"--files-from {name}: {error.strerror}. Expected a file with one source per line.") from error
     return [os.fsdecode(line) for line in data.replace(b"\r\n", b"\n").split(b"\n") if line.strip()]

@@ -1,8 +1,8 @@
-"""Fetch an image from a URL that a stranger may have written: http and https, public addresses, within limits.
+"""Fetch an image from an untrusted URL: http and https only, public addresses only, within limits.
 
-Each host is resolved once, every address of it is checked, and the connection goes to a checked address: a name that
-resolves differently a moment later (DNS rebinding) changes nothing. Each redirect is checked in the same way. Proxies
-that the environment names are not used, because they would connect to addresses that nobody checked.
+Each host is resolved once, all its addresses are checked, and the connection goes to a checked address, so a name that
+resolves differently a moment later (DNS rebinding) has no effect. Redirects are checked in the same way. Proxies from
+the environment are not used, because a proxy would connect to unchecked addresses.
 """
 
 import contextlib
@@ -12,30 +12,32 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import quote, urljoin, urlsplit
 
 from graft.images import UnreadableImage
 
-MAX_BYTES = 30_000_000      # of one answer; camera JPEGs have up to 25 MB
-TIME_LIMIT_S = 20.0         # for one URL with all its redirects
+MAX_DOWNLOAD_BYTES = 30_000_000     # of one response; camera JPEGs have up to 25 MB
+TIME_LIMIT_S = 20.0         # for one URL including its redirects
 MAX_REDIRECTS = 5
 _CHUNK = 65536              # bytes
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def is_url(source) -> bool:
-    """Whether this names a scheme: `ftp://…` does too, and is refused when it is fetched."""
+def is_url(source: object) -> bool:
+    """Whether this is text with a scheme; `ftp://…` is too, although `fetch` refuses it."""
     return isinstance(source, str) and "://" in source
 
 
 def fetch(
-    url: str, allow_private: bool = False, max_bytes: int = MAX_BYTES, time_limit_s: float = TIME_LIMIT_S,
+    url: str, allow_private: bool = False, max_bytes: int = MAX_DOWNLOAD_BYTES, time_limit_s: float = TIME_LIMIT_S,
 ) -> bytes:
-    """The bytes behind a URL.
+    """The contents of a URL.
 
     Args:
-        allow_private: also connect to private, loopback and other addresses that are not public.
-        time_limit_s: for all but the lookup of names, which has the time limits of the system's resolver.
+        allow_private: also connect to addresses that are not public, such as private and loopback ones.
+        max_bytes: the largest response that is accepted.
+        time_limit_s: for everything but name resolution, which has the limits of the system's resolver.
 
     Raises:
         UnreadableImage: with the reason: refused, failed, too large or too slow.
@@ -44,7 +46,7 @@ def fetch(
     for _ in range(MAX_REDIRECTS + 1):
         try:
             url, data = _get(url, allow_private, max_bytes, deadline)
-            if time.monotonic() >= deadline:    # a connection that was cut looks like one that has ended
+            if time.monotonic() >= deadline:    # a connection cut by us looks like one that ended
                 raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             if time.monotonic() >= deadline:
@@ -56,7 +58,7 @@ def fetch(
 
 
 def _get(url: str, allow_private: bool, max_bytes: int, deadline: float) -> tuple[str, bytes | None]:
-    """One request: the URL and its bytes, or the URL that it redirects to and None."""
+    """Make one request: returns the URL and its contents, or the URL that it redirects to and None."""
     with contextlib.closing(_connect(url, allow_private, deadline)) as connection, _cut_at(deadline, connection.sock):
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock.do_handshake()
@@ -82,12 +84,12 @@ def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             raise too_large
     if response.length:
-        raise UnreadableImage(f"cannot be fetched: the connection ended {response.length} bytes early")
+        raise UnreadableImage(f"cannot be fetched: the connection closed {response.length} bytes early")
     return bytes(data)
 
 
 def _connect(url: str, allow_private: bool, deadline: float) -> http.client.HTTPConnection:
-    """Connected to a checked address; over TLS the handshake is yet to come, for the name in the URL."""
+    """A connection to a checked address. For https, the TLS handshake, for the URL's host name, is still to be done."""
     scheme, host, port = _parts(url)
     connection = http.client.HTTPConnection(host, port)
     for address in _addresses(host, port, allow_private):
@@ -101,47 +103,47 @@ def _connect(url: str, allow_private: bool, deadline: float) -> http.client.HTTP
     if scheme == "https":
         context = ssl.create_default_context()
         sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        connection.default_port = http.client.HTTPS_PORT        # so that the Host header leaves it out
+        connection.default_port = http.client.HTTPS_PORT        # so that the Host header omits the port
     connection.sock = sock
     return connection
 
 
 def _parts(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Raises `UnreadableImage` when one of them will not do."""
+    """Scheme, host and port. Raises `UnreadableImage` if one of them is missing or not supported."""
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError as error:
         raise UnreadableImage(f"not a URL: {error}") from error
     if scheme not in ("http", "https"):
-        raise UnreadableImage(f"'{scheme}' is not supported: only http and https")
+        raise UnreadableImage(f"'{scheme}' is not supported; expected http or https")
     if not host:
-        raise UnreadableImage("not a URL: it names no host")
+        raise UnreadableImage("not a URL: it has no host")
     if parts.username is not None or parts.password is not None:
         raise UnreadableImage("a user or password in a URL is not supported")
     return scheme, host, port or (443 if scheme == "https" else 80)
 
 
 def _target(url: str) -> str:
-    """Path and query as they stand in a request: whatever is not ASCII, or a blank, percent-encoded."""
+    """Path and query as a request needs them: spaces and non-ASCII characters are percent-encoded."""
     parts = urlsplit(url)
     return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="/?%:@!$&'()*+,;=~-._[]|")
 
 
 def _addresses(host: str, port: int, allow_private: bool) -> list[str]:
-    """Every address of a host, each of them checked."""
+    """All addresses of a host, after checking them."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UnreadableImage(f"unknown host {host}") from error
-    addresses = list(dict.fromkeys(entry[4][0] for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not allow_private and (refused := [each for each in addresses if not is_public(each)]):
-        raise UnreadableImage(f"{host} is at {refused[0]}, no public address: refused unless private ones are allowed")
+        raise UnreadableImage(f"{host} is at {refused[0]}, not a public address: allow private URLs to fetch it")
     return addresses
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the open internet, also when it only wraps an IPv4 one."""
+    """Whether an IP address, or the IPv4 address that it wraps, is on the public internet."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     wrapped = _wrapped(parsed) if parsed.version == 6 else None
     if wrapped is not None:
@@ -151,15 +153,15 @@ def is_public(address: str) -> bool:
 
 
 def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside: mapped, 6to4, Teredo, or NAT64 (RFC 6052's well-known prefix)."""
+    """The IPv4 address within: mapped, 6to4, Teredo, or NAT64 (the well-known prefix of RFC 6052)."""
     if address in ipaddress.ip_network("64:ff9b::/96"):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
 
 
 @contextlib.contextmanager
-def _cut_at(deadline: float, sock: socket.socket):
-    """Cut the connection at the deadline, however slowly it keeps sending: a socket's own timeout is for one read."""
+def _cut_at(deadline: float, sock: socket.socket) -> Iterator[None]:
+    """Cut the connection at the deadline even if it keeps sending slowly: a socket's timeout applies to one read."""
     remaining = max(deadline - time.monotonic(), 0.001)
     sock.settimeout(remaining)
     timer = threading.Timer(remaining, _cut, [sock])
@@ -173,7 +175,7 @@ def _cut_at(deadline: float, sock: socket.socket):
 
 def _cut(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)      # TLS's own would drop its state under the reader
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)      # SSLSocket.shutdown would drop TLS state in use
 
 
 def _failed(error: Exception) -> UnreadableImage:

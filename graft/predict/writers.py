@@ -1,4 +1,4 @@
-"""Rows as text for people, JSON lines, CSV or Parquet. A row is what `graft.predict.rows.row` makes."""
+"""Write rows as text for people, JSON lines, CSV or Parquet. For a row, see `graft.predict.rows`."""
 
 import csv
 import json
@@ -13,34 +13,35 @@ COLUMNS = ("source", "label", "probability", "is_unknown", "unknown_score", "err
 
 
 def flat(row: dict, class_names: tuple[str, ...]) -> dict:
-    """A row as a table holds it: `COLUMNS`, then `probability_CLASS` for every class; None where there is nothing."""
+    """A row of a table: `COLUMNS`, then `probability_CLASS` for every class; None where a row has no value."""
     shares = row.get("probabilities", {})
     return {name: row.get(name) for name in COLUMNS} | {column(name): shares.get(name) for name in class_names}
 
 
 def column(class_name: str) -> str:
+    """The name of a class's column."""
     return f"probability_{class_name}"
 
 
 def text_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
-    """One line a row, for people."""
+    """A function that writes one row as a line for people."""
     return lambda row: print(_line(row), file=stream, flush=True)
 
 
 def json_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
-    """One JSON object a line; every number as exact as it is."""
+    """A function that writes one row as a line with a JSON object; numbers keep their full precision."""
     return lambda row: print(json.dumps(row), file=stream, flush=True)
 
 
 def csv_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
-    """A header, then one line a row; see `flat`."""
+    """Write the header of a CSV file; returns a function that writes one row. For the columns, see `flat`."""
     table = csv.DictWriter(stream, [*COLUMNS, *map(column, class_names)], lineterminator="\n")
     table.writeheader()
     return lambda row: table.writerow(flat(row, class_names))
 
 
 def write_csv(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dict]]) -> None:
-    """Write rows, list by list, into one CSV file."""
+    """Write lists of rows to one CSV file."""
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         write = csv_writer(file, class_names)
         for row in chain.from_iterable(parts):
@@ -48,12 +49,16 @@ def write_csv(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dic
 
 
 def write_parquet(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dict]]) -> None:
-    """Write rows into one Parquet file with a row group for each list. Raises `GraftError` without pyarrow."""
+    """Write lists of rows to one Parquet file, each list as a row group.
+
+    Raises:
+        GraftError: if pyarrow is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise GraftError("Parquet needs the package pyarrow: install it, or name a file that ends in .csv") from error
+        raise GraftError("Parquet needs the package pyarrow: install it, or name a file that ends in .csv.") from error
     text, number = pyarrow.string(), pyarrow.float64()
     kinds = dict(zip(COLUMNS, (text, text, number, pyarrow.bool_(), number, text)))
     schema = pyarrow.schema(kinds | {column(name): number for name in class_names})
@@ -70,4 +75,4 @@ def _line(row: dict) -> str:
     if "error" in row:
         return f"{source}: error: {row['error']}"
     shares = ", ".join(f"{name} {share:.1%}" for name, share in row["probabilities"].items())
-    return f"{source}: unknown, most like {shares}" if row["is_unknown"] else f"{source}: {shares}"
+    return f"{source}: unknown, most similar to {shares}" if row["is_unknown"] else f"{source}: {shares}"

@@ -2,7 +2,7 @@
 
     publish     a bundle becomes the next version of a model
     promote     an alias, such as `champion`, names a version from now on; `rollback` undoes that, `history` tells all
-    pull        a version becomes a folder on this machine, every byte of it checked; `resolve` is that for any address
+    pull        a version becomes a folder on this machine, every byte of it checked
     verify      finds whatever in a registry is not as it was written; `gc` removes what nobody needs any more
 
 Everything rests on one promise of a store: `create` never replaces an object, and of two writers one succeeds.
@@ -18,7 +18,7 @@ from graft.registry.garbage import gc
 from graft.registry.inspection import verify
 from graft.registry.promotion import AliasMoved, history, promote, rollback, state_at
 from graft.registry.publication import Published, publish
-from graft.registry.retrieval import Pulled, pull, resolve
+from graft.registry.retrieval import Pulled, pull
 
-__all__ = ["AliasMoved", "Published", "Pulled", "gc", "history", "promote", "publish", "pull", "resolve", "rollback",
-           "state_at", "verify"]
+__all__ = ["AliasMoved", "Published", "Pulled", "gc", "history", "promote", "publish", "pull", "rollback", "state_at",
+           "verify"]

@@ -8,8 +8,8 @@ from graft.errors import GraftError
 
 REGISTRY_VARIABLE, LOCAL_REGISTRY = "GRAFT_REGISTRY", "registry"
 CHAMPION, LATEST = "champion", "latest"
-_WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_WORD_RULE = "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit"
+NAME_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"          # of a model, and of an alias
+_NAME_RULE = "1 to 64 characters from a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def parse(model: str, registry: str | None = None) -> Address:
     if at and not reference:
         raise GraftError(f"{model}: nothing follows the @. Expected NAME@ALIAS or NAME@NUMBER.")
     if re.fullmatch(r"[0-9]{1,9}", reference):
+        if int(reference) == 0:
+            raise GraftError(f"{model}: there is no version 0. Version numbers begin at 1.")
         return Address(check_registry(where), name, number=int(reference))
     if reference:
         check_word(reference, "alias")
@@ -82,7 +84,7 @@ def check_alias(alias: str) -> str:
 
 
 def check_word(word: str, kind: str, address: str | None = None) -> str:
-    if not _WORD.fullmatch(word):
+    if not re.fullmatch(NAME_PATTERN, word):
         where = f"{address}: " if address else ""
-        raise GraftError(f"{where}'{word}' cannot be the {kind}. Expected {_WORD_RULE}.")
+        raise GraftError(f"{where}'{word}' cannot be the {kind}. Expected {_NAME_RULE}.")
     return word

@@ -19,7 +19,8 @@ def find_number(store: Store, address: Address, last: log.Entry) -> int:
     Raises:
         GraftError: when it means none; the message lists what there is.
     """
-    if number := address.number or last.version_of(address.alias or CHAMPION):
+    number = address.number if address.number is not None else last.version_of(address.alias or CHAMPION)
+    if number is not None:
         return number
     there = _numbers(store, address.name)
     if address.alias == LATEST or is_unpromoted(address, last):

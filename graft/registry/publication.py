@@ -16,12 +16,23 @@ from graft.store import Store, open_store
 
 @dataclass(frozen=True)
 class Published:
-    """A version; `is_new` is false when the very same files had been published before."""
+    """A published version.
 
+    Attributes:
+        registry: `s3://bucket/prefix` or a folder.
+        version: the version's number, from 1.
+        is_new: false if a version with the same files already existed.
+    """
+
+    registry: str
     name: str
     version: int
-    address: str
     is_new: bool
+
+    @property
+    def address(self) -> str:
+        """`REGISTRY/NAME@NUMBER`, which `pull` and `promote` accept."""
+        return f"{self.registry}/{self.name}@{self.version}"
 
 
 def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[str, Path] | None = None,
@@ -56,7 +67,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
             break                   # it has not even given up the version meanwhile
     if signing_key:
         sign_version(store, version, signing_key)
-    return Published(name, version.number, f"{store.address}/{name}@{version.number}", is_new)
+    return Published(store.address, name, version.number, is_new)
 
 
 def _manifest(name: str, description: bundles.Description, files: dict, attached: dict, facts: dict) -> Manifest:

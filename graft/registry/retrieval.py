@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.model import bundle
 from graft.registry import log
 from graft.registry.address import CHAMPION, LATEST, Address, parse
 from graft.registry.cache import Cache, Seen
@@ -29,17 +28,6 @@ class Pulled:
     version: int
     transferred_bytes: int
     note: str = ""
-
-
-def resolve(model: str | Path, *, registry: str | None = None, offline: bool = False) -> Path:
-    """The bundle's folder for a folder or for any registry address; see `pull`.
-
-    A folder that is named by its path is one, whatever is in it; a plain name is a folder only if a model is in it.
-    """
-    path = Path(model)
-    if (path / bundle.DESCRIPTION).is_file() or (path.is_dir() and path.name != str(model)):
-        return path
-    return pull(str(model), registry=registry, offline=offline).folder
 
 
 def pull(model: str, to: str | Path | None = None, *, registry: str | None = None, offline: bool = False,
@@ -87,7 +75,7 @@ def _from_registry(address: Address, cache: Cache, seen: Seen, attachments: bool
 
 
 def _from_cache(address: Address, cache: Cache, seen: Seen, attachments: bool, public_key) -> Pulled:
-    number = address.number or seen.last.version_of(address.alias or CHAMPION)
+    number = address.number if address.number is not None else seen.last.version_of(address.alias or CHAMPION)
     if number is None and (address.alias == LATEST or is_unpromoted(address, seen.last)):
         number = seen.latest
     folder = cache.version(number or 0)

@@ -129,11 +129,11 @@ def _add_page(app: FastAPI) -> None:
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
 
 
-def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, form: str = "onnx") -> None:
+def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx") -> None:
     """Serve until told to end (SIGTERM, SIGINT); requests under way are answered first. Raises `GraftError`."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
-    app = create_app(ServedModel(model, registry, form), poll_s=poll_s)
+    app = create_app(ServedModel(model, registry, format), poll_s=poll_s)
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     print(f"{model} answers at {url} until Ctrl-C; its API is told at {url}/docs", flush=True)

@@ -20,10 +20,10 @@ class Loaded:
 class ServedModel:
     """`now` is what answers; `refresh` looks whether the address names something else by now."""
 
-    def __init__(self, model: str, registry: str | None = None, form: str = "onnx"):
+    def __init__(self, model: str, registry: str | None = None, format: str = "onnx"):
         """Raises `GraftError` when there is no such model."""
-        self._model, self._registry, self._form = model, registry, form
-        self.now = _load(*find_model(model, registry), form)
+        self._model, self._registry, self._format = model, registry, format
+        self.now = _load(*find_model(model, registry), format)
 
     def refresh(self) -> bool:
         """Whether another version was loaded. Until it is ready, and when this fails, the present one answers.
@@ -34,11 +34,11 @@ class ServedModel:
         name, folder = find_model(self._model, self._registry)
         if folder == self.now.classifier.folder:
             return False
-        self.now = _load(name, folder, self._form)
+        self.now = _load(name, folder, self._format)
         return True
 
 
-def _load(name: str, folder: Path, form: str) -> Loaded:
-    classifier = Classifier(folder, form=form)
+def _load(name: str, folder: Path, format: str) -> Loaded:
+    classifier = Classifier(folder, format=format)
     classifier.predict(np.zeros((*classifier.image_size, 3), np.uint8))     # the first run is slow: not a caller's
     return Loaded(name, classifier)

@@ -9,16 +9,16 @@ import numpy as np
 from graft.model import bundle
 
 
-def write(form: str, model: keras.Model, folder: Path, calibration: Callable[[], np.ndarray]) -> None:
+def write(format: str, model: keras.Model, folder: Path, calibration: Callable[[], np.ndarray]) -> None:
     """Write one format's files into a bundle's folder, beside its model.onnx.
 
     Args:
         calibration: gives uint8 `(images, height, width, 3)`, on which the ranges of an int8 model are measured.
     """
-    if form == "openvino":
-        write_openvino(folder / bundle.MODEL, folder / bundle.FORMATS[form][0])
+    if format == "openvino":
+        write_openvino(folder / bundle.MODEL, folder / bundle.FORMATS[format][0])
     else:
-        write_litert(model, folder / bundle.FORMATS[form][0], calibration() if form == "litert_int8" else None)
+        write_litert(model, folder / bundle.FORMATS[format][0], calibration() if format == "litert_int8" else None)
 
 
 def write_litert(model: keras.Model, path: Path, calibration: np.ndarray | None = None) -> None:
