@@ -6,7 +6,8 @@ import unicodedata
 import pytest
 
 from graft.errors import GraftError
-from pipeline.intake.listing import list_files, printable
+from pipeline.intake.files import printable
+from pipeline.intake.listing import list_files
 
 
 def touch(folder, *paths):

@@ -12,25 +12,13 @@ from pathlib import Path
 
 from graft.errors import GraftError, did_you_mean
 from graft.images import NOT_REGULAR
+from pipeline.intake.files import SPLIT_FOLDERS, File, printable
 
 LABEL_FILES = ("labels.csv", "labels.parquet")
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-}
 SYSTEM_NAMES = (        # made by macOS, Synology, Windows and Linux, in small letters
     "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
     "desktop.ini",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file that should be an image."""
-
-    path: str           # relative to the image folder, with /
-    label: str
-    group: str = ""     # given by the user, for instance a patient: never parted by the split
-    split: str = ""     # given by the user: train, val, test or ""
 
 
 @dataclass
@@ -141,12 +129,6 @@ def _how_many(entry: os.DirEntry) -> str:
     if not entry.is_dir(follow_symlinks=False):
         return ""
     return f", with {sum(len(files) for _, _, files in os.walk(entry.path))} files in it"
-
-
-def printable(name: str) -> str:
-    """The name with everything escaped that no text file could hold."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if unicodedata.category(c) != "Cc" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _label_by_folder(images: Path, paths, folders, listing: Listing, labels_from: str, split_folders: bool) -> None:
