@@ -1,9 +1,12 @@
 """Who may import whom within pipeline/: the rooms have an order, and no file comes to import itself."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 from imports import ROOT, imported_files
+
+from pipeline.arguments import WrongArgument
 
 ROOMS = {                   # room -> the rooms it may know; all may know graft/ and the loose files of pipeline/
     "cluster": set(),
@@ -46,3 +49,11 @@ def test_no_two_files_import_each_other():
     imported = {file: imported_files(file) - {file} for file in FILES}
     circles = {(one, other) for one in FILES for other in imported[one] if one in imported.get(other, ())}
     assert not circles, sorted(circles)
+
+
+
+
+
+def test_a_wrong_argument_survives_a_process_boundary():
+    error = pickle.loads(pickle.dumps(WrongArgument({"alpha": "expected 1", "cut": "expected 2"})))
+    assert str(error) == "alpha: expected 1\n       cut: expected 2"
