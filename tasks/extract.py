@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, params, read_params
+from tasks.params import DataParams, named, params, read_params
 
 
 @params
@@ -57,8 +57,9 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
 
     keras.utils.set_random_seed(extract.seed)
     backbone = extract.backbone
-    network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
-    backbones.split(network, backbone.cut)          # a wrong cut is told before anything is written
+    with named("extract.backbone"):
+        network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
+        backbones.split(network, backbone.cut)      # refuses a wrong cut before anything is written
     if backbone.weights == "none":
         paths = splits.loc[splits["split"] == "train", "path"]
         chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)

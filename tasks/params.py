@@ -1,6 +1,7 @@
 """One section of params.yaml -> one frozen dataclass, strict: no unknown key, no wrong type, nothing out of range."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
 
 from graft.errors import GraftError, did_you_mean
+from pipeline.arguments import WrongArgument
 
 PARAMS = Path("params.yaml")
 
@@ -73,6 +75,24 @@ def read_sections(path: Path = PARAMS) -> dict:
     if not isinstance(content, dict):
         raise GraftError(f"{path}: expected sections of `key: value`, received {type(content).__name__}")
     return content
+
+
+@contextmanager
+def named(section: str, **elsewhere: str):
+    """Let a library's `WrongArgument` name the keys of params.yaml that its arguments came from.
+
+    Args:
+        section: the section whose keys they are, such as `extract.backbone`.
+        elsewhere: argument -> its full key, where that is in another section.
+
+    Raises:
+        GraftError: in place of the `WrongArgument`.
+    """
+    try:
+        yield
+    except WrongArgument as error:
+        keys = {name: f"{PARAMS}: {key}" for name, key in elsewhere.items()}
+        raise GraftError(error.worded(f"{PARAMS}: {section}.", **keys)) from error.__cause__
 
 
 def _explain(section: str, problem: dict, cls) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import GraftError, reported
-from tasks.params import DataParams, params, read_params
+from tasks.params import DataParams, named, params, read_params
 
 
 @params
@@ -52,7 +52,8 @@ def validate(images: Path, params: ValidateParams) -> dict:
     from pipeline.intake.scan_cache import ScanCache
     from tasks import artifacts
 
-    listing = list_files(images, params.labels_from, params.split_folders)
+    with named("validate", images="data.images"):
+        listing = list_files(images, params.labels_from, params.split_folders)
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned)

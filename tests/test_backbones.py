@@ -66,14 +66,14 @@ def test_inception_falls_in_two_after_its_blocks_and_not_within():
     (("MobileNetV2", (16, 16), 0.4), ["alpha: expected one of 0.35", "received 0.4", "32 pixels a side"]),
     (("ResNet50", (224, 224), 1.0), ["alpha", "expected null"]),
 ])
-def test_a_backbone_that_does_not_exist_is_told(arguments, parts):
+def test_a_backbone_that_does_not_exist_is_refused(arguments, parts):
     with pytest.raises(GraftError) as caught:
         build(*arguments)
     assert all(part in str(caught.value) for part in parts)
 
 
-def test_a_cut_that_does_not_exist_is_told_with_those_that_do():
-    with pytest.raises(GraftError, match=r"'block_12_ad'.*Did you mean 'block_12_add'\?(.|\n)*block_14_add"):
+def test_a_cut_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(GraftError, match=r"^cut: .*'block_12_ad'.*Did you mean 'block_12_add'\?(.|\n)*block_14_add"):
         split(build("MobileNetV2", (32, 32), 0.35), "block_12_ad")
 
 

@@ -142,7 +142,7 @@ def test_changed_weights_are_refused_before_they_are_opened(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("name", "alpha"), [("MobileNetV2", 1.0), ("ResNet50", None)])
 def test_another_network_cannot_have_the_starter_weights(name, alpha):
-    with pytest.raises(GraftError, match="'starter' cannot be had(.|\n)*MobileNetV2 with alpha 0.35"):
+    with pytest.raises(GraftError, match="'starter' cannot be loaded(.|\n)*MobileNetV2 with alpha 0.35"):
         weights.load_backbone(name, (96, 96), alpha, "starter")
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from photographs import real_weights
@@ -5,6 +7,8 @@ from photographs import real_weights
 from graft.errors import GraftError
 from pipeline.training.backbones import build
 from pipeline.training.weights import load_backbone
+from tasks import extract
+from tasks.params import PARAMS, read_params
 
 NETWORK = ("MobileNetV2", (32, 32), 0.35)
 
@@ -27,10 +31,11 @@ def test_imagenet_weights_come_from_the_cache_without_a_network(tmp_path, monkey
     assert all(np.array_equal(a, b) for a, b in zip(expected.get_weights(), loaded.get_weights()))
 
 
-def test_imagenet_weights_that_are_nowhere_name_three_other_ways(tmp_path, monkeypatch):
+def test_imagenet_weights_that_are_nowhere_name_three_alternatives(tmp_path, monkeypatch):
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.BASE_WEIGHT_PATH", "http://127.0.0.1:9/")
-    with pytest.raises(GraftError, match=r"'imagenet' cannot be had. Tried Keras's cache(.|\n)*- weights: none"):
+    expected = r"^weights: 'imagenet' cannot be loaded. Tried Keras's cache(.|\n)*- weights: none"
+    with pytest.raises(GraftError, match=expected):
         load_backbone("MobileNetV2", (224, 224), 0.35, "imagenet")
 
 
@@ -39,7 +44,7 @@ def test_imagenet_weights_that_are_nowhere_name_three_other_ways(tmp_path, monke
     ("README.md", "it does not fit MobileNetV2 with alpha 0.35"),
     ("s3://no-such-bucket-of-graft/b.weights.h5", "a download of s3://"),
 ])
-def test_weights_that_cannot_be_had_name_three_other_ways(weights, tried, monkeypatch):
+def test_weights_that_cannot_be_loaded_name_three_alternatives(weights, tried, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")       # nobody listens there
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -47,7 +52,7 @@ def test_weights_that_cannot_be_had_name_three_other_ways(weights, tried, monkey
     with pytest.raises(GraftError) as caught:
         load_backbone(*NETWORK, weights=weights)
     message = str(caught.value)
-    assert "extract.backbone.weights" in message
+    assert message.startswith("weights: ")
     assert weights in message
     assert tried in message
     assert message.count("\n         - ") == 3
@@ -60,6 +65,21 @@ def test_a_file_of_another_network_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["starter", "imagenet", "none", "nowhere.h5"])
-def test_a_misspelt_backbone_is_told_before_its_weights_are_looked_for(weights):
-    with pytest.raises(GraftError, match="backbone.name: expected one of .* Did you mean 'MobileNetV2'?"):
+def test_a_misspelt_backbone_is_named_before_its_weights_are_looked_for(weights):
+    with pytest.raises(GraftError, match="^name: expected one of .* Did you mean 'MobileNetV2'?"):
         load_backbone("MobilNet", (32, 32), 0.35, weights)
+
+
+@pytest.mark.parametrize(("changes", "problems"), [
+    ({"name": "MobilNet"}, ["name: expected one of "]),
+    ({"alpha": 0.4, "image_size": (16, 16)}, ["alpha: expected one of 0.35, ", "image_size: expected at least 32 "]),
+    ({"weights": "nowhere.h5"}, ["weights: 'nowhere.h5' cannot be loaded"]),
+    ({"cut": "block_5"}, ["cut: MobileNetV2 cannot be cut at 'block_5'. Did you mean 'block_5_add'?"]),
+])
+def test_the_stage_names_the_keys_of_params_yaml(changes, problems, tmp_path):
+    asked = read_params("extract", extract.ExtractParams)
+    with pytest.raises(GraftError) as caught:
+        extract.load_backbone(replace(asked, backbone=replace(asked.backbone, **changes)), None, tmp_path)
+    message = str(caught.value)
+    assert all(f"{PARAMS}: extract.backbone.{problem}" in message for problem in problems)
+    assert message.count(str(PARAMS)) == len(problems)

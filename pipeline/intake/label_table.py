@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pandas as pd
 
 from graft.errors import GraftError, did_you_mean
-from pipeline.intake.listing import SPLIT_FOLDERS, File, printable
+from pipeline.intake.files import SPLIT_FOLDERS, File, printable
 
 COLUMNS = ("path", "label", "group", "split")
 REQUIRED = ("path", "label")

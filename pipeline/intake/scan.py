@@ -13,8 +13,9 @@ from tqdm import tqdm
 from graft.errors import GraftError
 from graft.images import SUFFIXES, UnreadableImage
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.intake.files import File
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
-from pipeline.intake.listing import File, Listing
+from pipeline.intake.listing import Listing
 from pipeline.intake.scan_cache import ScanCache
 
 FEW = 64            # so few files are read in this process: starting others takes longer

@@ -1,6 +1,7 @@
-"""The networks that a classifier can be grafted onto, and how one is cut into a frozen part and a top.
+"""The backbones that a classifier can be grafted onto, and how to cut one into a frozen part and a top.
 
-A backbone is built without weights, in one way, whatever its weights come from: `frozen -> top` gives pooled features.
+Every backbone is built the same way, without weights, whichever source its weights come from. `frozen`, then `top`,
+gives pooled features.
 """
 
 from collections import Counter
@@ -10,7 +11,8 @@ from functools import partial
 import keras
 from keras import applications, layers
 
-from graft.errors import GraftError, did_you_mean
+from graft.errors import did_you_mean
+from pipeline.arguments import WrongArgument
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,10 @@ class Backbone:
     """One entry of the allow-list.
 
     Attributes:
-        module: of `keras.applications`, where the builder and its preprocessing stand.
-        image_size: (height, width) in pixels that the ImageNet weights were trained at.
-        cut: a good last frozen layer: the top block or two are left to fine-tune.
-        alphas: width multipliers with ImageNet weights; empty where the network has none.
+        module: the module of `keras.applications` with the builder and its preprocessing.
+        image_size: (height, width) in pixels at which the ImageNet weights were trained.
+        cut: a good last frozen layer, which leaves the top block or two to fine-tune.
+        alphas: the width multipliers that have ImageNet weights; empty if the network has one width only.
     """
 
     module: str
@@ -44,27 +46,27 @@ BACKBONES = {
 
 IMAGES = "images"       # the first cut: nothing is frozen, the whole network is trained
 
-# Keras puts this after its own normalisation, but only for weights="imagenet": the original EfficientNet divided by the
-# root of the deviation once more (comment in keras/src/applications/efficientnet.py). Here it stands before it.
+# The original EfficientNet also divided by the root of the standard deviation. Keras does so after its normalization,
+# but only for weights="imagenet" (comment in keras/src/applications/efficientnet.py); `preprocess` does so before it.
 EFFICIENTNET_MEAN = (0.485, 0.456, 0.406)
 EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
 
 
 def build(name: str, image_size: tuple[int, int], alpha: float | None = None, weights: str | None = None):
-    """Build a backbone with its scaling inside.
+    """Build a backbone that scales its own inputs.
 
     Args:
         name: a key of `BACKBONES`.
         image_size: `(height, width)` in pixels.
-        alpha: width multiplier of MobileNetV2; None for the others.
-        weights: None for random ones; "imagenet" for Keras's download or its cache.
+        alpha: the width multiplier of MobileNetV2; None for the others.
+        weights: None for random weights, or "imagenet" for those that Keras downloads or has cached.
 
     Returns:
         A model from uint8 or float `(batch, height, width, 3)` RGB in 0 to 255 to its last feature map, float
         `(batch, rows, columns, channels)`.
 
     Raises:
-        GraftError: naming each argument that does not fit.
+        WrongArgument: naming every argument that does not fit.
     """
     check(name, image_size, alpha)
     inputs = keras.Input((*image_size, 3), name="pixels")
@@ -76,41 +78,41 @@ def build(name: str, image_size: tuple[int, int], alpha: float | None = None, we
 
 
 def check(name: str, image_size: tuple[int, int], alpha: float | None) -> None:
-    """Raises `GraftError` for a name that is not on the list, and for an alpha or a size that does not fit it."""
-    where = "params.yaml: extract.backbone"
+    """Check the arguments of `build` without building anything.
+
+    Raises:
+        WrongArgument: for a name that is not in `BACKBONES`, or an alpha and an image size that do not fit it.
+    """
     if name not in BACKBONES:
-        known = ", ".join(BACKBONES)
-        raise GraftError(f"{where}.name: expected one of {known}, received '{name}'.{did_you_mean(name, BACKBONES)}")
-    problems = []
-    alphas = BACKBONES[name].alphas
+        hint = did_you_mean(name, BACKBONES)
+        raise WrongArgument({"name": f"expected one of {', '.join(BACKBONES)}, received '{name}'.{hint}"})
+    problems, alphas = {}, BACKBONES[name].alphas
     if alphas and alpha not in alphas:
-        problems.append(f"{where}.alpha: expected one of {', '.join(map(str, alphas))} for {name}, received {alpha}")
+        problems["alpha"] = f"expected one of {', '.join(map(str, alphas))} for {name}, received {alpha}"
     if not alphas and alpha is not None:
-        problems.append(f"{where}.alpha: {name} has one width only, expected null, received {alpha}")
-    least_px = 75 if name == "InceptionV3" else 71 if name == "Xception" else 32
+        problems["alpha"] = f"expected null, because {name} has one width only; received {alpha}"
+    least_px = 75 if name == "InceptionV3" else 71 if name == "Xception" else 32        # Keras's own minimum
     if min(image_size) < least_px:
-        problems.append(f"{where}.image_size: expected {least_px} pixels a side or more, received {list(image_size)}")
+        problems["image_size"] = f"expected at least {least_px} pixels a side, received {list(image_size)}"
     if problems:
-        raise GraftError("\n       ".join(problems))
+        raise WrongArgument(problems)
 
 
 def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """Cut a backbone after the layer named `cut`.
 
     Returns:
-        `frozen`, from images to the activations at the cut, and `top`, from those to pooled features, float
+        `frozen`, from images to the activations at the cut, and `top`, from those activations to pooled features, float
         `(batch, units)`. Both share the layers of `network`.
 
     Raises:
-        GraftError: when there is no such layer, or when other paths lead around it.
+        WrongArgument: if there is no such layer, or if a path leads around it.
     """
     candidates = cuts(network)
     if cut not in candidates:
-        raise GraftError(
-            f"params.yaml: extract.backbone.cut: '{cut}' is no layer at which {network.name} falls in two."
-            f"{did_you_mean(cut, candidates)}\n       From first to last, its blocks end at: "
-            + ", ".join([IMAGES, *(name for name, layer in candidates.items() if layer in block_ends(network))])
-        )
+        ends = [IMAGES, *(name for name, layer in candidates.items() if layer in block_ends(network))]
+        raise WrongArgument({"cut": f"{network.name} cannot be cut at '{cut}'.{did_you_mean(cut, candidates)}\n"
+                                    f"       Its blocks end, from first to last, at: {', '.join(ends)}"})
     at_cut = candidates[cut].output
     frozen = keras.Model(network.input, at_cut, name="frozen")
     after = keras.Model(at_cut, network.output) if cut != list(candidates)[-1] else None
@@ -120,13 +122,14 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
 
 
 def cuts(network: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The layers that every path from images to features passes through, by name, from first to last.
+    """The layers that every path from images to features passes through: name -> layer, from first to last.
 
-    Layers that Keras numbers by itself (`add_3`) bear the name they have in a process that built nothing before.
+    Keras numbers some layers itself (`add_3`) and keeps counting from one model to the next. The names here are those
+    in a process that has built no other model.
     """
     nodes = {id(node.operation): node for depth in network._nodes_by_depth.values() for node in depth}
     consumers = Counter(id(tensor) for node in nodes.values() for tensor in node.input_tensors)
-    found, open_ends = {}, Counter()        # open_ends: how many operations still wait for a tensor
+    found, open_ends = {}, Counter()        # open_ends: tensor -> how many operations have yet to read it
     for operation, name in zip(network.operations, _names(network.operations)):
         open_ends.subtract(id(tensor) for tensor in nodes[id(operation)].input_tensors)
         outputs = [id(tensor) for tensor in nodes[id(operation)].output_tensors]    # in this network, not another
@@ -139,9 +142,9 @@ def cuts(network: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def freeze_batch_normalization(model: keras.Model) -> None:
-    """Make every BatchNormalization layer use and keep its moving statistics, whatever `training` says.
+    """Make every BatchNormalization layer use its moving statistics and leave them unchanged, whatever `training` is.
 
-    `base(x, training=False)` does not: on every released Keras 3 `fit` overrides it (keras#20285).
+    `base(x, training=False)` does not achieve this: in every released Keras 3, `fit` overrides it (keras#20285).
     """
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -151,7 +154,15 @@ def freeze_batch_normalization(model: keras.Model) -> None:
 
 
 def preprocess(name: str, inputs):
-    """RGB in 0 to 255 as the network's ImageNet weights expect it, by Keras's own function."""
+    """Scale RGB in 0 to 255 to what the backbone's ImageNet weights expect, with Keras's own function.
+
+    Args:
+        name: a key of `BACKBONES`.
+        inputs: a symbolic tensor, uint8 or float `(batch, height, width, 3)`.
+
+    Returns:
+        A symbolic tensor of the same shape, float32.
+    """
     images = layers.Rescaling(1.0, dtype="float32", name=IMAGES)(inputs)
     if BACKBONES[name].module == "efficientnet":
         scale = [deviation**-0.5 for deviation in EFFICIENTNET_STDDEV]
@@ -161,14 +172,14 @@ def preprocess(name: str, inputs):
 
 
 def block_ends(network: keras.Model) -> list[keras.layers.Layer]:
-    """Of many cuts those that a person would choose: where branches meet, and the last one, from first to last."""
+    """The cuts that a person would choose, from first to last: the layers where branches meet, and the last one."""
     candidates = list(cuts(network).values())
     merging = [layer for layer in candidates if isinstance(layer, (layers.Add, layers.Concatenate))]
     return [*merging, *candidates[-1:]] if merging and merging[-1] is not candidates[-1] else merging or candidates
 
 
 def _names(operations) -> list[str]:
-    """Layer names; those that Keras numbers by itself are counted from the start of this network."""
+    """Layer names, with the layers that Keras numbers itself counted from the start of this network."""
     counts, names = {}, []
     for operation in operations:
         stem, _, number = operation.name.rpartition("_")
@@ -183,13 +194,14 @@ def _names(operations) -> list[str]:
 
 
 def scale_random_weights(network: keras.Model, images) -> None:
-    """Let the signal of an untrained network keep its size from layer to layer, so that something can be learnt on it.
+    """Keep the signal of an untrained network at the same magnitude from layer to layer, so that it can be trained.
 
-    Without it 1e-17 is left of it after MobileNetV2. Each BatchNormalization, from first to last, is given the mean
-    square of what reaches it as its variance (data-dependent initialization, Krähenbühl et al. 2016). One number for
-    all its channels: to normalise each by its own amplifies noise and drowns the picture.
+    Without this, MobileNetV2 shrinks its input to 1e-17. Each BatchNormalization, from first to last, takes the mean
+    square of its inputs as its variance (data-dependent initialization, Krähenbühl et al. 2016). All channels of a
+    layer share one value: normalizing each channel separately would amplify noise until it hides the picture.
 
     Args:
+        network: a backbone; its BatchNormalization layers are changed in place.
         images: uint8 `(batch, height, width, 3)`.
     """
     def scaled(operation):
