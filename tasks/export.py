@@ -18,8 +18,9 @@ from pydantic import Field
 from graft.errors import GraftError, reported
 from tasks.params import DataParams, params, read_params
 
-PARITY_IMAGES = 64              # of val
+PARITY_IMAGES = 64              # of val; more where there are more classes
 CALIBRATION_IMAGES = 200        # of train, for the ranges of an int8 model; LiteRT's guide advises 100 to 500
+AGREEMENTS = {"same_label": "label", "same_unknown": "verdict on being unknown"}
 
 
 @params
@@ -69,9 +70,8 @@ def write_formats(folder: Path, dataset, models, images: Path, names: list[str])
     """Write what is asked for beside model.onnx. Raises `GraftError` when a format's library is not installed."""
     from pipeline.training import formats, heads
 
-    paths = [images / path for path in dataset.splits["train"].paths]
-    chosen = paths[:: max(1, len(paths) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    calibration = partial(read_images, chosen, dataset.part.image_size)
+    chosen = sample_each_class(dataset.splits["train"], CALIBRATION_IMAGES)
+    calibration = partial(read_images, [images / path for path in chosen], dataset.part.image_size)
     for format in sorted(set(names)):
         try:
             formats.write(format, heads.whole_model(*models), folder, calibration)
@@ -79,6 +79,18 @@ def write_formats(folder: Path, dataset, models, images: Path, names: list[str])
             extra = format.partition("_")[0]
             raise GraftError(f"params.yaml: export.formats: {format} needs '{error.name}': "
                              f"pip install 'graft[{extra}]', or leave it out.") from error
+
+
+def sample_each_class(examples, count: int) -> list[str]:
+    """The paths of about `count` images, as many from each class as there are, at least one from each.
+
+    Within a class the order of the SHA-256 decides, so the sample is random, but the same for the same images.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame({"path": examples.paths, "label": examples.labels, "sha256": examples.sha256s})
+    table["rank"] = table.sort_values("sha256").groupby("label").cumcount()
+    return sorted(table.sort_values(["rank", "label"])["path"].head(max(count, table["label"].nunique())))
 
 
 def read_images(paths: list[Path], image_size: tuple[int, int]):
@@ -96,15 +108,16 @@ def check_formats(folder: Path, models, images: list[Path], export: ExportParams
     Raises:
         GraftError: when one differs by more than params.yaml allows; int8 is measured by its labels instead.
     """
-    expected = keras_probabilities(folder, models, images)
-    agreements = {format: compare(expected, published_probabilities(folder, images, format))
+    expected = keras_answers(folder, models, images)
+    agreements = {format: compare(expected, published_answers(folder, images, format))
                   for format in ("onnx", *sorted(set(export.formats)))}
     problems = []
     for format, found in agreements.items():
-        if format == "litert_int8" and found["same_label"] < export.int8_agreement:
-            problems.append(f"{format} gives Keras's label to {found['same_label']:.1%} of {len(images)} val images, "
-                            f"less than params.yaml: export.int8_agreement ({export.int8_agreement:.1%})")
-        if format != "litert_int8" and not found["largest_difference"] <= export.parity_tolerance:
+        if format == "litert_int8":
+            problems += [f"{format} gives Keras's {what} for {found[key]:.1%} of {len(images)} val images, less than "
+                         f"params.yaml: export.int8_agreement ({export.int8_agreement:.1%})"
+                         for key, what in AGREEMENTS.items() if found[key] < export.int8_agreement]
+        elif not found["largest_difference"] <= export.parity_tolerance:
             problems.append(f"{format} differs from Keras by {found['largest_difference']:.1e} in probability, more "
                             f"than params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
     if problems:
@@ -112,16 +125,22 @@ def check_formats(folder: Path, models, images: list[Path], export: ExportParams
     return agreements
 
 
-def compare(expected, published) -> dict:
-    """Two tables of probabilities, float `(images, classes)`: the largest difference, to one digit, and the share of
-    images with the same label."""
-    same = expected.argmax(axis=1) == published.argmax(axis=1)
-    return {"images": len(expected), "largest_difference": float(f"{abs(expected - published).max():.0e}"),
-            "same_label": round(float(same.mean()), 4)}
+def compare(expected: tuple, published: tuple) -> dict:
+    """How far two models agree, each given as probabilities, float `(images, classes)`, and unknown, bool `(images,)`.
+
+    Returns:
+        The number of images, the largest difference of a probability, to one digit, and the shares of images with the
+        same label and with the same verdict on whether they are unknown.
+    """
+    (probabilities, is_unknown), (others, is_unknown_there) = expected, published
+    same_label = probabilities.argmax(axis=1) == others.argmax(axis=1)
+    return {"images": len(others), "largest_difference": float(f"{abs(probabilities - others).max():.0e}"),
+            "same_label": round(float(same_label.mean()), 4),
+            "same_unknown": round(float((is_unknown == is_unknown_there).mean()), 4)}
 
 
-def keras_probabilities(folder: Path, models, images: list[Path]):
-    """What Keras says in float32 in this process, calibrated as the bundle is: float `(images, classes)`."""
+def keras_answers(folder: Path, models, images: list[Path]) -> tuple:
+    """What Keras answers in float32 in this process, with the bundle's calibration and threshold; see `compare`."""
     import numpy as np
 
     from graft.model.classifier import BATCH_SIZE, Classifier
@@ -129,12 +148,14 @@ def keras_probabilities(folder: Path, models, images: list[Path]):
 
     classifier, model = Classifier(folder), heads.whole_model(*models)
     batches = [images[start:start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
-    logits = [model.predict_on_batch(read_images(batch, classifier.image_size))["logits"] for batch in batches]
-    return classifier.probabilities(np.concatenate([np.asarray(each) for each in logits]))
+    outputs = [model.predict_on_batch(read_images(batch, classifier.image_size)) for batch in batches]
+    logits, features = (np.concatenate([np.asarray(each[name]) for each in outputs]) for name in ("logits", "features"))
+    limit = classifier.description.unknown_threshold
+    return classifier.probabilities(logits), classifier.unknown_scores(features) > (np.inf if limit is None else limit)
 
 
-def published_probabilities(folder: Path, images: list[Path], format: str):
-    """What `graft predict` says in a process of its own, in the order of the same classes."""
+def published_answers(folder: Path, images: list[Path], format: str) -> tuple:
+    """What `graft predict` answers in a process of its own; see `compare`."""
     import numpy as np
 
     from graft.model.bundle import read_description
@@ -144,8 +165,10 @@ def published_probabilities(folder: Path, images: list[Path], format: str):
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if answer.returncode:
         raise GraftError(f"the exported model does not predict as {format}:\n{answer.stderr}")
-    rows = [json.loads(line)["probabilities"] for line in answer.stdout.splitlines()]
-    return np.array([[row[name] for name in read_description(folder).class_names] for row in rows])
+    rows = [json.loads(line) for line in answer.stdout.splitlines()]
+    class_names = read_description(folder).class_names
+    return (np.array([[row["probabilities"][name] for name in class_names] for row in rows]),
+            np.array([row["is_unknown"] for row in rows]))
 
 
 def main() -> None:
@@ -164,7 +187,7 @@ def main() -> None:
     draft.mkdir(parents=True)
     write_bundle(draft, dataset, models, export, {"kept": summary["kept"], "val_loss": summary["val_loss"]})
     write_formats(draft, dataset, models, Path(data.images), export.formats)
-    images = [Path(data.images, path) for path in dataset.splits["val"].paths[:PARITY_IMAGES]]
+    images = [Path(data.images, path) for path in sample_each_class(dataset.splits["val"], PARITY_IMAGES)]
     agreements = check_formats(draft, models, images, export)
     bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)

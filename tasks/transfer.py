@@ -10,6 +10,7 @@ from tasks.params import DataParams, FitParams, params, read_params
 
 @params
 class TransferParams(FitParams):
+    epochs: int = Field(ge=1, le=1000)
     hidden_units: int = Field(ge=0, le=8192)
     dropout: float = Field(ge=0, le=0.9)
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -90,7 +91,7 @@ def test_a_format_of_another_network_is_not_kept(folder, models, images, tmp_pat
     formats.write("litert_int8", heads.whole_model(*other), tmp_path / "mixed",
                   lambda: export.read_images(images, SIZE))
     with pytest.raises(GraftError, match=r"not kept: litert differs from Keras by .*parity_tolerance \(0.0001\); "
-                                         r"litert_int8 gives Keras's label to .*export.int8_agreement \(90.0%\)"):
+                                         r"litert_int8 gives Keras's label for .*export.int8_agreement \(90.0%\)"):
         export.check_formats(tmp_path / "mixed", models, images, PARAMS)
 
 
@@ -109,7 +110,20 @@ def test_two_processes_write_the_same_bytes(images, tmp_path):
 def test_compare_by_hand():
     expected = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
     published = np.array([[0.9, 0.1], [0.52, 0.48], [0.2, 0.8]])
-    assert export.compare(expected, published) == {"images": 3, "largest_difference": 0.1, "same_label": 0.6667}
+    unknown = np.array([False, False, True])
+    assert export.compare((expected, unknown), (published, ~unknown)) == {
+        "images": 3, "largest_difference": 0.1, "same_label": 0.6667, "same_unknown": 0.0}
+
+
+@pytest.mark.parametrize(("sizes", "count", "expected"), [
+    ([500, 500], 64, [32, 32]), ([180] * 3, 200, [67, 67, 66]), ([1] * 80, 64, [1] * 80), ([3, 100], 64, [3, 61])])
+def test_a_sample_holds_each_class_as_evenly_as_there_are_images(sizes, count, expected):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    names = [f"{number:05}" for number in range(len(labels))]
+    sha256s = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    chosen = export.sample_each_class(SimpleNamespace(paths=names, labels=labels, sha256s=sha256s), count)
+    assert np.bincount(labels[[int(name) for name in chosen]]).tolist() == expected
+    assert len(set(chosen)) == len(chosen)
 
 
 def test_formats_are_published_and_pulled(folder, images, tmp_path, monkeypatch):
@@ -132,5 +146,5 @@ def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
     with pytest.raises(GraftError, match=r"needs the package 'openvino': pip install 'graft\[openvino\]'"):
         graft.load(str(folder), format="openvino")
     (tmp_path / "less" / "model.int8.tflite").write_bytes(b"nothing")
-    with pytest.raises(GraftError, match="is no model that ai_edge_litert can open"):
+    with pytest.raises(GraftError, match="ai_edge_litert cannot open .*less.model.int8.tflite"):
         graft.load(str(tmp_path / "less"), format="litert_int8")

@@ -87,6 +87,12 @@ def test_nothing_better_keeps_the_first_weights(tmp_path):
     assert not any(each.any() for each in head.get_weights())
 
 
+def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
+    head, progress = train(tmp_path, epochs=0)
+    expected = fitting.score(fitting.predict(head, blobs(2, views=1)), blobs(2, views=1).labels)[1]
+    assert progress.summary() == {"epochs": 0, "best_epoch": 0, "val_loss": expected}
+
+
 def test_it_stops_when_val_does_not_fall_for_patience_epochs(tmp_path):
     _, progress = train(tmp_path, epochs=200, patience=2, learning_rate=0.1)
     assert len(progress.history) < 200

@@ -1,10 +1,11 @@
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from pydantic import Field
+from ruamel.yaml import YAML
 
-from flows.preflight import SECTIONS
 from graft.errors import GraftError
 from tasks.params import FitParams, params, read_params, read_sections
 
@@ -70,11 +71,56 @@ def test_a_missing_file_is_told(tmp_path):
         read_sections(tmp_path / "params.yaml")
 
 
+SHIPPED = Path("params.yaml")
+RANGE = re.compile(r"# (above )?(-?[\d.]+)(?: to ([\d.]+)| or more)")
+
+
+def dataclass_of(section: str):
+    module = "params" if section == "data" else section
+    return getattr(import_module(f"tasks.{module}"), f"{section.capitalize()}Params")
+
+
+def documented_ranges() -> list[tuple[str, str, float, float | None]]:
+    """Each key of params.yaml whose comment gives a range: its path, "above" or "", the lower and the upper end."""
+    found, path = [], []
+    for line in SHIPPED.read_text(encoding="utf-8").splitlines():
+        if not (key := re.match(r"( *)(\w+):", line)):
+            continue
+        path[len(key[1]) // 2:] = [key[2]]
+        if limits := RANGE.search(line):
+            found.append((".".join(path), limits[1] or "", float(limits[2]), float(limits[3]) if limits[3] else None))
+    return found
+
+
+def set_to(tmp_path, key: str, value: float) -> None:
+    """Read the section of a copy of params.yaml in which one key has this value, as its section's dataclass."""
+    sections = read_sections(SHIPPED)
+    *parents, last = key.split(".")
+    inner = sections
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = int(value) if isinstance(inner[last], int) and value == int(value) else value
+    YAML().dump(sections, tmp_path / "params.yaml")
+    read_params(parents[0], dataclass_of(parents[0]), tmp_path / "params.yaml")
+
+
+def test_every_range_in_params_yaml_is_the_one_that_is_checked(tmp_path):
+    ranges = documented_ranges()
+    assert len(ranges) > 50
+    for key, above, low, high in ranges:
+        for end in (high,) if above else (low, high):
+            set_to(tmp_path, key, end) if end is not None else None
+        for outside in (low if above else low - 1, high and high + 1):
+            if outside is not None:
+                with pytest.raises(GraftError, match=key.split(".")[-1]):
+                    set_to(tmp_path, key, outside)
+
+
 def test_params_yaml_as_shipped_fills_every_dataclass():
-    sections = read_sections(Path("params.yaml"))
-    assert set(sections) == {"data", *SECTIONS}
-    for section in SECTIONS:
-        read_params(section, getattr(import_module(f"tasks.{section}"), f"{section.capitalize()}Params"))
+    sections = read_sections(SHIPPED)
+    assert len(sections) == 11
+    for section in sections:
+        read_params(section, dataclass_of(section))
 
 
 def test_fit_parameters_are_the_keyword_arguments_of_fit():

@@ -137,7 +137,7 @@ class _Fit:
             self._restore()
         if self._is_open(epochs, patience):
             self._estimate(epochs - self.progress.epoch)
-        if epochs and not self.progress.history and not self.progress.step:
+        if not self.progress.history and not self.progress.step:
             _, self.progress.best_loss = score(predict(self.model, self.val), self.val.labels)
         self.pace = pace.Pace()
         while self._is_open(epochs, patience):
