@@ -13,6 +13,7 @@ from pathlib import Path
 from flows.dvc_worker import ANSWER, END, GRACE_S
 from graft.errors import GraftError
 
+ERROR = "error:"                # how a stage begins the message of its error
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
          "Use `dvc push`", "Updating lock file")       # what DVC tells a person at a keyboard
 
@@ -52,7 +53,10 @@ class Dvc:
             os.killpg(self._worker.pid, signal.SIGKILL)
 
     def run(self, *arguments: str, tell: Callable[[str], None] = print) -> list[str]:
-        """Run `dvc` with these arguments. `tell` hears each line of output as it comes; all of them are returned.
+        """Run `dvc` with these arguments, the stage's name last. Returns its output.
+
+        Args:
+            tell: is called with each line of output as it comes, up to an error: that is in the exception.
 
         Raises:
             GraftError: when the command fails, with the reason that it gave.
@@ -60,15 +64,21 @@ class Dvc:
         with contextlib.suppress(BrokenPipeError):      # it was killed: said below
             self._worker.stdin.write(json.dumps(arguments) + "\n")
             self._worker.stdin.flush()
-        lines = []
+        lines: list[str] = []
+        told = 0
         for line in map(str.rstrip, self._worker.stdout):
             if line.startswith(END):
-                return _checked(arguments, lines, int(line.removeprefix(END)))
+                _check(arguments, lines, int(line.removeprefix(END)))
+                for each in lines[told:]:
+                    tell(each)
+                return lines
             if line.startswith(ANSWER):
                 self._answer = json.loads(line.removeprefix(ANSWER))
             elif line and not line.lstrip().startswith(HINTS):
                 lines.append(line)
-                tell(line)
+                if told == len(lines) - 1 and not line.startswith(ERROR):
+                    tell(line)
+                    told += 1
         raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
 
     def remote(self) -> str | None:
@@ -99,14 +109,13 @@ def outcome(lines: list[str]) -> str:
     return "restored" if any("is cached - skipping run" in line for line in lines) else "unchanged"
 
 
-def _checked(arguments, lines: list[str], code: int) -> list[str]:
+def _check(arguments: tuple[str, ...], lines: list[str], code: int) -> None:
+    """Raise what the stage itself gave as its error, else the last words of DVC."""
     if code == 0:
-        return lines
-    raise GraftError(f"`dvc {' '.join(arguments)}` failed:\n" + "\n".join(_reason(lines)))
-
-
-def _reason(lines: list[str]) -> list[str]:
-    """What the stage itself gave as its error, else the last words of DVC."""
-    starts = [place for place, line in enumerate(lines) if line.startswith("error:")]
+        return
+    starts = [place for place, line in enumerate(lines) if line.startswith(ERROR)]
+    if not starts:
+        raise GraftError(f"`dvc {' '.join(arguments)}` failed:\n" + "\n".join(lines[-5:]))
     ends = [place for place, line in enumerate(lines) if line.startswith("ERROR:")]
-    return lines[starts[-1] : (ends or [None])[-1]] if starts else lines[-5:]
+    reason = "\n".join(lines[starts[-1] : (ends or [None])[-1]]).removeprefix(ERROR)
+    raise GraftError(f"the stage {arguments[-1]} failed: {reason.strip()}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import deployment
 from prefect.states import Failed
 
 from flows import show
@@ -18,29 +19,31 @@ plain_task = task(cache_policy=NO_CACHE, persist_result=False)
 
 
 def without_traceback(function):
-    """Let a mistake that the user can mend fail the flow with its message alone; Prefect would log a traceback.
+    """Let a mistake that the user can correct fail the flow with its message alone, shown once, at the end.
 
-    For flows only. What a task returns, a `Failed` too, is a value to the flow, which would go on: a task raises.
+    Whoever starts the flow by hand sees the message when the flow raises it; a deployed run logs it. For flows only:
+    what a task returns, a `Failed` too, is a value to the flow, which would go on, so a task raises.
     """
 
     @functools.wraps(function)
     def guarded(*arguments, **options):
         for name in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(name).addFilter(_told_in_a_line)
+            logging.getLogger(name).addFilter(_leave_errors_to_the_flow)
         try:
             return function(*arguments, **options)
         except GraftError as error:
+            if deployment.id:
+                get_run_logger().error("%s", error)
             return Failed(message=str(error), data=error)
 
     return guarded
 
 
-def _told_in_a_line(record: logging.LogRecord) -> bool:
-    """A filter of log records: of a `GraftError`, the message is kept once and the traceback is not."""
-    if record.exc_info and isinstance(record.exc_info[1], GraftError):
-        record.exc_info = None
-        return not record.msg.startswith("Engine execution exited")      # the flow has said why it failed
-    return True
+def _leave_errors_to_the_flow(record: logging.LogRecord) -> bool:
+    """A filter of Prefect's log records, which repeat the message of a `GraftError` at each level that it passes."""
+    if record.msg.startswith("Finished in state Failed("):
+        record.msg = "Finished in state Failed()"
+    return not (record.exc_info and isinstance(record.exc_info[1], GraftError))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ PIPELINE = """
 stages:
   first: {cmd: echo one > one.txt, outs: [one.txt]}
   second: {cmd: cp one.txt two.txt, deps: [one.txt], outs: [two.txt]}
-  other: {cmd: echo other > other.txt, outs: [other.txt]}
+  other: {cmd: "echo other > other.txt; echo 'error: only a warning'; echo more", outs: [other.txt]}
   broken:
     cmd: "echo working; echo 'error: params.yaml: x is wrong' >&2; echo '       and y' >&2; exit 2"
     outs: [z.txt]
@@ -52,13 +52,16 @@ def test_a_stage_runs_then_is_unchanged_then_comes_from_the_run_cache(repository
 
 
 def test_a_failure_gives_the_reason_of_the_stage_and_the_worker_lives_on(repository):
+    told: list[str] = []
     with Dvc() as dvc:
         with pytest.raises(GraftError) as caught:
-            dvc.run("repro", "broken", tell=quiet)
-        assert str(caught.value) == "`dvc repro broken` failed:\nerror: params.yaml: x is wrong\n       and y"
+            dvc.run("repro", "broken", tell=told.append)
+        assert told[-1] == "working"
+        assert str(caught.value) == "the stage broken failed: params.yaml: x is wrong\n       and y"
         with pytest.raises(GraftError, match="'nowhere' not found"):
             dvc.run("repro", "nowhere", tell=quiet)
-        assert outcome(dvc.run("repro", "other", tell=quiet)) == "ran"
+        assert outcome(dvc.run("repro", "other", tell=told.append)) == "ran"
+        assert [line for line in told if line in ("error: only a warning", "more")] == ["error: only a warning", "more"]
 
 
 def wait_for(path):
