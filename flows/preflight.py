@@ -24,6 +24,7 @@ def check() -> None:
         module = import_module(f"tasks.{name}")
         problems += _problem(name, getattr(module, f"{name.capitalize()}Params"))
     problems += _problem("data", DataParams) or _missing_images(read_params("data", DataParams).images)
+    problems += _no_repository()
     if problems:
         raise GraftError("\n       ".join(problems))
 
@@ -52,6 +53,14 @@ def _missing_images(images: str) -> list[str]:
         f"{images}/cat/1.jpg. Put your images there, or name another folder. A deployed run has what git and "
         f"DVC track: `dvc add {images}`, commit, deploy again."
     ]
+
+
+def _no_repository() -> list[str]:
+    """DVC works in a git repository alone; an unpacked archive of the code is none."""
+    if any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        return []
+    return [f"{Path.cwd()} is not in a git repository, which DVC needs. Clone the project, or make this folder one: "
+            "`git init && git add . && git commit -m 'Begin'`"]
 
 
 def imported_data() -> list[str]:

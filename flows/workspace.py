@@ -7,7 +7,6 @@ checkout from which the worker's environment was installed (`make setup`), else 
 
 import json
 import os
-import subprocess
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +18,7 @@ from flows.dvc import Dvc
 from graft.errors import GraftError
 from graft.registry.address import REGISTRY_VARIABLE, default_registry
 from tasks.artifacts import CACHE
+from tasks.repository import git, state
 
 SHARED_VARIABLE = "GRAFT_SHARED"
 
@@ -30,11 +30,11 @@ def source() -> dict[str, str]:
         GraftError: when this folder is no git repository with a commit.
     """
     try:
-        commit = _git("rev-parse", "HEAD")
-    except (OSError, subprocess.CalledProcessError):
-        raise GraftError(f"{Path.cwd()} has no commit. A deployed run clones the repository at an exact commit: "
-                         "`git init && git add . && git commit -m 'Begin'` first.") from None
-    if _git("status", "--porcelain", "--untracked-files=no"):
+        commit = git("rev-parse", "HEAD")
+    except GraftError as error:
+        raise GraftError(f"{Path.cwd()}: no commit can be deployed. A deployed run clones the repository at an exact "
+                         f"commit: `git init && git add . && git commit -m 'Begin'` first.\n{error}") from None
+    if git("status", "--porcelain", "--untracked-files=no"):
         print(f"what is not committed is not deployed: runs will have commit {commit[:12]}")
     repository = _remote_with(commit)
     if repository is None:
@@ -86,11 +86,8 @@ def gpu_stages() -> list[str]:
 
 
 def commit() -> str | None:
-    """The commit of the code in the current folder; None outside of git."""
-    try:
-        return _git("rev-parse", "HEAD")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    """The commit of the code in the current folder; None where git does not say."""
+    return state([])["commit"]
 
 
 def _share(dvc: Dvc, shared: Path) -> None:
@@ -112,9 +109,9 @@ def _share(dvc: Dvc, shared: Path) -> None:
 
 def _remote_with(commit: str) -> str | None:
     """The address of a remote that has the commit, as far as this clone knows; origin if it is one of them."""
-    branches = _git("branch", "--remotes", "--contains", commit, "--format=%(refname:short)").splitlines()
+    branches = git("branch", "--remotes", "--contains", commit, "--format=%(refname:short)").splitlines()
     remotes = sorted({branch.partition("/")[0] for branch in branches}, key=lambda name: (name != "origin", name))
-    return _without_password(_git("remote", "get-url", remotes[0])) if remotes else None
+    return _without_password(git("remote", "get-url", remotes[0])) if remotes else None
 
 
 def _without_password(address: str) -> str:
@@ -123,7 +120,3 @@ def _without_password(address: str) -> str:
     if parts.scheme not in ("http", "https"):
         return address
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

@@ -7,7 +7,6 @@ neither. `python -m tasks.publish` does by hand what the flow does at its end.
 import hashlib
 import os
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from pydantic import Field
 from graft.errors import GraftError, reported
 from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
+from tasks.repository import state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-TOLD = [f":!{path}" for path in (LOCK, PARAMS, "*.dvc")]    # attached as they were, and the data are named in dvc.lock
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # they travel with the version, or dvc.lock holds what they say
 
 
 @params
@@ -72,9 +72,11 @@ def promote(published, gate: dict) -> None:
 
 def provenance() -> dict:
     """Which code, which libraries and which machine made the model."""
+    repository = state(ATTACHED)
+    if "git" in repository:
+        print(f"this version will not name its commit: {repository['git']}")
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *TOLD)),
+        **repository,
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
@@ -95,13 +97,6 @@ def _attachments(artifacts) -> dict[str, Path]:
               artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):        # no git, or no repository
-        return None
 
 
 def _version(library: str) -> str | None:

@@ -1,5 +1,7 @@
 """Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
 
+import shutil
+
 import pytest
 
 from benchmarks.scratch import Project
@@ -59,3 +61,9 @@ def test_a_stage_that_somebody_adds_is_known(project):
     params.write_text(params.read_text().replace("  size: 1\n", "  siz: 1\n"))
     assert "mine.siz: unknown parameter. Did you mean 'size'?" in project.run("python", "-m", "flows.preflight",
                                                                               check=False).stderr
+
+
+def test_an_unpacked_archive_is_no_repository(project):
+    shutil.rmtree(project.folder / ".git")
+    with pytest.raises(GraftError, match="not in a git repository, which DVC needs"):
+        preflight.check()

@@ -58,7 +58,7 @@ def test_a_password_stays_out_of_the_deployment(checkout):
 
 def test_without_a_commit_there_is_nothing_to_deploy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(GraftError, match="has no commit"):
+    with pytest.raises(GraftError, match="no commit can be deployed"):
         workspace.source()
 
 
