@@ -102,12 +102,12 @@ def test_keys_that_cannot_be_used_are_named(tmp_path, keys, monkeypatch):
     rubbish = tmp_path / "rubbish.pem"
     rubbish.write_text("no key")
     for key in (rubbish, tmp_path / "nothing.pem", keys("ann")[1]):
-        with pytest.raises(GraftError, match=f"{key.name} is no key that can be used"):
+        with pytest.raises(GraftError, match=f"{key.name} cannot be used as a key"):
             publish(bundle(), "colours", registry, signing_key=key)
     assert not (tmp_path / "registry").exists()
     publish(bundle(), "colours", registry, signing_key=keys("ann")[0])
     for key in (rubbish, tmp_path / "nothing.pem"):
-        with pytest.raises(GraftError, match=f"{key.name} is no key that can be used"):
+        with pytest.raises(GraftError, match=f"{key.name} cannot be used as a key"):
             pull(f"{registry}/colours@1", public_key=key)
 
 

@@ -240,7 +240,7 @@ def test_a_link_in_the_place_of_the_target_is_not_followed_out(ready, tmp_path, 
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("mine")
     (tmp_path / "model").symlink_to(tmp_path / "precious")
-    with pytest.raises(GraftError, match="is no model"):
+    with pytest.raises(GraftError, match="is not a model"):
         pull(f"{address}/colours", tmp_path / "model")
     assert (tmp_path / "precious" / "file").read_text() == "mine"
 

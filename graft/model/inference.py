@@ -35,8 +35,8 @@ class Runtime(Protocol):
         """
 
 
-class Onnx:
-    """`model.onnx` in ONNX Runtime on the CPU. See `Runtime`."""
+class Onnx(Runtime):
+    """`model.onnx` in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int | None):
         import onnxruntime
@@ -50,18 +50,16 @@ class Onnx:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def shapes(self) -> Shapes:
-        """See `Runtime.shapes`."""
         both = self._session.get_inputs() + self._session.get_outputs()
         return {each.name: tuple(each.shape) for each in both}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runtime.run`."""
         logits, features = self._session.run(["logits", "features"], {"images": images})
         return logits, features
 
 
-class LiteRT:
-    """A `.tflite` file in LiteRT, which only one thread at a time may run. See `Runtime`."""
+class LiteRT(Runtime):
+    """A `.tflite` file in LiteRT, which only one thread at a time may run."""
 
     def __init__(self, path: Path, threads: int | None):
         from ai_edge_litert.interpreter import Interpreter
@@ -69,19 +67,17 @@ class LiteRT:
         self._run, self._lock = Interpreter(str(path), num_threads=threads).get_signature_runner(), threading.Lock()
 
     def shapes(self) -> Shapes:
-        """See `Runtime.shapes`."""
         both = self._run.get_input_details() | self._run.get_output_details()
         return {name: tuple(map(int, each["shape_signature"])) for name, each in both.items()}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runtime.run`."""
         with self._lock:
             outputs = self._run(images=images)
         return outputs["logits"], outputs["features"]
 
 
-class OpenVino:
-    """OpenVINO's own files, run in float32: its default is 16 bits on processors that can. See `Runtime`."""
+class OpenVino(Runtime):
+    """OpenVINO's own files, run in float32: its default is 16 bits on processors that can."""
 
     def __init__(self, path: Path, threads: int | None):
         import openvino
@@ -91,12 +87,10 @@ class OpenVino:
         self._model, self._lock = openvino.Core().compile_model(path, "CPU", options), threading.Lock()
 
     def shapes(self) -> Shapes:
-        """See `Runtime.shapes`."""
         return {each.any_name: tuple(-1 if size.is_dynamic else size.get_length() for size in each.partial_shape)
                 for each in [*self._model.inputs, *self._model.outputs]}
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runtime.run`."""
         with self._lock:
             outputs = self._model(images)
             return outputs["logits"].copy(), outputs["features"].copy()

@@ -1,17 +1,17 @@
-"""Published models that never change, on S3 or in a local folder, without a server.
+"""A registry: immutable published models on S3 or in a local folder, without a server.
 
-    publish     a bundle becomes the next version of a model
-    promote     an alias, such as `champion`, names a version from now on; `rollback` undoes that, `history` tells all
-    pull        a version becomes a folder on this machine, every byte of it checked
-    verify      finds whatever in a registry is not as it was written; `gc` removes what nobody needs any more
+    publish     make a bundle the next version of a model
+    promote     let an alias, such as `champion`, name a version; `rollback` undoes that, `history` lists every change
+    pull        fetch a version into a folder on this machine and check every byte of it
+    verify      find everything in a registry that is not as it was written; `gc` removes what is no longer needed
 
-Everything rests on one promise of a store: `create` never replaces an object, and of two writers one succeeds.
-`manifest` says what a version is, `log` what decides about aliases.
+A registry relies on one guarantee of its store: `create` never replaces an object, so of two concurrent writers exactly
+one succeeds. `manifest` defines a version; `log` defines which version an alias names.
 
-Against whom: a reader is safe from whatever happens to the network and to what is stored, and from an older state than
-the last one it saw. Somebody who may write to the store can still publish and promote as anybody; and before a reader
-has seen it, rewrite the newest entry of a log. Against that there are signatures (`signing`), and a bucket's own
-policy: nobody needs the right to replace or to remove anything below `models/*/log/` and `models/*/versions/` but `gc`.
+Threat model: readers detect damage in the network and in the store, and states older than the last one they have seen.
+Anyone with write access to the store can publish and promote under any name, and can rewrite the newest entry of a log
+that a reader has not seen yet. Signatures (`signing`) and a bucket policy prevent that: only `gc` needs to replace or
+remove objects below `models/*/log/` and `models/*/versions/`.
 """
 
 from graft.registry.garbage import gc

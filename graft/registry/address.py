@@ -1,4 +1,4 @@
-"""How a published model is named: `NAME`, `NAME@ALIAS`, `NAME@NUMBER`, with the registry in front or left out."""
+"""Addresses of published models: `NAME`, `NAME@ALIAS` or `NAME@NUMBER`, optionally as `REGISTRY/NAME…`."""
 
 import os
 import re
@@ -14,12 +14,15 @@ _NAME_RULE = "1 to 64 characters from a-z, 0-9, '.', '_' and '-', starting with 
 
 @dataclass(frozen=True)
 class Address:
-    """One model in one registry; `number` or `alias` says which version, neither says the champion."""
+    """A version of a model: `number` or `alias` selects it; with neither it is the champion.
+
+    As text it is `REGISTRY/NAME`, `REGISTRY/NAME@ALIAS` or `REGISTRY/NAME@NUMBER`.
+    """
 
     registry: str                   # s3://bucket/prefix or a folder
     name: str
     alias: str | None = None
-    number: int | None = None
+    number: int | None = None       # from 1
 
     def __str__(self) -> str:
         reference = self.number if self.number is not None else self.alias
@@ -27,17 +30,20 @@ class Address:
 
 
 def parse(model: str, registry: str | None = None) -> Address:
-    """Read an address. `registry` counts when none stands in the address: its default is `default_registry()`.
+    """Parse an address.
+
+    Args:
+        registry: the registry of an address that does not include one; by default `default_registry()`.
 
     Raises:
-        GraftError: naming the part that is wrong.
+        GraftError: names the part that is wrong.
     """
     front, _, last = str(model).rpartition("/")
     name, at, reference = last.partition("@")
     where = front or ("/" if str(model).startswith("/") else registry or default_registry())
     check_name(name, model)
     if at and not reference:
-        raise GraftError(f"{model}: nothing follows the @. Expected NAME@ALIAS or NAME@NUMBER.")
+        raise GraftError(f"{model}: the @ is followed by nothing. Expected NAME@ALIAS or NAME@NUMBER.")
     if re.fullmatch(r"[0-9]{1,9}", reference):
         if int(reference) == 0:
             raise GraftError(f"{model}: there is no version 0. Version numbers begin at 1.")
@@ -48,43 +54,48 @@ def parse(model: str, registry: str | None = None) -> Address:
 
 
 def default_registry() -> str:
-    """The registry that the environment names, or the local folder `registry`."""
+    """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`."""
     return os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
 
 
 def check_registry(registry: str) -> str:
-    """The registry without a trailing slash. Raises `GraftError` unless it is `s3://bucket[/prefix]` or a folder."""
+    """Return the registry's address without a trailing slash.
+
+    Raises:
+        GraftError: if it is neither `s3://bucket[/prefix]` nor a local folder.
+    """
     scheme, separator, rest = str(registry).partition("://")
     expected = "Expected s3://bucket/prefix or a local folder"
     if not separator and re.match(r"[A-Za-z0-9]{2,}:", str(registry)):
-        raise GraftError(f"registry address {registry}: no bucket and model can be read from it. {expected}.")
+        raise GraftError(f"registry address {registry}: the bucket or the model's name is missing. {expected}.")
     if not separator:
         return str(registry).rstrip("/") or "/"
     if scheme != "s3":
         raise GraftError(f"registry address {scheme}://…: '{scheme}' is not supported. {expected}.")
     bucket, _, prefix = rest.strip("/").partition("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-        shown = "its bucket" if "@" in bucket or ":" in bucket else f"bucket '{bucket}'"    # it may hold a password
-        raise GraftError(f"registry address s3://…: {shown} is not a bucket's name. {expected}.")
+        shown = "the bucket" if "@" in bucket or ":" in bucket else f"'{bucket}'"         # it may contain a password
+        raise GraftError(f"registry address s3://…: {shown} is not a valid bucket name. {expected}.")
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
-        raise GraftError(f"registry address {registry}: the prefix '{prefix}' has an empty part or dots. {expected}.")
+        raise GraftError(f"registry address {registry}: the prefix contains an empty part, '.' or '..'. {expected}.")
     return f"s3://{bucket}" + (f"/{prefix}" if prefix else "")
 
 
 def check_name(name: str, address: str | None = None) -> str:
-    """Raises `GraftError` unless `name` can be a model's name."""
+    """Return `name`. Raises `GraftError` if it is not a valid model name."""
     return check_word(name, "model name", address)
 
 
 def check_alias(alias: str) -> str:
-    """Raises `GraftError` unless a promotion may set this alias: a number is a version, `latest` always the newest."""
+    """Return `alias`. Raises `GraftError` if it cannot be set: a number means a version, `latest` the newest one."""
     if alias == LATEST or alias.isdigit():
-        raise GraftError(f"alias '{alias}' cannot be set: a number names a version and '{LATEST}' the newest one.")
+        raise GraftError(f"alias '{alias}' cannot be set: a number means a version, and '{LATEST}' the newest one.")
     return check_word(alias, "alias")
 
 
 def check_word(word: str, kind: str, address: str | None = None) -> str:
+    """Return `word`. Raises `GraftError` if it does not match `NAME_PATTERN`; names its kind and the whole address."""
     if not re.fullmatch(NAME_PATTERN, word):
         where = f"{address}: " if address else ""
-        raise GraftError(f"{where}'{word}' cannot be the {kind}. Expected {_NAME_RULE}.")
+        raise GraftError(f"{where}'{word}' is not a valid {kind}. Expected {_NAME_RULE}.")
     return word

@@ -1,7 +1,7 @@
-"""What this machine keeps of a registry: the pulled versions, and the last state seen: no older one is believed.
+"""The cache of pulled versions on this machine, and the last state of the registry seen: an older one is refused.
 
     <home>/<registry>/<name>/versions/<number>/    a pulled version: its files and manifest.json
-    <home>/<registry>/<name>/incoming/<sha256>     files on their way; a killed pull goes on from here
+    <home>/<registry>/<name>/incoming/<sha256>     partly transferred files; after a kill, the next pull resumes here
     <home>/<registry>/<name>/seen.json             the last entry of the log, and the digest of each manifest
 """
 
@@ -9,8 +9,10 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from graft.errors import GraftError
 from graft.registry import log
@@ -21,7 +23,7 @@ HOME_VARIABLE = "GRAFT_HOME"
 
 
 def home() -> Path:
-    """`$GRAFT_HOME`, or `graft` in the user's cache folder."""
+    """The cache's folder: `$GRAFT_HOME`, otherwise `$XDG_CACHE_HOME/graft` or `~/.cache/graft`."""
     if folder := os.environ.get(HOME_VARIABLE):
         return Path(folder).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "graft"
@@ -29,17 +31,17 @@ def home() -> Path:
 
 @dataclass
 class Seen:
-    """What a registry said of a model when this machine last asked."""
+    """The state of a model when this machine last asked its registry."""
 
     registry: str
     name: str
-    last: log.Entry = field(default_factory=log.Entry)      # the head of the log
+    last: log.Entry = field(default_factory=log.Entry)      # the newest entry of the log
     manifests: dict[str, str] = field(default_factory=dict)     # number -> sha256
-    latest: int | None = None                               # the newest version, when that was what was asked for
+    latest: int | None = None                               # the newest version at the last pull that asked for it
 
 
 class Cache:
-    """One model's folder on this machine."""
+    """The folder of one model on this machine."""
 
     def __init__(self, address: Address):
         where = identity(address.registry)
@@ -48,10 +50,11 @@ class Cache:
         self._registry, self._name = where, address.name
 
     def version(self, number: int) -> Path:
+        """The folder of a pulled version, which need not exist."""
         return self.folder / "versions" / str(number)
 
     def load(self) -> Seen:
-        """What was seen last; an empty `Seen` before the first pull. Raises `GraftError` when it cannot be read."""
+        """Read the last state seen; an empty `Seen` before the first pull. Raises `GraftError` if it cannot be read."""
         path = self.folder / "seen.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -64,6 +67,7 @@ class Cache:
             raise GraftError(f"{path} cannot be read ({error}). Remove {self.folder} and pull again.") from error
 
     def save(self, seen: Seen) -> None:
+        """Write the last state seen."""
         content = asdict(seen)
         content["digest"] = content["last"].pop("digest")
         temporary = self.folder / "seen.json.new"
@@ -71,8 +75,8 @@ class Cache:
         temporary.replace(self.folder / "seen.json")
 
     @contextlib.contextmanager
-    def locked(self):
-        """Let one process at a time pull this model; the others wait. Disk errors become a `GraftError`."""
+    def locked(self) -> Iterator[None]:
+        """Let only one process at a time pull this model; the others wait. Errors of the disk become a `GraftError`."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / "lock", "w") as file:
@@ -80,14 +84,14 @@ class Cache:
                 yield
         except OSError as error:
             raise GraftError(
-                f"{error.filename or self.folder}: {error.strerror or error}. Expected a folder that you may write to, "
-                f"on a disk with room; {HOME_VARIABLE} names another one."
+                f"{error.filename or self.folder}: {error.strerror or error}. Expected a folder that you can write to, "
+                f"on a disk with free space. Set {HOME_VARIABLE} to use another folder."
             ) from error
 
 
-def _lock(file) -> None:
+def _lock(file: TextIO) -> None:
     try:
         import fcntl
-    except ImportError:                 # Windows: two pulls at once may fetch a file twice, and still check it
+    except ImportError:                 # Windows: two concurrent pulls may fetch a file twice, but still check it
         return
-    fcntl.flock(file, fcntl.LOCK_EX)    # ends with the process, however that ends
+    fcntl.flock(file, fcntl.LOCK_EX)    # the lock ends with the process, however that ends

@@ -1,4 +1,4 @@
-"""Two published versions side by side, from their manifests alone: no model is fetched."""
+"""Compare two published versions side by side. Only their manifests are fetched, not the models."""
 
 from graft.registry import log
 from graft.registry.address import parse
@@ -12,7 +12,11 @@ Row = tuple[str, str, str]
 
 
 def read_manifest(model: str, registry: str | None = None) -> Manifest:
-    """The manifest that an address such as `pets@champion` means. Raises `GraftError` when there is no such version."""
+    """The manifest of the version at an address such as `pets@champion`.
+
+    Raises:
+        GraftError: if there is no such version.
+    """
     address = parse(model, registry)
     store = open_store(address.registry)
     last = log.head(store, address.name)
@@ -22,10 +26,10 @@ def read_manifest(model: str, registry: str | None = None) -> Manifest:
 
 
 def compare(left: Manifest, right: Manifest) -> str:
-    """Origin, classes, data, parameters and metrics of both as text in columns; of parameters only what differs."""
+    """A table of two versions' origin, classes, data, parameters that differ, and metrics, as text."""
     facts = left.facts, right.facts
-    sections = {
-        "": [("", *(f"{each.name}@{each.number}" for each in (left, right))), *_origin(left, right)],
+    sections: dict[str, list[Row]] = {
+        "": [("", f"{left.name}@{left.number}", f"{right.name}@{right.number}"), *_origin(left, right)],
         "classes": _classes(left.class_names, right.class_names),
         "data": _side_by_side(*(_data(each.get("data")) for each in facts)),
         "parameters that differ": _differing(*(_flat(each.get("params")) for each in facts)),
@@ -38,11 +42,10 @@ def compare(left: Manifest, right: Manifest) -> str:
 
 def _origin(left: Manifest, right: Manifest) -> list[Row]:
     def facts(manifest: Manifest) -> dict[str, str]:
-        gate = manifest.facts.get("gate")
         return {
             "published": manifest.published,
             "commit": str(manifest.facts.get("commit") or ABSENT)[:12],
-            "gate": str(gate.get("verdict", ABSENT)) if isinstance(gate, dict) else ABSENT,
+            "gate": str(_mapping(manifest.facts.get("gate")).get("verdict", ABSENT)),
             "input": str(manifest.input.get("shape", ABSENT)),
             "size": f"{sum(file.size_bytes for file in manifest.files.values()) / 1e6:.1f} MB",
         }
@@ -57,37 +60,42 @@ def _classes(left: list[str], right: list[str]) -> list[Row]:
     return rows + [(name, "", found) for name, found in (("gained", gained), ("lost", lost)) if found]
 
 
-def _data(data) -> dict[str, str]:
-    """How many images stand in each split, in all and of each class, and the beginning of their digest."""
-    data = data if isinstance(data, dict) else {}
-    images = data.get("images") if isinstance(data.get("images"), dict) else {}
+def _data(found: object) -> dict[str, str]:
+    """The number of images in each split, in total and per class, and the first digits of the data's digest."""
+    data = _mapping(found)
+    images = _mapping(data.get("images"))
     counts = {f"  {name}": [_count(each, split) for split in SPLITS] for name, each in images.items()}
     rows = {"train / val / test": [sum(each) for each in zip(*counts.values())]} | counts if counts else {}
-    told = {name: " / ".join(map(str, each)) for name, each in rows.items()}
-    return told | ({"sha256": str(data["sha256"])[:12]} if "sha256" in data else {})
+    text = {name: " / ".join(map(str, each)) for name, each in rows.items()}
+    return text | ({"sha256": str(data["sha256"])[:12]} if "sha256" in data else {})
 
 
-def _count(images, split: str) -> int:
-    found = images.get(split) if isinstance(images, dict) else None
+def _mapping(found: object) -> dict:
+    """Facts are whatever a publisher wrote: anything but a mapping counts as empty."""
+    return found if isinstance(found, dict) else {}
+
+
+def _count(images: object, split: str) -> int:
+    found = _mapping(images).get(split)
     return found if isinstance(found, int) else 0
 
 
-def _metrics(metrics) -> dict[str, str]:
-    """metric -> value and interval, as text. Facts are whatever a publisher wrote: what is no metric is left out."""
+def _metrics(metrics: object) -> dict[str, str]:
+    """Metric -> value and interval, as text, without anything that has no value and interval."""
     found = {}
-    for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
-        parts = [metric.get(key) for key in ("value", "low", "high")] if isinstance(metric, dict) else [None]
+    for name, metric in _mapping(metrics).items():
+        parts = [_mapping(metric).get(key) for key in ("value", "low", "high")]
         if all(isinstance(part, int | float) for part in parts):
-            form = "{:.3g} ({:.3g} to {:.3g})" if "loss" in name else "{:.1%} ({:.1%} to {:.1%})"
-            found[name] = form.format(*parts)
+            template = "{:.3g} ({:.3g} to {:.3g})" if "loss" in name else "{:.1%} ({:.1%} to {:.1%})"
+            found[name] = template.format(*parts)
     return found
 
 
-def _flat(content, prefix: str = "") -> dict[str, str]:
+def _flat(content: object, prefix: str = "") -> dict[str, str]:
     """`{"a": {"b": 1}}` -> `{"a.b": "1"}`."""
     if not isinstance(content, dict):
         return {prefix: str(content)} if prefix else {}
-    flat = {}
+    flat: dict[str, str] = {}
     for key, value in content.items():
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat

@@ -1,4 +1,4 @@
-"""A version as a folder on this machine: made whole, checked, and put in the place of another."""
+"""A version's folder on this machine: complete it, check it, and put it in place of another."""
 
 import hashlib
 import os
@@ -14,9 +14,17 @@ from graft.store import Damaged, Store
 
 
 def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, bytes | None], incoming: Path) -> int:
-    """Make `folder` hold these files and small texts, fetching only what is missing; the bytes transferred.
+    """Complete a version's folder, fetching only what is missing.
 
-    A folder that is not there appears when it is whole. Files on their way stay in `incoming` when this is killed.
+    A new folder appears only when it is complete. If this process is killed, partly transferred files stay in
+    `incoming`, and the next call resumes from them.
+
+    Args:
+        files: path in the folder -> file.
+        texts: file name -> contents of small files; None leaves a file out.
+
+    Returns:
+        The number of bytes transferred.
     """
     target = folder if folder.exists() else folder.with_name(f".{folder.name}.new")
     missing = {path: file for path, file in files.items() if not _is(target / path, file)}
@@ -37,31 +45,38 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
 
 
 def is_whole(folder: Path, files: dict[str, File]) -> bool:
-    """Whether each of these files is there, byte for byte."""
+    """Whether the folder contains all these files, byte for byte."""
     return all(_is(folder / path, file) for path, file in files.items())
 
 
 def read_folder(folder: Path, name: str, number: int, digest: str) -> Manifest:
-    """The manifest of a pulled version. Raises `Damaged` when it is not the one that was pulled."""
+    """Read a pulled version's manifest.
+
+    Args:
+        digest: the sha256 that the manifest had when it was pulled.
+
+    Raises:
+        Damaged: if it has another one now.
+    """
     path = folder / MANIFEST
     data = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(data).hexdigest() != digest:
-        raise Damaged(f"{path} is not as it was pulled. Pull {name}@{number} again without --offline.")
+        raise Damaged(f"{path} has changed since it was pulled. Pull {name}@{number} again without --offline.")
     return decode(data, name, number, str(path))
 
 
 def replace_folder(source: Path, to: Path) -> Path:
-    """Copy a pulled version to `to`. What stood there before stays until the copy is whole, then goes.
+    """Copy a pulled version to `to` and return its absolute path. A model there is replaced once the copy is complete.
 
     Raises:
-        GraftError: when `to` holds anything but a model.
+        GraftError: if `to` exists and is neither a model nor an empty folder.
     """
     to = to.expanduser().resolve()
     fresh, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
     if old.exists() and not to.exists():
-        old.rename(to)              # an earlier exchange was killed half-way
+        old.rename(to)              # an earlier exchange was killed halfway
     if to.exists() and not (to.is_dir() and (not any(to.iterdir()) or (to / DESCRIPTION).is_file())):
-        raise GraftError(f"{to} is there and is no model, so it is left alone. Name another folder.")
+        raise GraftError(f"{to} exists and is not a model, so it was not replaced. Name another folder.")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     if _same(source, to):
@@ -96,7 +111,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _exchange(fresh: Path, to: Path, old: Path) -> None:
-    """Let `fresh` be `to` and what was `to` be `old`. On Linux there is never a moment without `to`."""
+    """Move `to` to `old` and `fresh` to `to`. On Linux `to` exists at every moment."""
     if sys.platform == "linux" and _swap(fresh, to):
         fresh.rename(old)
         return
@@ -105,10 +120,10 @@ def _exchange(fresh: Path, to: Path, old: Path) -> None:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two names at once, by renameat2(2); False where the file system cannot."""
+    """Exchange two paths atomically with renameat2(2); returns False if the file system cannot."""
     import ctypes
 
     at_working_folder, exchange = -100, 2           # AT_FDCWD, RENAME_EXCHANGE of <fcntl.h> and <linux/fs.h>
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     names = at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other)
-    return bool(rename) and rename(*names, exchange) == 0
+    return rename is not None and rename(*names, exchange) == 0

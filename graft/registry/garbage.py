@@ -1,8 +1,8 @@
-"""Removing what nobody needs any more: mark what is kept, sweep the rest.
+"""Garbage collection: mark the versions and files to keep, remove the rest.
 
-Kept are: what an alias names (so an alias is a pin), the newest versions, what was promoted lately, and all that is
-younger than any upload takes. A version is given up by an entry in the log before anything of it is removed, so that
-nobody can promote it meanwhile; its number is never used again.
+Kept are the versions that an alias names (so an alias is a pin), the newest versions, recently promoted ones, and
+everything that is younger than the longest upload. Before a version is removed, an entry in the log marks it as
+deleted, so that nobody can promote it meanwhile; its number is never used again.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,14 @@ from graft.store import Store, Stored, open_store
 
 @dataclass(frozen=True)
 class Swept:
-    """What was removed, or would be."""
+    """The versions and files that were removed, or would be without `delete`."""
 
     versions: list[str]         # NAME@NUMBER
     blobs: list[Stored]
 
     @property
     def size_bytes(self) -> int:
+        """The size of the files together."""
         return sum(each.size_bytes for each in self.blobs)
 
 
@@ -34,32 +35,34 @@ def gc(registry: str | None = None, *, keep: int = 5, days: float = 90, delete: 
     """Remove old versions that no alias names, and files that no version needs.
 
     Args:
-        keep: how many of each model's newest versions stay; at least 1.
-        days: what an alias named within so many days stays.
-        delete: really remove; otherwise only tell.
+        registry: `s3://bucket/prefix` or a folder; by default `default_registry()`.
+        keep: the number of each model's newest versions to keep, from 1.
+        days: keep versions that an alias named within this number of days, from 0.
+        delete: remove them; otherwise only report what would be removed.
 
     Raises:
-        GraftError: when anything that decides about keeping is damaged: then nothing is removed.
+        GraftError: if an argument is out of range, or anything that decides what to keep is damaged. Nothing is removed
+            then.
     """
     if keep < 1 or days < 0:
-        raise GraftError(f"gc: keep {keep}, days {days}: expected keep of at least 1 and days of at least 0.")
+        raise GraftError(f"gc: expected keep of at least 1 and days of at least 0, received {keep} and {days:g}.")
     store = open_store(check_registry(registry or default_registry()))
     now = store.now()
-    stored = list(store.scan("blobs/"))         # before the manifests: what is stored later is not swept
+    stored = list(store.scan("blobs/"))         # before the manifests: files stored later are not removed
     names = store.folders("models/")
-    given_up = {name: _give_up(store, name, keep, now - timedelta(days=days), now - GRACE, delete) for name in names}
-    needed = {file.key for name in names for each in manifest.read_all(store, name) if each.number not in given_up[name]
+    deleted = {name: _delete(store, name, keep, now - timedelta(days=days), now - GRACE, delete) for name in names}
+    needed = {file.key for name in names for each in manifest.read_all(store, name) if each.number not in deleted[name]
               for file in each.all_files.values()}
     blobs = [each for each in stored if each.key not in needed and each.modified < now - GRACE]
     if delete:
         for each in blobs:
             _remove(store, each)
         store.sweep(now - GRACE)
-    return Swept([f"{name}@{number}" for name in names for number in given_up[name]], blobs)
+    return Swept([f"{name}@{number}" for name in names for number in deleted[name]], blobs)
 
 
-def _give_up(store: Store, name: str, keep: int, recent: datetime, young: datetime, delete: bool) -> list[int]:
-    """The numbers of the versions that are not kept; with `delete` they are removed, the log being told first."""
+def _delete(store: Store, name: str, keep: int, recent: datetime, young: datetime, delete: bool) -> list[int]:
+    """The numbers of the versions that are not kept. With `delete`, the log marks them, then they are removed."""
     while True:
         entries, versions = log.read(store, name), manifest.read_all(store, name)
         last = entries[-1] if entries else log.Entry()
@@ -68,7 +71,7 @@ def _give_up(store: Store, name: str, keep: int, recent: datetime, young: dateti
         fresh = sorted(set(numbers) - set(last.deleted))
         if not delete:
             return numbers
-        if not fresh or _tell(store, name, last, fresh):
+        if not fresh or _append(store, name, last, fresh):
             break
     for number in numbers:
         store.delete(manifest.signature_key(name, number))
@@ -78,15 +81,15 @@ def _give_up(store: Store, name: str, keep: int, recent: datetime, young: dateti
     return numbers
 
 
-def _tell(store: Store, name: str, last: log.Entry, fresh: list[int]) -> log.Entry | None:
-    reason = f"gave up version {', '.join(map(str, fresh))}"
+def _append(store: Store, name: str, last: log.Entry, fresh: list[int]) -> log.Entry | None:
+    reason = f"deleted version {', '.join(map(str, fresh))}"
     deleted = sorted({*last.deleted, *fresh})
     return log.append(store, name, last, action=log.DELETE, deleted=deleted, reason=reason, by=who())
 
 
 def _marked(entries: list[log.Entry], versions: list[Manifest], keep: int, recent: datetime, young: datetime
             ) -> Iterator[int]:
-    """The numbers of the versions that must stay."""
+    """The numbers of the versions to keep."""
     if entries:
         yield from (each["version"] for each in entries[-1].aliases.values())
     yield from (each.number for each in versions[-keep:])
@@ -97,7 +100,7 @@ def _marked(entries: list[log.Entry], versions: list[Manifest], keep: int, recen
 
 
 def _remove(store: Store, blob: Stored) -> None:
-    """Unless a publisher, who needs it after all, made it young again since it was listed."""
+    """Remove a file, unless a publisher that needs it has renewed it since it was listed."""
     now = store.stat(blob.key)
-    if now and now.modified <= blob.modified:       # S3 rounds down to seconds here, and not in a listing
+    if now and now.modified <= blob.modified:       # S3 rounds this down to seconds, but not in a listing
         store.delete(blob.key)

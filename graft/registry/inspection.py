@@ -1,8 +1,8 @@
-"""Reading a whole registry, and telling whatever is not as it was written."""
+"""Verify a whole registry: read everything and report what is not as it was written."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -23,7 +23,13 @@ _KEYS = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """`DAMAGE` breaks a promise; a `LEFTOVER` harms nobody, and `gc` or the next promotion clears it away."""
+    """A problem in a registry.
+
+    Attributes:
+        kind: `DAMAGE`, or `LEFTOVER`, which is harmless and is removed by `gc` or the next promotion.
+        where: `NAME`, `NAME@NUMBER` or an object's key.
+        what: the problem, as a phrase.
+    """
 
     kind: str
     where: str
@@ -32,7 +38,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was read, and what was found."""
+    """The number of models, versions and files read, the files' size, and the problems found."""
 
     findings: list[Finding] = field(default_factory=list)
     models: int = 0
@@ -42,26 +48,31 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
+        """Whether nothing is damaged."""
         return all(finding.kind != DAMAGE for finding in self.findings)
 
     @property
     def verdict(self) -> str:
+        """The result as a phrase."""
         damaged = sum(finding.kind == DAMAGE for finding in self.findings)
         leftover = len(self.findings) - damaged
-        also = f", {leftover} leftover (`graft gc` removes what is old enough)" if leftover else ""
+        also = f", {leftover} leftover (`graft gc` removes the old ones)" if leftover else ""
         return (f"{damaged} DAMAGED" if damaged else "sound") + also
 
 
 def verify(registry: str | None = None) -> Report:
-    """Check every promotion log, manifest, alias and file of a registry. Reads all of it.
+    """Check every promotion log, manifest, alias and file of a registry. Reads everything in it.
+
+    Args:
+        registry: `s3://bucket/prefix` or a folder; by default `default_registry()`.
 
     Raises:
-        GraftError: when there is no registry.
+        GraftError: if there is no registry.
     """
     store = open_store(check_registry(registry or default_registry()))
     stored = {each.key: each for each in store.scan("")}
     if not any(key.startswith(("models/", "blobs/")) or key == MARKER for key in stored):
-        raise GraftError(f"there is no registry at {store.address}. Expected {store.address}/{MARKER}.")
+        raise GraftError(f"there is no registry at {store.address}. Expected the file {store.address}/{MARKER}.")
     names = sorted({key.split("/")[1] for key in stored if key.startswith("models/") and key.count("/") > 1})
     report = Report(models=len(names))
     needed: dict[File, str] = {}
@@ -72,7 +83,7 @@ def verify(registry: str | None = None) -> Report:
         needed |= {file: f"{name}@{each.number}" for each in versions for file in each.all_files.values()}
     report.findings += _check_blobs(store, needed, stored, report)
     foreign = [key for key in stored if not _KEYS.fullmatch(key)]
-    report.findings += [Finding(LEFTOVER, key, "was not written by graft") for key in foreign]
+    report.findings += [Finding(LEFTOVER, key, "was not written by Graft") for key in foreign]
     return report
 
 
@@ -93,11 +104,11 @@ def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterat
     last = entries[-1] if entries else log.Entry()
     for alias, number, digest in sorted({move for entry in entries for move in _moves(entry)}):
         if number in versions and versions[number].digest != digest:
-            yield Finding(DAMAGE, f"{name}@{number}", f"its manifest is not the one that was promoted as {alias}")
+            yield Finding(DAMAGE, f"{name}@{number}", f"its manifest differs from the one that was promoted as {alias}")
         if number not in versions and number not in last.deleted:
-            yield Finding(DAMAGE, f"{name}@{number}", f"was promoted as {alias} and is not there")
+            yield Finding(DAMAGE, f"{name}@{number}", f"was promoted as {alias} and is missing")
     for number in sorted(set(last.deleted) & set(versions)):
-        yield Finding(LEFTOVER, f"{name}@{number}", "was given up, and `graft gc` was stopped before it was removed")
+        yield Finding(LEFTOVER, f"{name}@{number}", "was deleted, but `graft gc` was stopped before removing its files")
     yield from _check_aliases(store, name, last)
 
 
@@ -111,10 +122,10 @@ def _check_aliases(store: Store, name: str, last: log.Entry) -> Iterator[Finding
         found = store.read_whole(log.aliases_key(name), manifest.LIMIT_BYTES)
     except Missing:
         found = None
-    except Damaged:                 # too large to be read: another text in any case
+    except Damaged:                 # too large to read, so it differs in any case
         found = b""
     if found != (log.aliases_json(last) if last.number else None):
-        yield Finding(LEFTOVER, log.aliases_key(name), "does not say what the log says, which alone counts")
+        yield Finding(LEFTOVER, log.aliases_key(name), "disagrees with the log, which is authoritative")
 
 
 def _check_blobs(store: Store, needed: dict[File, str], stored: dict[str, Stored], report: Report) -> list[Finding]:
@@ -130,10 +141,10 @@ def _check_blobs(store: Store, needed: dict[File, str], stored: dict[str, Stored
             problems = zip(blobs, pool.map(problem_of, blobs.values()))
             findings = [Finding(DAMAGE, key, problem) for key, problem in problems if problem]
     for file, version in needed.items():
-        if file.key not in blobs and not store.stat(file.key):      # it may have come since they were listed
+        if file.key not in blobs and not store.stat(file.key):      # it may be newer than the listing
             findings.append(Finding(DAMAGE, file.key, f"is missing, and {version} needs it"))
         elif file.key in blobs and blobs[file.key].size_bytes != file.size_bytes:
-            findings.append(Finding(DAMAGE, file.key, f"is not of the size that {version} says"))
+            findings.append(Finding(DAMAGE, file.key, f"does not have the size that {version} records"))
     return findings + list(_orphans(blobs, needed))
 
 
@@ -144,14 +155,14 @@ def _orphans(blobs: Iterable[str], needed: Iterable[File]) -> Iterator[Finding]:
             yield Finding(LEFTOVER, key, "no version needs this file")
 
 
-def _problem(store: Store, blob: Stored, progress) -> str | None:
+def _problem(store: Store, blob: Stored, progress: Callable[[int], object]) -> str | None:
     hasher = hashlib.sha256()
     for start in range(0, blob.size_bytes, PART_BYTES):
         try:
             data = store.read(blob.key, start, PART_BYTES)
         except Missing:
-            return None                 # removed meanwhile; when a version needs it, that is found
+            return None                 # removed meanwhile; if a version needs it, that is reported
         hasher.update(data)
         progress(len(data))
     found = hasher.hexdigest()
-    return None if blob.key.endswith(found) else f"its content has the sha256 {found}"
+    return None if blob.key.endswith(found) else f"its contents have the sha256 {found}"

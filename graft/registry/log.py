@@ -1,9 +1,9 @@
 """The promotion log of a model: which alias was moved to which version, when, by whom and why.
 
-    models/<name>/log/<number>.json    create-only, each entry holding the sha256 of the one before
-    models/<name>/aliases.json         what the last entry says, for other programs; graft never trusts it
+    models/<name>/log/<number>.json    create-only; each entry contains the sha256 of the previous one
+    models/<name>/aliases.json         the aliases after the newest entry, for other programs; Graft never reads it
 
-Appending an entry is the one write that decides: it is the history, and only one writer can get the next number.
+Appending an entry is the write that decides: the entries are the history, and only one writer can create the next one.
 """
 
 import hashlib
@@ -12,51 +12,55 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from graft.registry.manifest import LIMIT_BYTES, READERS, from_json, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
 PROMOTE, ROLLBACK, DELETE = "promote", "rollback", "delete"
-_DISTRUST = "Somebody changed the log: nothing in it can be trusted. `graft verify` shows all that is wrong"
+_DISTRUST = "The log was changed, so it cannot be trusted. `graft verify` reports everything that is wrong"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry, and with it the state of all aliases from then on."""
+    """One entry, with the state of all aliases after it."""
 
     number: int = 0                         # 0 is the state before the first entry
     action: str = ""
     alias: str | None = None
-    version: int | None = None              # the alias names this one from now on; None: the alias is gone
-    replaced: int | None = None             # the one it named before
+    version: int | None = None              # that the alias names from now on; None: the alias is removed
+    replaced: int | None = None             # the version that the alias named before
     reason: str = ""
     by: str = ""
-    at: str = ""                            # by the store's clock, never before the entry before; ISO 8601 in UTC
-    gate: dict | None = None                # the gate's report that the promotion rests on
+    at: str = ""                            # ISO 8601 in UTC, by the store's clock; never before the previous entry
+    gate: dict | None = None                # the gate's report that justified the promotion
     aliases: dict[str, dict] = field(default_factory=dict)      # alias -> {version, manifest: its sha256}
-    deleted: list[int] = field(default_factory=list)            # every version ever given up by `gc`
-    previous: str = ""                      # sha256 of the entry before
-    nonce: str = ""                         # tells our own write from one that says the same
+    deleted: list[int] = field(default_factory=list)            # all versions that `gc` has ever deleted
+    previous: str = ""                      # sha256 of the previous entry
+    nonce: str = ""                         # distinguishes our write from another one with equal contents
     format: int = 1
-    digest: str = field(default="", compare=False)              # sha256 of the stored bytes; not among them
+    digest: str = field(default="", compare=False)              # sha256 of the stored bytes; not stored itself
 
     def version_of(self, alias: str) -> int | None:
+        """The version that an alias names after this entry; None if there is no such alias."""
         return self.aliases[alias]["version"] if alias in self.aliases else None
 
     @property
     def time(self) -> datetime:
+        """`at` as a time with its zone."""
         return datetime.fromisoformat(self.at)
 
 
 def key_of(name: str, number: int) -> str:
+    """The key of an entry."""
     return f"models/{name}/log/{number:06}.json"
 
 
 def read(store: Store, name: str, since: int = 1) -> list[Entry]:
-    """The entries from number `since` on, each checked to follow from the one before it.
+    """Read the entries from number `since`, and check that each follows from the previous one.
 
     Raises:
-        Damaged: naming the entry that is missing, changed or out of order.
+        Damaged: names the entry that is missing, changed or out of order.
     """
     found = _numbers(store, name)
     if found != list(range(1, len(found) + 1)):
@@ -71,13 +75,17 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
 
 
 def head(store: Store, name: str) -> Entry:
-    """The last entry; `Entry()` when there is none. Only this one is read."""
+    """The newest entry; `Entry()` if there is none. No other entry is read."""
     last = max(_numbers(store, name), default=0)
     return _read_one(store, name, last) if last else Entry()
 
 
-def append(store: Store, name: str, before: Entry, **change) -> Entry | None:
-    """Write the entry that follows `before`; None when another writer was faster. `change` sets some of its fields."""
+def append(store: Store, name: str, before: Entry, **change: Any) -> Entry | None:
+    """Write the entry that follows `before`; returns None if another writer was faster.
+
+    Args:
+        change: fields of `Entry` that differ from `before`.
+    """
     entry = replace(
         before, number=before.number + 1, previous=before.digest, nonce=secrets.token_hex(16),
         at=max(store.now().astimezone(UTC).isoformat(timespec="seconds"), before.at),
@@ -91,7 +99,7 @@ def append(store: Store, name: str, before: Entry, **change) -> Entry | None:
 
 
 def write_aliases(store: Store, name: str, last: Entry) -> None:
-    """Let `aliases.json` say what the entry says; again when another one came meanwhile, so that the last one stays."""
+    """Write the entry's aliases to `aliases.json`; if a newer entry appears meanwhile, write that one's."""
     store.replace(aliases_key(name), aliases_json(last))
     while _numbers(store, name)[-1:] > [last.number]:
         last = head(store, name)
@@ -99,15 +107,17 @@ def write_aliases(store: Store, name: str, last: Entry) -> None:
 
 
 def aliases_key(name: str) -> str:
+    """The key of `aliases.json`."""
     return f"models/{name}/aliases.json"
 
 
 def aliases_json(entry: Entry) -> bytes:
-    """What `aliases.json` holds after this entry."""
+    """The contents of `aliases.json` after this entry."""
     return to_json({"log": entry.number, "aliases": entry.aliases})
 
 
 def encode(entry: Entry) -> bytes:
+    """An entry as it is stored."""
     content = asdict(entry)
     del content["digest"]
     return to_json(content)
@@ -142,17 +152,18 @@ def _numbers(store: Store, name: str) -> list[int]:
 
 def _does_not_follow(before: Entry, entry: Entry) -> str | None:
     if entry.previous != before.digest:
-        return f"it was written after another entry {before.number} than the one that is stored"
-    aliases, deleted = dict(before.aliases), list(before.deleted)
+        return f"it does not follow the stored entry {before.number}, but another one"
+    aliases: dict = dict(before.aliases)
+    deleted = before.deleted
     if entry.action == DELETE:
         deleted = entry.deleted
     elif entry.version is None:
         aliases.pop(entry.alias, None)
     else:
-        aliases[entry.alias] = entry.aliases.get(entry.alias)
+        aliases[entry.alias] = entry.aliases.get(entry.alias or "")
     named = entry.version_of(entry.alias) if entry.alias else None
     if entry.aliases != aliases or not set(before.deleted) <= set(deleted) or named != entry.version:
-        return "its aliases do not follow from the entry before"
+        return "its aliases do not follow from the previous entry"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The promotion log in words."""
+"""The promotion log as text for people."""
 
 from datetime import UTC, datetime, time
 
@@ -8,28 +8,32 @@ from graft.registry.promotion import state_at
 
 
 def read_moment(text: str) -> datetime:
-    """A day, meaning its last moment, or a time; in UTC unless it names a zone. Raises `GraftError`."""
+    """Parse a day, which means its end, or a time. It is in UTC unless it includes a zone.
+
+    Raises:
+        GraftError: if the text is neither.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise GraftError(f"'{text}' is no time. Expected one such as 2026-05-01 or 2026-05-01T12:30+02:00.") from None
+        raise GraftError(f"'{text}' is not a time. Expected one like 2026-05-01 or 2026-05-01T12:30+02:00.") from None
     if len(text) <= len("2026-05-01"):
         moment = datetime.combine(moment, time.max)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def as_table(entries: list[log.Entry]) -> str:
-    """A line for each entry, the newest first."""
+    """A table with a line for each entry, the newest first."""
     lines = [f"{'entry':>5}  {'time (UTC)':19}  {'what':8}  {'alias':12}  {'version':>12}  by, reason"]
     for entry in reversed(entries):
         by = entry.by + (f": {entry.reason}" if entry.reason else "")
         when = entry.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         lines.append(f"{entry.number:5}  {when}  {entry.action:8}  {entry.alias or '':12}  {_move(entry):>12}  {by}")
-    return "\n".join(lines) if entries else "nothing was ever promoted"
+    return "\n".join(lines) if entries else "no version was ever promoted"
 
 
 def aliases_at(entries: list[log.Entry], moment: datetime) -> str:
-    """What each alias named at that moment, and since which entry."""
+    """The version that each alias named at a time, and who promoted it when and why."""
     state = state_at(entries, moment)
     lines = []
     for alias, each in sorted(state.aliases.items()):
@@ -37,10 +41,10 @@ def aliases_at(entries: list[log.Entry], moment: datetime) -> str:
         reason = f": {since.reason}" if since.reason else ""
         lines.append(f"{alias}: version {each['version']}, since {since.at}, by {since.by}{reason}")
     when = moment.isoformat(timespec="seconds")
-    return "\n".join([f"at {when}", *lines]) if lines else f"at {when} no alias named any version"
+    return "\n".join([f"at {when}", *lines]) if lines else f"at {when} there was no alias"
 
 
 def _move(entry: log.Entry) -> str:
     if entry.action == log.DELETE:
-        return ""           # its reason names them
+        return ""           # the reason names the versions
     return f"{entry.replaced or 'none'} -> {entry.version or 'none'}"

@@ -1,4 +1,4 @@
-"""Finding a version in a registry, and saying what there is when it is not there."""
+"""Find a version in a registry. If there is none, the error lists the models, versions and aliases that exist."""
 
 import secrets
 
@@ -8,95 +8,102 @@ from graft.registry.address import CHAMPION, LATEST, Address
 from graft.registry.manifest import Manifest, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
-MARKER = "registry.json"            # says that this is a registry, and is what the store's promises are tried on
+MARKER = "registry.json"            # marks a registry; `check_promises` tests the store with it
 
 
 def find_number(store: Store, address: Address, last: log.Entry) -> int:
-    """The version that an address means after the log's entry `last`; whether it is there is not asked.
+    """The number of the version that an address means; whether that version exists is not checked.
 
-    Without an alias that is the champion, or the newest version of a model that was never promoted.
+    Without a number and an alias it is the champion, or the newest version of a model that was never promoted.
+
+    Args:
+        last: the newest entry of the model's log.
 
     Raises:
-        GraftError: when it means none; the message lists what there is.
+        GraftError: if the address means no version; lists the aliases and versions that exist.
     """
     number = address.number if address.number is not None else last.version_of(address.alias or CHAMPION)
     if number is not None:
         return number
-    there = _numbers(store, address.name)
+    numbers = _numbers(store, address.name)
     if address.alias == LATEST or is_unpromoted(address, last):
-        return there[-1]
+        return numbers[-1]
     raise GraftError(
         f"{store.address}/{address.name} has no alias '{address.alias or CHAMPION}'."
-        + did_you_mean(address.alias or CHAMPION, last.aliases) + aliases_there_are(last) + _versions(there)
+        + did_you_mean(address.alias or CHAMPION, last.aliases) + list_aliases(last) + _list_versions(numbers)
     )
 
 
 def is_unpromoted(address: Address, last: log.Entry) -> bool:
-    """Whether an address means the newest version only because nothing was ever promoted."""
+    """Whether an address means the newest version because the model was never promoted."""
     return address.number is None and address.alias in (None, CHAMPION) and last.number == 0
 
 
 def no_such_model(store: Store, name: str) -> GraftError:
-    """The error for a model that is not there."""
+    """The error for a model that does not exist; lists the models that do."""
     names = store.folders("models/")
     if not names:
-        return GraftError(f"there is no model at {store.address}: it is no registry, or nothing was published there. "
-                          "Name another with GRAFT_REGISTRY or in front of the model, as in s3://bucket/prefix/NAME.")
+        return GraftError(f"there is no model at {store.address}: it is not a registry, or it is empty. To use another "
+                          "registry, set GRAFT_REGISTRY or write an address such as s3://bucket/prefix/NAME.")
     hint = did_you_mean(name, names)
-    return GraftError(f"{store.address} has no model '{name}'.{hint} There are: {', '.join(names)}.")
+    return GraftError(f"{store.address} has no model '{name}'.{hint} Its models are: {', '.join(names)}.")
 
 
-def aliases_there_are(last: log.Entry) -> str:
+def list_aliases(last: log.Entry) -> str:
+    """The aliases after the entry `last`, as a sentence for an error message."""
     aliases = [f"{alias} (version {each['version']})" for alias, each in sorted(last.aliases.items())]
     return f" Its aliases are: {', '.join(aliases)}." if aliases else " It has no aliases."
 
 
 def _numbers(store: Store, name: str) -> list[int]:
-    there = manifest.numbers(store, name)
-    if not there:
+    numbers = manifest.numbers(store, name)
+    if not numbers:
         raise no_such_model(store, name)
-    return there
+    return numbers
 
 
-def _versions(there: list[int]) -> str:
-    shown = [*there] if len(there) <= 10 else [there[0], "…", *there[-8:]]
+def _list_versions(numbers: list[int]) -> str:
+    shown = [*numbers] if len(numbers) <= 10 else [numbers[0], "…", *numbers[-8:]]
     return f" Its versions are: {', '.join(map(str, shown))}."
 
 
 def read_version(store: Store, name: str, number: int, digest: str | None = None) -> Manifest:
-    """A version's manifest, which must have this digest when one is known.
+    """Read a version's manifest.
+
+    Args:
+        digest: the sha256 that the manifest had when it was promoted or seen before; None if unknown.
 
     Raises:
-        GraftError: when there is no such version; the message lists what there is.
-        Damaged: when it is another one than was promoted or seen before.
+        GraftError: if there is no such version; lists the versions that exist.
+        Damaged: if the manifest is damaged or has another digest.
     """
     try:
         found = manifest.read(store, name, number)
     except Missing:
-        gone = f"no version {number} any more" if digest else f"no version {number}"
-        raise GraftError(f"{store.address}/{name} has {gone}.{_versions(_numbers(store, name))}") from None
+        missing = f"no longer has version {number}" if digest else f"has no version {number}"
+        raise GraftError(f"{store.address}/{name} {missing}.{_list_versions(_numbers(store, name))}") from None
     if digest and found.digest != digest:
         raise Damaged(
             f"{store.address}/{manifest.key_of(name, number)} was changed: its sha256 is {found.digest}, "
-            f"expected {digest}. Do not use this version; ask whoever may write to the registry."
+            f"expected {digest}. Do not use this version; ask those who have write access to the registry."
         )
     return found
 
 
 def check_promises(store: Store) -> None:
-    """Try that the store refuses to replace what `create` wrote.
+    """Test that the store's `create` refuses to replace an object.
 
     Raises:
-        StoreError: when it takes conditional writes and ignores the condition: there, two writers would both believe
-            that they had won.
+        StoreError: if the store accepts conditional writes but ignores the condition, so that two concurrent writers
+            would both succeed.
     """
     def mark() -> bool:
-        text = {"what": "a registry of models", "format": 1, "nonce": secrets.token_hex(8)}
-        return store.create(MARKER, to_json(text))
+        content = {"what": "a registry of models", "format": 1, "nonce": secrets.token_hex(8)}
+        return store.create(MARKER, to_json(content))
 
-    if mark() and mark():       # twice: only the first of all markers may be written
+    if mark() and mark():       # in a new registry the first call succeeds; the second one must not
         raise StoreError(
-            f"registry {store.address}: this store takes conditional writes (If-None-Match) and ignores the condition, "
-            "so that two writers would overwrite each other. Nothing is published or promoted here. Use a store that "
-            "keeps to it, such as AWS S3 or Ceph, or a local folder; on Ceph, switch off the bucket's versioning."
+            f"registry {store.address}: this store accepts conditional writes (If-None-Match) but ignores the "
+            "condition, so two writers would overwrite each other. Nothing was published or promoted. Use a store that "
+            "supports them, such as AWS S3 or Ceph, or a local folder; on Ceph, turn off versioning of the bucket."
         )

@@ -1,7 +1,7 @@
-"""What one published version is: its files by sha256, and where it comes from. Written once, never changed.
+"""The manifest of a published version: its files by sha256, and its origin. Written once, never changed.
 
-    blobs/sha256/ab/<hex>                          each file, content-addressed
-    models/<name>/versions/<number>/manifest.json  written last: from then on the version exists
+    blobs/sha256/ab/<hex>                          every file, content-addressed
+    models/<name>/versions/<number>/manifest.json  written last: the version exists as soon as this exists
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from graft.store import Damaged, Missing, Store
 
 FORMAT = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-LIMIT_BYTES = 4_000_000             # of a manifest, and of an entry of the log
-LARGEST_MODEL_BYTES = 4 << 30       # of all files together
+LIMIT_BYTES = 4_000_000             # of a manifest or an entry of the log
+LARGEST_MODEL_BYTES = 4 << 30       # all files together
 MOST_FILES = 100
 READERS = 16
 _FILE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")     # no folder, drive or hidden file
@@ -28,13 +28,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class File:
-    """One file of a version, found under its content's address."""
+    """One file of a version, stored under the hash of its contents."""
 
     sha256: str
     size_bytes: int
 
     @property
     def key(self) -> str:
+        """The key of the file's object in the store."""
         return f"blobs/sha256/{self.sha256[:2]}/{self.sha256}"
 
 
@@ -44,15 +45,15 @@ class Manifest:
 
     name: str
     number: int
-    files: dict[str, File]                  # what it takes to predict
+    files: dict[str, File]                  # file name -> file: everything that prediction needs
     class_names: list[str]                  # in the order of the logits
-    input: dict                             # name, dtype, shape, colours, range: what the model takes
-    published: str                          # by the store's clock, ISO 8601 in UTC
-    attachments: dict[str, File] = field(default_factory=dict)      # report, metrics, params.yaml, dvc.lock …
+    input: dict                             # of the model: name, dtype, shape, colours, range
+    published: str                          # ISO 8601 in UTC, by the store's clock
+    attachments: dict[str, File] = field(default_factory=dict)      # file name -> file: report, metrics, parameters …
     facts: dict = field(default_factory=dict)       # metrics, gate's verdict, data, commit, libraries, seconds, machine
-    parent: int | None = None               # the champion when this was published
+    parent: int | None = None               # the champion when this version was published
     format: int = FORMAT
-    data: bytes = field(default=b"", compare=False, repr=False)     # the stored bytes; not among them
+    data: bytes = field(default=b"", compare=False, repr=False)     # the stored bytes; not stored themselves
 
     @property
     def digest(self) -> str:
@@ -61,29 +62,38 @@ class Manifest:
 
     @property
     def identity(self) -> str:
-        """The same for two versions whose files are the same: neither time nor facts count."""
+        """Equal for two versions with the same files, whatever their time, facts and attachments."""
         return _sha256("".join(f"{name} {file.sha256}\n" for name, file in sorted(self.files.items())).encode())
 
     @property
     def all_files(self) -> dict[str, File]:
-        """Path in a pulled folder -> file, attachments too."""
+        """Path in a pulled folder -> file, including attachments."""
         return self.files | {f"attachments/{name}": file for name, file in self.attachments.items()}
 
 
 def describe(path: Path) -> File:
-    """A file's digest and size."""
+    """The hash and size of a file."""
     with open(path, "rb") as file:
         return File(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def encode(manifest: Manifest) -> bytes:
+    """A manifest as it is stored. Raises `GraftError` if it cannot be stored as JSON."""
     content = asdict(manifest)
     del content["data"]
     return to_json(content)
 
 
 def decode(data: bytes, name: str, number: int, where: str) -> Manifest:
-    """Read a manifest that must be that of version `number` of `name`. Raises `Damaged` with all that is wrong."""
+    """Parse and check a stored manifest.
+
+    Args:
+        name, number: the version that it must belong to.
+        where: its address, for messages.
+
+    Raises:
+        Damaged: lists everything that is wrong.
+    """
     content = from_json(data, where)
     if problems := _problems(content, name, number):
         raise Damaged(f"{where} is not the manifest of {name}@{number}: {'; '.join(problems)}. Do not use it.")
@@ -93,18 +103,24 @@ def decode(data: bytes, name: str, number: int, where: str) -> Manifest:
 
 
 def to_json(content: dict) -> bytes:
-    """The one way a registry writes JSON. Raises `GraftError` for what JSON cannot hold."""
+    """Encode an object as all JSON in a registry is.
+
+    Raises:
+        GraftError: if it contains values that JSON does not have, or is larger than `LIMIT_BYTES`.
+    """
     try:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         data = (text + "\n").encode()
     except (TypeError, ValueError) as error:
-        raise GraftError(f"no JSON can hold these facts: {error}. Expected numbers, texts, lists, mappings.") from error
+        expected = "Expected numbers, strings, lists and mappings"
+        raise GraftError(f"these facts cannot be stored as JSON: {error}. {expected}.") from error
     if len(data) > LIMIT_BYTES:
-        raise GraftError(f"{len(data):,} bytes of facts, at most {LIMIT_BYTES:,} are stored. Attach a file instead.")
+        raise GraftError(f"{len(data):,} bytes of facts: expected at most {LIMIT_BYTES:,}. Attach a file instead.")
     return data
 
 
 def from_json(data: bytes, where: str) -> dict:
+    """Parse a stored JSON object. Raises `Damaged` if it is not one; `where` is its address, for messages."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -115,28 +131,30 @@ def from_json(data: bytes, where: str) -> dict:
 
 
 def key_of(name: str, number: int) -> str:
+    """The key of a version's manifest."""
     return f"models/{name}/versions/{number:06}/{MANIFEST}"
 
 
 def signature_key(name: str, number: int) -> str:
+    """The key of a version's signature."""
     return f"models/{name}/versions/{number:06}/{SIGNATURE}"
 
 
 def numbers(store: Store, name: str) -> list[int]:
-    """The numbers of all published versions, ascending."""
+    """The numbers of all published versions, in ascending order."""
     pattern = re.compile(rf"models/{re.escape(name)}/versions/([0-9]{{6,9}})/manifest\.json")
     found = (pattern.fullmatch(stored.key) for stored in store.scan(f"models/{name}/versions/"))
     return sorted(int(match[1]) for match in found if match)
 
 
 def read(store: Store, name: str, number: int) -> Manifest:
-    """Raises `Missing`, and `Damaged` when it is not what it claims to be."""
+    """Read and check a version's manifest. Raises `Missing` if there is none, `Damaged` if it is wrong."""
     key = key_of(name, number)
     return decode(store.read_whole(key, LIMIT_BYTES), name, number, f"{store.address}/{key}")
 
 
 def read_all(store: Store, name: str) -> list[Manifest]:
-    """All versions, ascending; one that is removed meanwhile is left out."""
+    """The manifests of all versions, in ascending order, without any that is removed meanwhile."""
     def read_or_none(number: int) -> Manifest | None:
         try:
             return read(store, name, number)
@@ -147,8 +165,8 @@ def read_all(store: Store, name: str) -> list[Manifest]:
         return [manifest for manifest in pool.map(read_or_none, numbers(store, name)) if manifest]
 
 
-def is_file_name(name) -> bool:
-    """Whether a file of this name can be written into a folder, on every system, and nowhere else."""
+def is_file_name(name: object) -> bool:
+    """Whether a file of this name can be created in a folder, and only there, on every operating system."""
     return isinstance(name, str) and bool(_FILE_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
 
 

@@ -1,4 +1,4 @@
-"""Moving an alias to another version, and telling who did that and why."""
+"""Promote and roll back: move an alias to another version, and record who did it and why."""
 
 import getpass
 import os
@@ -8,26 +8,37 @@ from datetime import datetime
 from graft.errors import GraftError
 from graft.registry import log, manifest
 from graft.registry.address import CHAMPION, LATEST, check_alias, parse
-from graft.registry.lookup import aliases_there_are, check_promises, find_number, no_such_model, read_version
+from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
 from graft.store import Damaged, Store, open_store
 
 
 class AliasMoved(GraftError):
-    """Another promotion was faster, or the alias names another version than was expected."""
+    """The alias does not name the expected version: another promotion was faster, or `expect` was wrong."""
 
 
 def promote(model: str, *, alias: str = CHAMPION, expect: int | None = None, reason: str = "", gate: dict | None = None,
             by: str | None = None, registry: str | None = None) -> log.Entry | None:
-    """Let `alias` name a version from now on; None when it does already.
+    """Let an alias name a version.
+
+        graft.promote("pets@3", registry="s3://bucket/models", reason="higher accuracy")
 
     Args:
-        model: the address of a version.
-        expect: the version that the alias must name now, 0 for none; by default whichever it names when this begins.
-        gate: the report that the promotion rests on, as JSON can hold it.
+        model: the address of a version, such as `pets@3` or `pets@latest`.
+        expect: the number of the version that the alias must name now, 0 for none; by default the one that it names
+            when this function begins.
+        reason: is kept in the history.
+        gate: the gate's report that justifies the promotion; must be valid JSON.
+        by: who promotes; by default `user@machine`.
+        registry: the registry of an address that does not include one.
+
+    Returns:
+        The new entry of the log, or None if the alias already names the version.
 
     Raises:
-        AliasMoved: when the alias names another version than expected; the message says who moved it.
+        AliasMoved: if the alias names another version than expected; the message says who moved it.
+        Damaged: if files of the version are missing.
+        GraftError: if there is no such version, or the registry cannot be used.
     """
     address = parse(model, registry)
     if address.number is None and address.alias is None:
@@ -48,10 +59,16 @@ def promote(model: str, *, alias: str = CHAMPION, expect: int | None = None, rea
 
 def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, reason: str = "", by: str | None = None,
              registry: str | None = None) -> log.Entry:
-    """Undo the last promotion of `alias`: it names the version again that it named before; without one it is removed.
+    """Undo the last promotion of an alias: it names its previous version again, or is removed if there was none.
+
+    For the arguments, see `promote`.
+
+    Returns:
+        The new entry of the log.
 
     Raises:
-        AliasMoved: as `promote` does.
+        AliasMoved: if the alias names another version than expected.
+        GraftError: if there is no such alias, or the registry cannot be used.
     """
     address = parse(model, registry)
     store = open_store(address.registry)
@@ -62,7 +79,7 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
     while True:
         before = (entries or [log.Entry()])[-1]
         if before.version_of(alias) is None:
-            raise GraftError(f"{address.name} has no alias '{alias}' to roll back.{aliases_there_are(before)}")
+            raise GraftError(f"{address.name} has no alias '{alias}' to roll back.{list_aliases(before)}")
         _check_expected(store, address.name, before, alias, expected)
         earlier = _promoted(entries, alias)[:-1]
         version = _sound_version(store, address.name, earlier[-1]) if earlier else None
@@ -72,7 +89,16 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
 
 
 def history(model: str, registry: str | None = None) -> list[log.Entry]:
-    """All promotions and rollbacks of a model, the first one first. Raises `Damaged` when the log was changed."""
+    """The promotion log of a model: all promotions, rollbacks and deletions, oldest first.
+
+    Args:
+        model: the model's name or address.
+        registry: the registry of an address that does not include one.
+
+    Raises:
+        Damaged: if the log was changed.
+        GraftError: if there is no such model, or the registry cannot be used.
+    """
     address = parse(model, registry)
     store = open_store(address.registry)
     entries = log.read(store, address.name)
@@ -82,26 +108,25 @@ def history(model: str, registry: str | None = None) -> list[log.Entry]:
 
 
 def state_at(entries: list[log.Entry], moment: datetime) -> log.Entry:
-    """The last entry that was not written after `moment`: its aliases held then."""
+    """The newest entry at a time, which holds the aliases of that time; `Entry()` if there was none."""
     return next((entry for entry in reversed(entries) if entry.time <= moment), log.Entry())
 
 
 def _sound_version(store: Store, name: str, number: int) -> Manifest:
-    """A version all of whose files are there. Raises `Damaged`: such a version is never promoted."""
+    """Read a version's manifest, and check that all its files are stored. Raises `Damaged` if not."""
     version = read_version(store, name, number)
     stored = {path: store.stat(file.key) for path, file in version.files.items()}
-    wrong = [path for path, file in version.files.items()
-             if stored[path] is None or stored[path].size_bytes != file.size_bytes]
-    if wrong:
-        what = f"missing or of another size: {', '.join(wrong)}"
+    sizes = {path: each.size_bytes for path, each in stored.items() if each}
+    if wrong := [path for path, file in version.files.items() if sizes.get(path) != file.size_bytes]:
+        what = f"these files are missing or have the wrong size: {', '.join(wrong)}"
         raise Damaged(f"{store.address}/{name}@{number}: {what}. Publish it again.")
     return version
 
 
 def _move(store: Store, name: str, before: log.Entry, version: Manifest | None, change: dict) -> log.Entry | None:
-    """Append the entry that lets the alias name `version`, or no version; None when another writer was faster."""
+    """Append the entry that lets the alias name `version`, or removes it; None if another writer was faster."""
     if version and version.number in before.deleted:
-        raise GraftError(f"{name}@{version.number} was given up by `graft gc`. Publish it again.")
+        raise GraftError(f"{name}@{version.number} was deleted by `graft gc`. Publish it again.")
     aliases = {alias: each for alias, each in before.aliases.items() if alias != change["alias"]}
     if version:
         aliases[change["alias"]] = {"version": version.number, "manifest": version.digest}
@@ -118,7 +143,7 @@ def _check_expected(store: Store, name: str, before: log.Entry, alias: str, expe
     last = moves[-1] if moves else log.Entry(by="nobody", at="never")
     raise AliasMoved(
         f"{name}: {alias} names {_version(now)}, expected {_version(expected)}. Last moved by {last.by} at {last.at}"
-        + (f" ({last.reason})" if last.reason else "") + ". Nothing was changed: look at `graft history`, then decide."
+        + (f" ({last.reason})" if last.reason else "") + ". Nothing was changed: see `graft history`, then decide."
     )
 
 
@@ -127,10 +152,10 @@ def _version(number: int | None) -> str:
 
 
 def _promoted(entries: list[log.Entry], alias: str) -> list[int]:
-    """The versions that `alias` was moved to and not rolled back from, in their order."""
+    """The versions that `alias` was promoted to and not rolled back from, oldest first."""
     stack: list[int] = []
     for entry in entries:
-        if entry.alias == alias and entry.action == log.PROMOTE:
+        if entry.alias == alias and entry.action == log.PROMOTE and entry.version is not None:
             stack.append(entry.version)
         elif entry.alias == alias and stack:
             stack.pop()
@@ -138,9 +163,9 @@ def _promoted(entries: list[log.Entry], alias: str) -> list[int]:
 
 
 def who() -> str:
-    """Who does this, for the log: user@machine."""
+    """The current user for the log, as user@machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):         # a container's user may have no name
+    except (KeyError, OSError):         # in a container, the user may have no name
         user = f"user {os.getuid()}"
     return f"{user}@{platform.node()}"

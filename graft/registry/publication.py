@@ -1,4 +1,4 @@
-"""A bundle's folder -> the next version of a model."""
+"""Publish a bundle as the next version of a model."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -37,17 +37,24 @@ class Published:
 
 def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[str, Path] | None = None,
             facts: dict | None = None, signing_key: str | Path | None = None) -> Published:
-    """Publish a bundle's folder as the next version of `name`.
+    """Publish a bundle as the next version of a model.
 
-    The same files are the same version: to publish again is no error, and mends what a killed publisher left undone.
+        version = graft.publish("outputs/export", "pets", "s3://bucket/models")
+
+    If a version with the same files exists, no new one is made: publishing again is safe, and completes what a killed
+    publisher left unfinished.
 
     Args:
-        attachments: file name -> path of what belongs to the version without being needed to predict.
-        facts: whatever else should be known of it, as JSON can hold it: metrics, data, commit, libraries, seconds.
+        bundle: the bundle's folder; see `graft.model.bundle`.
+        name: the model's name.
+        registry: `s3://bucket/prefix` or a folder.
+        attachments: file name -> path of files to keep with the version that prediction does not need.
+        facts: other information about the version; must be valid JSON. `graft compare` shows `metrics`, `data`,
+            `params`, `commit` and `gate`.
         signing_key: a PEM file with a private elliptic-curve key; see `graft.registry.signing`.
 
     Raises:
-        GraftError: when the bundle, a name or the registry is not as it must be. Nothing is published then.
+        GraftError: if the bundle, a name, the facts, the key or the registry cannot be used. Nothing is published then.
     """
     check_name(name)
     store = open_store(check_registry(registry))
@@ -56,22 +63,22 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
     if signing_key:
         from graft.registry.signing import sign, sign_version
 
-        sign(wanted, signing_key)       # a key that cannot be used is refused before anything is sent
+        sign(wanted, signing_key)       # refuses a key that cannot be used before anything is sent
     check_promises(store)
     needed = {wanted.files[each]: path for each, path in files.items()}
     blobs = needed | {wanted.attachments[each]: path for each, path in attached.items()}
     while True:
         version, is_new = _create(store, wanted, blobs)
-        upload(store, blobs if is_new else needed)      # again: `gc` may have taken what no version used until now
+        upload(store, blobs if is_new else needed)      # again: `gc` may have removed files that no version used
         if is_new or version.number not in log.head(store, name).deleted:
-            break                   # it has not even given up the version meanwhile
+            break                   # `gc` has not deleted the version meanwhile either
     if signing_key:
         sign_version(store, version, signing_key)
     return Published(store.address, name, version.number, is_new)
 
 
 def _manifest(name: str, description: bundles.Description, files: dict, attached: dict, facts: dict) -> Manifest:
-    """All of it but the number, time and parent, which only the registry knows. Raises `GraftError` for bad facts."""
+    """The manifest, except number, time and parent, which only the registry knows. Raises `GraftError`."""
     height, width = description.image_size
     wanted = Manifest(
         name=name, number=0, published="", class_names=description.class_names, facts=facts,
@@ -85,7 +92,7 @@ def _manifest(name: str, description: bundles.Description, files: dict, attached
 
 
 def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Manifest, bool]:
-    """The version that holds these files, and whether it was made just now. Another publisher may take our number."""
+    """The version with these files, and whether it is new. If another publisher takes the number, try the next one."""
     last = log.head(store, wanted.name)
     versions = {each.number: each for each in manifest.read_all(store, wanted.name)}
     while True:
@@ -111,10 +118,10 @@ def _bundle_files(folder: Path) -> dict[str, Path]:
 
 
 def _check_files(files: dict[str, Path]) -> dict[str, Path]:
-    """Raises `GraftError` naming all that are missing or cannot have that name in a version."""
-    problems = [f"{path}: there is no such file" for path in files.values() if not Path(path).is_file()]
-    problems += [f"'{name}': expected a plain file name of letters, digits, '.', '_' and '-'"
+    """Return the files sorted by name. Raises `GraftError` that lists all that are missing or have an invalid name."""
+    problems = [f"{path}: the file does not exist" for path in files.values() if not Path(path).is_file()]
+    problems += [f"'{name}': expected a plain file name of letters, digits, '.', '_' and '-' that is not reserved"
                  for name in files if not is_file_name(name)]
     if problems:
-        raise GraftError("this cannot be published: " + "; ".join(problems) + ".")
+        raise GraftError("nothing was published: " + "; ".join(problems) + ".")
     return {name: Path(path) for name, path in sorted(files.items())}

@@ -1,4 +1,4 @@
-"""A model's address -> a folder on this machine, every byte of it checked before anything is read from it."""
+"""Pull a version into a folder on this machine, and check every byte of it before anything is read from it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ class Pulled:
     """A version on this machine.
 
     Attributes:
-        folder: a bundle's folder; `manifest.json` in it tells where the model comes from.
-        transferred_bytes: 0 when all of it was here already.
-        note: what should be said to the person who asked, or the empty string.
+        folder: the bundle's folder; its `manifest.json` describes the version's origin.
+        name: the model's name.
+        version: the version's number, from 1.
+        transferred_bytes: the number of bytes fetched; 0 if all files were already on this machine.
+        note: a message for the user, or the empty string.
     """
 
     folder: Path
@@ -32,19 +34,26 @@ class Pulled:
 
 def pull(model: str, to: str | Path | None = None, *, registry: str | None = None, offline: bool = False,
          attachments: bool = False, public_key: str | Path | None = None) -> Pulled:
-    """Fetch a published version into the user's cache, and copy it to the folder `to` when one is given.
+    """Fetch a published version into the user's cache, and check every byte of it.
 
-    What is here already is checked and not fetched again. When anything is wrong nothing changes: an earlier pulled
-    version stays as it is.
+        pulled = graft.pull("s3://bucket/models/pets@champion", to="pets")
+
+    Files that are already on this machine are checked and not fetched again. If anything is wrong, nothing changes:
+    versions that were pulled before stay as they are.
 
     Args:
-        offline: ask no registry; take what an earlier pull brought, after checking it again.
-        attachments: fetch the report, metrics, parameters and so on too.
-        public_key: a PEM file; a version that was not signed with its private key is refused.
+        model: `NAME`, `NAME@ALIAS` or `NAME@NUMBER`, optionally as `REGISTRY/NAME…`. A name alone means the champion,
+            or the newest version of a model that was never promoted.
+        to: also copy the version to this folder, replacing a model there.
+        registry: the registry of an address that does not include one; by default the environment variable
+            GRAFT_REGISTRY, otherwise the folder `registry`.
+        offline: use the version that an earlier pull fetched, after checking it, without asking the registry.
+        attachments: also fetch the version's attachments, such as its report, metrics and parameters.
+        public_key: a PEM file; a version that was not signed with the matching private key is refused.
 
     Raises:
-        Damaged: when anything in the registry is not as it was written, or is older than what was seen before.
-        GraftError: when there is no such model, or it cannot be reached.
+        Damaged: if anything in the registry is not as it was written, or is older than what this machine saw before.
+        GraftError: if there is no such version, or the registry cannot be used.
     """
     address = parse(model, registry)
     cache = Cache(address)
@@ -57,7 +66,9 @@ def pull(model: str, to: str | Path | None = None, *, registry: str | None = Non
         return pulled if to is None else replace(pulled, folder=replace_folder(pulled.folder, Path(to)))
 
 
-def _from_registry(address: Address, cache: Cache, seen: Seen, attachments: bool, public_key) -> Pulled:
+def _from_registry(
+    address: Address, cache: Cache, seen: Seen, attachments: bool, public_key: str | Path | None,
+) -> Pulled:
     store = open_store(address.registry)
     last = _newest(store, seen, cache.folder)
     number = find_number(store, address, last)
@@ -74,26 +85,28 @@ def _from_registry(address: Address, cache: Cache, seen: Seen, attachments: bool
     return Pulled(cache.version(number), address.name, number, transferred, note)
 
 
-def _from_cache(address: Address, cache: Cache, seen: Seen, attachments: bool, public_key) -> Pulled:
+def _from_cache(
+    address: Address, cache: Cache, seen: Seen, attachments: bool, public_key: str | Path | None,
+) -> Pulled:
     number = address.number if address.number is not None else seen.last.version_of(address.alias or CHAMPION)
     if number is None and (address.alias == LATEST or is_unpromoted(address, seen.last)):
         number = seen.latest
     folder = cache.version(number or 0)
-    if str(number) not in seen.manifests or not folder.exists():
+    if number is None or str(number) not in seen.manifests or not folder.exists():
         raise GraftError(f"{address} was never pulled to this machine. Pull it once without --offline.")
     version = read_folder(folder, address.name, number, seen.manifests[str(number)])
     if not is_whole(folder, version.all_files if attachments else version.files):
-        raise Damaged(f"{folder} is not as it was pulled. Pull {address} again without --offline.")
+        raise Damaged(f"{folder} has changed since it was pulled. Pull {address} again without --offline.")
     signature = folder / SIGNATURE
     _check_signature(version, signature.read_bytes() if signature.exists() else None, public_key)
     return Pulled(folder, address.name, number, 0)
 
 
 def _newest(store: Store, seen: Seen, forget: Path) -> log.Entry:
-    """The head of the log, which must be the one seen last or follow from it.
+    """The newest entry of the log, which must be the last one seen or follow from it.
 
     Raises:
-        Damaged: when the registry shows an older state than before, or another past.
+        Damaged: if the registry shows an older state than before, or another history.
     """
     entries = log.read(store, seen.name, since=max(1, seen.last.number))
     if seen.last.number == 0:
@@ -103,13 +116,13 @@ def _newest(store: Store, seen: Seen, forget: Path) -> log.Entry:
         raise Damaged(
             f"{store.address}: the promotion log of {seen.name} has {what} entry {seen.last.number}, which this "
             "machine saw before: an old state is being replayed, or the log was rewritten. Nothing was pulled. "
-            f"If the registry was made anew on purpose, remove {forget}."
+            f"If the registry was recreated on purpose, remove {forget}."
         )
     return entries[-1]
 
 
 def _known_digest(number: int, last: log.Entry, seen: Seen) -> str | None:
-    """The manifest's sha256 as the log or an earlier pull tells it."""
+    """The manifest's sha256 according to the log or an earlier pull."""
     promoted = [each["manifest"] for each in last.aliases.values() if each["version"] == number]
     return promoted[0] if promoted else seen.manifests.get(str(number))
 

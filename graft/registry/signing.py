@@ -1,12 +1,14 @@
-"""Signatures of versions, by sigstore's `model-signing` with a pair of elliptic-curve keys (the extra `sign`).
+"""Sign and verify versions with sigstore's `model-signing` and a pair of elliptic-curve keys (the extra `sign`).
 
-What is signed is the manifest, which holds the model's name, the version's number and the sha256 of every file. The
-signature stands beside it and comes with a pull: `model_signing verify key --ignore_unsigned_files` reads it too.
+A signature covers the manifest, which contains the model's name, the version's number and the sha256 of every file. It
+is stored beside the manifest and pulled with it; `model_signing verify key --ignore_unsigned_files` can verify it too.
 """
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from graft.errors import GraftError
 from graft.registry.manifest import MANIFEST, SIGNATURE, Manifest, signature_key
@@ -14,13 +16,20 @@ from graft.store import Damaged, Store
 
 
 def sign_version(store: Store, version: Manifest, private_key: str | Path) -> None:
-    """Sign a published version, unless that was done before. Raises `GraftError` when the key cannot be used."""
+    """Sign a published version, unless it is signed already. Raises `GraftError` if the key cannot be used."""
     signature = sign(version, private_key)
     store.create(signature_key(version.name, version.number), signature)
 
 
 def sign(version: Manifest, private_key: str | Path) -> bytes:
-    """The signature of a version's manifest, a sigstore bundle."""
+    """The signature of a version's manifest: a sigstore bundle.
+
+    Args:
+        private_key: a PEM file with an elliptic-curve key and no password.
+
+    Raises:
+        GraftError: if the key cannot be used, or the extra `sign` is not installed.
+    """
     signing = _library("signing")
     with _folder(version) as folder:
         signature = folder.parent / SIGNATURE
@@ -30,24 +39,33 @@ def sign(version: Manifest, private_key: str | Path) -> bytes:
 
 
 def check(version: Manifest, signature: bytes | None, public_key: str | Path) -> None:
-    """Raises `Damaged` unless this is a signature of just this manifest by that key's owner."""
+    """Check that a signature is of this manifest and by the owner of this key.
+
+    Args:
+        signature: what `sign` returned; None if the version is not signed.
+        public_key: a PEM file with an elliptic-curve key.
+
+    Raises:
+        Damaged: if it is not.
+        GraftError: if the key cannot be used, or the extra `sign` is not installed.
+    """
     verifying = _library("verifying")
     what = f"{version.name}@{version.number}"
     if signature is None:
-        raise Damaged(f"{what} is not signed, and a signature is asked for. Sign it: `graft publish … --sign KEY.pem`.")
+        raise Damaged(f"{what} is not signed, but a signature is required. Sign it: `graft publish … --sign KEY.pem`.")
     with _key_errors(public_key):
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     with _folder(version) as folder:
         (folder.parent / SIGNATURE).write_bytes(signature)
         try:
             verifier.verify(folder, folder.parent / SIGNATURE)
-        except Exception as error:      # whatever a forged signature makes the library stumble over
-            raise Damaged(f"{what} was not signed with the key of {public_key}, or was changed since.") from error
+        except Exception as error:      # a forged signature can cause any error in the library
+            raise Damaged(f"{what} was not signed with the key of {public_key}, or was changed afterwards.") from error
 
 
 @contextlib.contextmanager
-def _folder(version: Manifest):
-    """A folder that holds the manifest as it is stored, and nothing else."""
+def _folder(version: Manifest) -> Iterator[Path]:
+    """A temporary folder that contains only the manifest, as it is stored."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, f"{version.name}@{version.number}")
         folder.mkdir()
@@ -55,7 +73,7 @@ def _folder(version: Manifest):
         yield folder
 
 
-def _library(module: str):
+def _library(module: str) -> Any:
     import importlib
 
     try:
@@ -65,9 +83,9 @@ def _library(module: str):
 
 
 @contextlib.contextmanager
-def _key_errors(path: str | Path):
+def _key_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "expected a PEM file with an elliptic-curve key and no password"
-        raise GraftError(f"{path} is no key that can be used: {reason}.") from error
+        raise GraftError(f"{path} cannot be used as a key: {reason}.") from error

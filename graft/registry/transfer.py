@@ -1,4 +1,4 @@
-"""Moving blobs: up, whatever is not there yet; down in parallel parts, resumable, through sha256."""
+"""Transfer files: upload those that are missing; download in parallel parts, resumable, and check their sha256."""
 
 import contextlib
 import hashlib
@@ -15,13 +15,20 @@ from graft.errors import GraftError
 from graft.registry.manifest import File, describe
 from graft.store import Damaged, Missing, Store, StoreError
 
-PART_BYTES = 8 << 20                # one request's share of a file
+PART_BYTES = 8 << 20                # of a file, in one request
 PARTS_AT_ONCE = 8
-GRACE = timedelta(hours=24)         # longer than any upload: what is younger is never swept by `gc`
+GRACE = timedelta(hours=24)         # longer than any upload: `gc` never removes younger files
 
 
 def upload(store: Store, files: dict[File, Path]) -> None:
-    """Store the blobs that are missing. One that may soon be swept, because nothing used it, is made young again."""
+    """Store the files that are missing. An unused file that `gc` may soon remove is stored again, to renew its age.
+
+    Args:
+        files: the files to store -> their paths.
+
+    Raises:
+        GraftError: if a file changes meanwhile.
+    """
     from tqdm import tqdm
 
     total = sum(file.size_bytes for file in files)
@@ -34,9 +41,9 @@ def upload(store: Store, files: dict[File, Path]) -> None:
             elif stored.size_bytes != file.size_bytes or stored.modified < young:
                 store.replace(file.key, path)
             if describe(path) != file:
-                with contextlib.suppress(StoreError):       # publishers need not have the right to remove
+                with contextlib.suppress(StoreError):       # publishers may lack the permission to delete
                     store.delete(file.key)
-                raise GraftError(f"{path} changed while it was being published. Publish when nothing writes to it.")
+                raise GraftError(f"{path} changed during publishing. Publish again when nothing writes to it.")
             bar.update(file.size_bytes)
 
 
@@ -78,19 +85,20 @@ def _missing_parts(file: File, path: Path) -> list[_Part]:
 
 
 def _read(store: Store, part: _Part) -> bytes:
-    """A part, and one byte more at the end of the file, where there must be none."""
+    """Read a part. At the end of the file, ask for one more byte, to detect a longer object."""
     at_end = part.start + part.length == part.file.size_bytes
     try:
         data = store.read(part.file.key, part.start, part.length + at_end)
     except Missing:
-        raise Damaged(f"{store.address}/{part.file.key} is missing. Publish this model again.") from None
+        raise Damaged(f"{store.address}/{part.file.key} is missing. Publish the model again.") from None
     if len(data) != part.length:
-        raise Damaged(f"{store.address}/{part.file.key} is not {part.file.size_bytes:,} bytes long. Publish it again.")
+        expected = f"expected {part.file.size_bytes:,} bytes"
+        raise Damaged(f"{store.address}/{part.file.key} has the wrong size: {expected}. Publish the model again.")
     return data
 
 
 def _complete(store: Store, file: File, path: Path, received: Iterator, progress: Callable[[int], None]) -> None:
-    """Append the file's parts to what is there already, and check the whole."""
+    """Append the file's missing parts, and check the whole file."""
     hasher = hashlib.sha256()
     try:
         with open(path, "a+b") as target:
@@ -104,8 +112,8 @@ def _complete(store: Store, file: File, path: Path, received: Iterator, progress
                 progress(len(data))
         if hasher.hexdigest() != file.sha256:
             raise Damaged(
-                f"{store.address}/{file.key} is damaged: its sha256 is {hasher.hexdigest()}. Nothing of it was kept. "
-                "Pull again; when this stays, remove that object and publish the model again."
+                f"{store.address}/{file.key} is damaged: its sha256 is {hasher.hexdigest()}. It was discarded. "
+                "Pull again; if that fails too, remove this object and publish the model again."
             )
     except Damaged:
         path.unlink()
@@ -129,4 +137,4 @@ def _in_order(function: Callable, items: Iterable) -> Iterator:
 def _check_room(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed_bytes > free:
-        raise GraftError(f"{folder}: {needed_bytes:,} bytes are to be pulled, {free:,} are free. Make room there.")
+        raise GraftError(f"{folder}: {needed_bytes:,} bytes are needed, {free:,} are free. Make room on this disk.")

@@ -1,4 +1,4 @@
-"""Objects with conditional writes, in a folder or on S3: `contract` says what a store promises."""
+"""Store objects with conditional writes, in a folder or on S3. `contract` defines what every store guarantees."""
 
 from graft.store.address import identity
 from graft.store.contract import Damaged, Missing, Store, Stored, StoreError
@@ -8,7 +8,11 @@ __all__ = ["Damaged", "LocalStore", "Missing", "Store", "StoreError", "Stored", 
 
 
 def open_store(registry: str) -> Store:
-    """The store of a registry's address, `s3://bucket/prefix` or a folder. Touches nothing yet."""
+    """The store at a registry's address, `s3://bucket/prefix` or a folder. Nothing is read or written yet.
+
+    Raises:
+        StoreError: if the settings for S3 are missing or invalid.
+    """
     if registry.startswith("s3://"):
         from graft.store.s3 import S3Store
 

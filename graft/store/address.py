@@ -1,4 +1,4 @@
-"""Where a store is: what its address means on this machine and in this environment."""
+"""Resolve a store's address on this machine and in this environment."""
 
 import os
 from pathlib import Path
@@ -6,20 +6,23 @@ from urllib.parse import urlsplit
 
 
 def identity(registry: str) -> str:
-    """Tells apart what is different in truth: a folder in full, and the endpoint that an s3:// address is asked at."""
+    """A canonical key: two addresses of the same registry give the same text, those of different registries do not.
+
+    It is the absolute path of a folder, or the s3:// address with its endpoint.
+    """
     if not registry.startswith("s3://"):
         return str(Path(registry).expanduser().resolve())
     return f"{registry} at {endpoint()}"
 
 
 def endpoint_url() -> str | None:
-    """Where S3 is when it is not AWS, from AWS's own variables."""
+    """The URL of an S3 service other than AWS, from AWS's environment variables; None for AWS."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def endpoint() -> str:
-    """The same for people and for files: without a user name or password that it may hold."""
+    """`endpoint_url` for messages and files: "AWS", or the URL without any user name and password."""
     if not (url := endpoint_url()):
         return "AWS"
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else url.rpartition("@")[2]

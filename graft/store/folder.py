@@ -1,4 +1,4 @@
-"""A store in a folder of this machine, or of a shared file system with hard links."""
+"""A store in a folder on this machine, or on a shared file system with hard links."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from graft.store.contract import Missing, Store, Stored, StoreError
 
@@ -14,7 +15,7 @@ TEMPORARY = ".incoming"             # unfinished writes; never listed
 
 
 class LocalStore(Store):
-    """A folder. Writers race on `os.link`, which is atomic and refuses a name that is taken."""
+    """A store in a folder. Concurrent writers use `os.link`, which is atomic and refuses an existing name."""
 
     def __init__(self, folder: str | Path):
         self._root = Path(folder).expanduser().absolute()
@@ -61,7 +62,7 @@ class LocalStore(Store):
             found = [self.stat(f"{folder}/{name}".removeprefix(f"{self._root}/"))
                      for folder, folders, names in os.walk(self._path(prefix)) for name in names
                      if not folder.endswith(TEMPORARY)]
-        return iter(sorted(stored for stored in found if stored))      # None: removed meanwhile
+        return iter(sorted(stored for stored in found if stored))      # None: removed in the meantime
 
     def folders(self, prefix: str) -> list[str]:
         with _explained(self.address):
@@ -108,7 +109,7 @@ class LocalStore(Store):
         return temporary
 
 
-def _copy(data: bytes | Path, file) -> None:
+def _copy(data: bytes | Path, file: BinaryIO) -> None:
     if isinstance(data, bytes):
         file.write(data)
         return
@@ -117,8 +118,8 @@ def _copy(data: bytes | Path, file) -> None:
 
 
 @contextlib.contextmanager
-def _explained(address: str):
-    """Turn the file system's errors into `Missing` and `StoreError`."""
+def _explained(address: str) -> Iterator[None]:
+    """Turn errors of the file system into `Missing` and `StoreError`."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
@@ -126,5 +127,5 @@ def _explained(address: str):
     except OSError as error:
         raise StoreError(
             f"registry {address}: {error.strerror or error} ({error.filename or 'while writing'}). "
-            "Expected a folder that you may read and write, on a disk with room and hard links."
+            "Expected a folder that you can read and write, on a disk with free space and support for hard links."
         ) from error

@@ -1,9 +1,7 @@
-"""A registry's objects on S3, or on anything that speaks its protocol, with AWS's usual credentials.
+"""A store on S3 or a compatible service, with AWS's usual credentials.
 
-Requests go through botocore, which boto3 is made of and which starts in half the time.
-
-`create` is a PUT with `If-None-Match: *`. A reply that is lost leaves open whether the write happened; so after any
-reply that is no plain yes or no, the object is read back and compared with what was sent.
+`create` is a PUT with `If-None-Match: *`. If the reply is lost, the write may have happened or not; so after any reply
+other than a clear success or refusal, the object is read back and compared with what was sent.
 """
 
 import base64
@@ -12,30 +10,31 @@ import hashlib
 import io
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 from graft.store.address import endpoint_url
 from graft.store.contract import Missing, Store, Stored, StoreError
 from graft.store.s3_errors import explain, status_of
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
-ATTEMPTS = 4                        # of each request by botocore, with growing pauses: up to 7 s on a failing server
-READS = 4                           # of a body that was cut short, which botocore does not repeat
+ATTEMPTS = 4                        # per request, with growing pauses: up to 7 s if the server keeps failing
+READS = 4                           # attempts to read a body, which boto3 does not repeat if it was cut short
 CONNECTIONS = 16
-LINK_SECONDS = 7 * 86400            # the longest that S3 lets a signed link live
+LINK_SECONDS = 7 * 86400            # the longest lifetime that S3 allows for a signed link
 
 
 class S3Store(Store):
-    """Objects below `s3://bucket/prefix`."""
+    """A store below `s3://bucket/prefix`."""
 
     def __init__(self, registry: str):
         self.address = registry
         self._bucket, _, prefix = registry.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
-        self._clock: tuple[datetime, float] | None = None       # the server's, and our monotonic clock at that moment
+        self._clock: tuple[datetime, float] | None = None       # the server's time, and our monotonic clock then
         self._client = _connect(registry)
         self._client.meta.events.register("after-call.s3", self._read_clock)
 
@@ -65,7 +64,7 @@ class S3Store(Store):
             body = self._open(key, start, length)
             try:
                 return body.read() if body else b""
-            except Exception as error:          # botocore repeats requests, but not the reading of a body
+            except Exception as error:          # boto3 repeats requests, but not reading a body
                 if attempt == READS - 1:
                     raise explain(error, self.address) from error
                 time.sleep(0.2 * 2**attempt)
@@ -98,24 +97,26 @@ class S3Store(Store):
     def now(self) -> datetime:
         if self._clock is None:
             self._call(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        if self._clock is None:
+            raise StoreError(f"registry {self.address}: the server sends no date. Use another store.")
         date, read_at_s = self._clock
         return date + timedelta(seconds=time.monotonic() - read_at_s)
 
-    def _read_clock(self, parsed: dict, **_) -> None:
-        """Every reply carries the server's time."""
+    def _read_clock(self, parsed: dict, **_: object) -> None:
+        """Take the server's time from a reply: every reply has it."""
         if date := parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
             self._clock = parsedate_to_datetime(date), time.monotonic()
 
-    def _put(self, key: str, data: bytes | Path, **conditions) -> None:
+    def _put(self, key: str, data: bytes | Path, **conditions: str) -> None:
         where = {"Bucket": self._bucket, "Key": self._prefix + key, **conditions}
         with io.BytesIO(data) if isinstance(data, bytes) else open(data, "rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
             file.seek(0)
-            # a server refuses what was damaged on its way: of all checksums, each kind of server knows this one
+            # lets the server refuse an upload that was damaged on its way; MD5 is the only checksum that all support
             self._client.put_object(Body=file, ContentMD5=base64.b64encode(md5).decode(), **where)
 
-    def _open(self, key: str, start: int, length: int):
-        """The body of a range; None when nothing is left from `start` on."""
+    def _open(self, key: str, start: int, length: int) -> Any:
+        """The body of a range of an object; None if the object ends before `start`."""
         query = {"Bucket": self._bucket, "Key": self._prefix + key, "Range": f"bytes={start}-{start + length - 1}"}
         try:
             reply = self._client.get_object(**query)
@@ -124,11 +125,12 @@ class S3Store(Store):
                 return None
             raise self._explained(error) from error
         if reply["ContentLength"] > length:
-            raise StoreError(f"{self.address}: the server sends more than it was asked for. Use another store.")
+            raise StoreError(f"{self.address}: the server sends more than was requested. Use another store.")
         return reply["Body"]
 
     def _holds(self, key: str, data: bytes | Path) -> bool | None:
-        """Whether `data` stands under the key; None when nothing does. A file is content-addressed: its size tells."""
+        """Whether `data` is the object with this key; None if there is no object. Of a file only the size is compared:
+        its key contains its hash."""
         if isinstance(data, Path):
             stored = self.stat(key)
             return None if stored is None else stored.size_bytes == data.stat().st_size
@@ -137,12 +139,13 @@ class S3Store(Store):
         except Missing:
             return None
 
-    def _pages(self, **query) -> Iterator[dict]:
+    def _pages(self, **query: str) -> Iterator[dict]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **query))
         while page := self._call(next, pages, None):
             yield page
 
-    def _call(self, function, *args, **kwargs):
+    def _call(self, function: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of boto3; its errors become `Missing` or `StoreError`."""
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -153,27 +156,29 @@ class S3Store(Store):
         return Missing(str(error)) if missing else explain(error, self.address)
 
 
-def _connect(registry: str):
+def _connect(registry: str) -> Any:
+    import boto3
     from botocore.config import Config
     from botocore.session import get_session
 
     endpoint = endpoint_url()
     config = Config(
-        signature_version="s3v4",       # of links, botocore's default is one that newer buckets refuse
+        signature_version="s3v4",       # for links, boto3's default is one that newer buckets refuse
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=CONNECTIONS,
-        # virtual hosts (bucket.host) need a DNS that only AWS is sure to have
+        # virtual hosts (bucket.host) need DNS entries that only AWS is sure to have
         s3={"addressing_style": "path" if endpoint else "auto"},
-        # newer kinds of checksums are unknown to many servers; our own sha256 checks what is read
+        # many servers do not support the newer checksums; our own sha256 verifies what is read
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
     try:
-        session = get_session()
-        session.register_component("data_loader", _descriptions())
-        client = session.create_client("s3", config=config)
+        core = get_session()
+        session = boto3.Session(botocore_session=core)
+        core.register_component("data_loader", _descriptions())     # after boto3 has extended the session's own loader
+        client = session.client("s3", config=config)
     except Exception as error:
         raise explain(error, registry) from error
     client.meta.events.register("needs-retry.s3", _pause_when_busy)
@@ -181,19 +186,19 @@ def _connect(registry: str):
 
 
 @functools.cache
-def _descriptions():
-    """botocore's descriptions of AWS, read once; credentials and settings are read anew for each client."""
+def _descriptions() -> Any:
+    """botocore's descriptions of AWS, read once per process; each client reads credentials and settings again."""
     from botocore.loaders import create_loader
 
     return create_loader()
 
 
-def _pause_when_busy(response, attempts: int, **_) -> float | None:
-    """Seconds until a request is repeated. botocore knows busy servers by their words; some only say 429."""
+def _pause_when_busy(response: tuple | None, attempts: int, **_: object) -> float | None:
+    """Seconds until a request is repeated. boto3 recognises busy servers by error code; some only send status 429."""
     busy = response is not None and response[0].status_code == 429 and attempts < ATTEMPTS
     return random.uniform(0.5, 1) * 2 ** (attempts - 1) if busy else None
 
 
-def _was_repeated(error: Exception) -> bool:
-    """Whether botocore sent this request more than once: then the one that won may have been our own."""
+def _was_repeated(error: Any) -> bool:
+    """Whether boto3 sent this request more than once: an earlier attempt of ours may then have created the object."""
     return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts"))
