@@ -1,4 +1,4 @@
-"""The stage `validate` on folders with known faults: its messages, its outputs, and that a rerun gives the same bytes."""
+"""The stage `validate` on folders with known faults: its messages and its outputs, which a rerun does not change."""
 
 import json
 import os
