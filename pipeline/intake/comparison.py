@@ -116,7 +116,7 @@ def as_text(comparison: dict) -> str:
     lines += _named("relabelled", [f"{path}: {before} → {now}" for path, before, now in comparison["relabelled"]])
     lines += ["", "| class | before | now |", "|---|---:|---:|"]
     lines += [f"| {name} | {count['old']} | {count['new']} |" for name, count in comparison["classes"].items()]
-    lines += ["", f"shift of the class shares: {comparison['class_shift']:.1%} (0 % equal, 100 % nothing in common)", "",
+    lines += ["", f"Class shares shifted by {comparison['class_shift']:.1%} (0 % equal, 100 % nothing in common).", "",
               "| measure | median before | median now | shift (0 to 1) |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {_number(each['old'])} | {_number(each['new'])} | {_number(each['shift'])} |"
               for name, each in comparison["measures"].items()]
