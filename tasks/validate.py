@@ -1,4 +1,4 @@
-"""Stage `validate`: read every file of the image folder, name what is wrong, stop when an expectation fails."""
+"""Stage `validate`: read every file of the image folder, report what is wrong, and stop if an expectation fails."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,15 +6,15 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import GraftError, reported
-from tasks.params import DataParams, named, params, read_params
+from tasks.params import PARAMS, DataParams, named, params, read_params
 
 
 @params
 class ValidateParams:
-    """What the images must be like before anything is learnt from them."""
+    """How the image folder is read, and what the images must be like before training."""
 
     labels_from: Literal["path", "first", "last"]           # the part of Fruit/Apple/Pink-Lady that is the class
-    split_folders: bool                                     # the topmost folders are train, val and test
+    split_folders: bool                                     # the top folders are train, val and test
     max_unreadable_share: float = Field(ge=0, le=1)
     min_images_per_class: int = Field(ge=3)
     max_imbalance: float = Field(ge=1)
@@ -34,14 +34,14 @@ def main() -> None:
     from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
     print(summarize(findings))
-    if failures := explain_failures(findings, vars(params)):
-        raise GraftError(f"the images in '{images}' do not pass:\n{failures}\n"
-                         f"Mend the images, or the limits in params.yaml. All findings, with pictures: {DATA_REPORT}")
+    if failures := explain_failures(findings, vars(params), where=f"{PARAMS}: validate."):
+        raise GraftError(f"the images in '{images}' do not pass:\n{failures}\nFix the images, or change the limits in "
+                         f"{PARAMS}. For all findings, with pictures, see {DATA_REPORT}")
     print(f"report: {DATA_REPORT}; Great Expectations' Data Docs: {DATA_DOCS}")
 
 
 def validate(images: Path, params: ValidateParams) -> dict:
-    """Read, check, and write images.csv, the reports and the findings; also when an expectation fails."""
+    """Read and check the images; write images.csv, the reports and the findings, even if an expectation fails."""
     from pipeline.intake.checks import check
     from pipeline.intake.data_docs import render_data_docs
     from pipeline.intake.findings import collect

@@ -56,6 +56,18 @@ def test_a_lower_confidence_gives_narrower_intervals():
         assert narrow[name]["high"] - narrow[name]["low"] < wide[name]["high"] - wide[name]["low"], name
 
 
+def test_more_bootstrap_draws_make_every_bootstrapped_interval_steadier():
+    sample = draw(np.random.default_rng(1), 200, 3, 1.5, 2.0)
+
+    def spread(draws: int) -> dict[str, float]:
+        runs = [measure(*sample, bootstrap_draws=draws, seed=seed)[0] for seed in range(8)]
+        return {name: np.std([run[name]["low"] for run in runs]) for name in runs[0]}
+
+    few, many = spread(100), spread(2000)       # twenty times the draws: sqrt(20) = 4.5 times less noise
+    for name in ("roc_auc", "average_precision", "log_loss", "calibration_error"):
+        assert 0 < many[name] < 0.6 * few[name], name
+
+
 def test_uncalibrated_metrics_are_those_before_the_temperature():
     rng = np.random.default_rng(3)
     logits, labels = rng.normal(0, 3, (200, 3)), rng.integers(0, 3, 200)

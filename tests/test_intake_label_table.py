@@ -51,7 +51,7 @@ def test_paths_are_found_in_either_unicode_form(tmp_path):
     assert [file.path for file in listing.files] == [disk] and not listing.stray
 
 
-def test_every_mistake_is_told_with_its_line(tmp_path):
+def test_every_mistake_is_named_with_its_line(tmp_path):
     table = "path,label,split\na.jpg,cat,\nb.jpg,,\n../c.jpg,cat,\n/d.jpg,cat,\na.jpg,dog,\nb.jpg,dog,tests\n,cat,\n"
     with pytest.raises(GraftError) as raised:
         list_files(folder(tmp_path, table))
@@ -60,8 +60,8 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
         "line 3: the label of 'b.jpg' is empty",
         "line 4: path '../c.jpg' leads out",
         "line 5: path '/d.jpg' leads out",
-        "line 6: 'a.jpg' stands on line 2 already",
-        "line 7: split 'tests'",
+        "line 6: 'a.jpg' is also on line 2",
+        "line 7: the split is 'tests'",
         "line 8: the path is empty",
         "labels.csv",
     ):
@@ -73,8 +73,8 @@ def test_one_file_spelled_in_several_ways_is_one(tmp_path):
     rows = f"path,label\nx/a.jpg,cat\n./x//a.jpg,dog\n{disk},cat\n{table},dog\n"
     with pytest.raises(GraftError) as raised:
         list_files(folder(tmp_path, rows, ["x/a.jpg", disk]))
-    assert "line 3: 'x/a.jpg' stands on line 2 already" in str(raised.value)
-    assert f"line 5: '{disk}' stands on line 4 already" in str(raised.value)
+    assert "line 3: 'x/a.jpg' is also on line 2" in str(raised.value)
+    assert f"line 5: '{disk}' is also on line 4" in str(raised.value)
 
 
 def test_a_comma_too_many(tmp_path):
@@ -87,7 +87,7 @@ def test_a_comma_too_many(tmp_path):
 
 @pytest.mark.parametrize("row", ["a.jpg,ca\x07t", "a\0.jpg,cat", '"a.jpg","two\nlines"'])
 def test_control_characters_are_refused(tmp_path, row):
-    with pytest.raises(GraftError, match="holds control characters"):
+    with pytest.raises(GraftError, match="contains control characters"):
         list_files(folder(tmp_path, f"path,label\n{row}\n"))
 
 
@@ -109,7 +109,7 @@ def test_numbers_of_a_parquet_table_stay_whole_beside_gaps(tmp_path):
     table.to_parquet(tmp_path / "labels.parquet")
     assert [file.group for file in list_files(tmp_path).files] == ["7", ""]
     table.assign(label=[["x"], ["y", "z"]]).to_parquet(tmp_path / "labels.parquet")
-    with pytest.raises(GraftError, match="column label holds lists"):
+    with pytest.raises(GraftError, match="column label contains lists"):
         list_files(tmp_path)
 
 
@@ -125,8 +125,8 @@ def test_a_row_said_twice_is_no_mistake(tmp_path):
         ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
         ("", "column path and label is missing.*found nothing"),
         ('path,label\n"a.jpg,cat\n', "cannot be read: unexpected end of data"),
-        ("path,label,label\na.jpg,cat,dog\n", "column label stands there more than once"),
-        ("path,label\n", "there is no row"),
+        ("path,label,label\na.jpg,cat,dog\n", "column label occurs more than once"),
+        ("path,label\n", "the table has no rows"),
     ],
 )
 def test_a_table_that_is_none(tmp_path, table, part):

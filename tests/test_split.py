@@ -1,4 +1,4 @@
-"""The stage `split`: where images go, that they stay there, and what is said when it cannot be done."""
+"""The stage `split`: which image goes where, that none moves, and what the errors say."""
 
 import hashlib
 import random
@@ -73,12 +73,12 @@ def test_no_copies_and_no_group_straddle_two_splits(seed):
     assert (splits.loc[splits["split"] == "", "left_out"] != "").all()
 
 
-def test_a_picture_under_two_labels_is_in_no_split():
+def test_a_picture_with_conflicting_labels_is_in_no_split():
     images = table(100)
     images.loc[[0, 1], "duplicate_group"] = images["sha256"][:2].min()  # images 0 and 1 have different labels
     splits = split_images(images, 0.15, 0.15, "graft")
     assert list(splits["split"][:2]) == ["", ""]
-    assert "two labels" in splits["left_out"][0]
+    assert "conflicting labels" in splits["left_out"][0]
 
 
 def test_given_val_and_test_are_kept_and_val_is_drawn_where_it_is_missing():
@@ -97,7 +97,7 @@ def test_leaks_between_given_splits_are_found():
     images.loc[[10, 11, 12], "group"] = "patient 1"
     leaks = find_leaks(images)
     assert [(leak["what"], [image["path"][5:] for image in leak["images"]]) for leak in leaks] == [
-        ("copies of one picture", ["2.jpg", "5.jpg"]),
+        ("duplicates", ["2.jpg", "5.jpg"]),
         ("one group", ["10.jpg", "11.jpg", "12.jpg"]),
     ]
 
@@ -127,7 +127,7 @@ def test_the_stage_writes_each_used_image_once_and_the_same_bytes_again(project,
     assert count_by_class(written).loc["c0"].to_dict() == findings["classes"]["c0"]
     split.main()
     assert artifacts.SPLITS.read_bytes() == first
-    assert "asked 70%" in capsys.readouterr().out
+    assert "asked for 70%" in capsys.readouterr().out
 
 
 def test_a_class_too_small_stops_the_run_and_a_salt_that_helps_is_named(project):
@@ -144,7 +144,7 @@ def test_a_class_too_small_stops_the_run_and_a_salt_that_helps_is_named(project)
     assert (count_by_class(artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)) > 0).all(axis=None)
 
 
-def test_leaks_and_small_classes_are_told_together(project):
+def test_leaks_and_small_classes_are_named_together(project):
     images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
     images.loc[[0, 2], "duplicate_group"] = images["sha256"][[0, 2]].min()
     images.loc[58:, "label"] = "rare"
@@ -152,5 +152,5 @@ def test_leaks_and_small_classes_are_told_together(project):
     with pytest.raises(GraftError) as raised:
         split.main()
     message = str(raised.value)
-    assert "1 leaks between the given splits" in message and "c0/0-0.jpg (train) = c0/0-2.jpg (test)" in message
+    assert "1 leak between the given splits" in message and "c0/0-0.jpg (train) = c0/0-2.jpg (test)" in message
     assert "class 'rare' has 0 in train" in message

@@ -1,4 +1,4 @@
-"""The stage `validate` on folders with known faults: what it says, what it writes, and that it does so again."""
+"""The stage `validate` on folders with known faults: its messages and its outputs, which a rerun does not change."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_nothing_in_the_outputs_names_this_machine(project):
         assert str(project).encode() not in content, path
 
 
-def test_every_failure_is_told_at_once_with_its_key_and_value(project):
+def test_every_failure_is_named_at_once_with_its_key_and_value(project):
     (project / "images" / "cat" / "copy.jpg").write_bytes((project / "images" / "dog" / "3.jpg").read_bytes())
     (project / "images" / "dog" / "cut.jpg").write_bytes(jpeg(picture(99))[:1500])
     (project / "images" / "dog" / "empty.jpg").write_bytes(b"")
@@ -104,7 +104,7 @@ def test_data_docs_name_the_offending_files_need_no_network_and_run_nothing(proj
     set_params(max_unreadable_share=0)
     message()
     page = artifacts.DATA_DOCS.read_text()
-    assert "at least 23 of the 23 files can be read, all but 0.0%" in page and "Great Expectations" in page
+    assert "at least 23 of the 23 files are readable, all but 0.0%" in page and "Great Expectations" in page
     assert page.count("dog/&lt;script&gt;alert(1)&lt;&amp;script&gt;$name.jpg") == 2      # in the table and the list
     assert "<script" not in page + artifacts.DATA_REPORT.read_text()
     assert "http" not in page.replace("http-equiv", "")
@@ -117,7 +117,7 @@ def test_some_unreadable_files_are_left_out_up_to_the_share(project, share, pass
         (project / "images" / "dog" / name).write_bytes(b"")  # 2 of 24 are 8.3 %
     set_params(max_unreadable_share=share)
     if not passes:
-        assert "at least 23 of the 24 files can be read, all but 8.0%" in message()
+        assert "at least 23 of the 24 files are readable, all but 8.0%" in message()
         return
     validate.main()
     assert "dog/a.jpg" not in artifacts.IMAGES.read_text()
@@ -156,7 +156,7 @@ def test_warnings_name_the_images_and_do_not_stop_the_run(project, capsys):
         assert f"cat/{name}.png" in out
 
 
-def test_classes_told_apart_by_their_format_are_a_warning(project, capsys):
+def test_a_file_format_that_predicts_the_class_is_a_warning(project, capsys):
     for path in (project / "images" / "dog").iterdir():
         from PIL import Image
 
@@ -164,10 +164,10 @@ def test_classes_told_apart_by_their_format_are_a_warning(project, capsys):
         path.unlink()
     validate.main()
     findings = artifacts.read_json(artifacts.DATA_FINDINGS)
-    leaks = next(each for each in findings["expectations"] if each["name"] == "label leaks by form")
-    assert not leaks["success"] and "file format" in leaks["offending"]
-    assert "file format 1.00" in leaks["observed"]
-    assert "found file size" in (out := capsys.readouterr().out) and "file format 1.00" in out
+    shortcuts = next(each for each in findings["expectations"] if each["name"] == "shortcuts")
+    assert not shortcuts["success"] and "file format" in shortcuts["offending"]
+    assert "file format 1.00" in shortcuts["observed"]
+    assert "observed: file size" in (out := capsys.readouterr().out) and "file format 1.00" in out
 
 
 def test_nothing_is_asked_of_the_network_and_no_progress_bar_is_drawn_in_a_log(project):

@@ -23,7 +23,7 @@ def measure(answers: Answers, temperature: float, confidence: float, bootstrap_d
         `_low` and `_high`: NaN where undefined, such as the precision of a class that was never predicted.
     """
     rng = np.random.default_rng(seed)
-    rows, means = class_areas(answers.probabilities, answers.labels, confidence, rng)
+    rows, means = class_areas(answers.probabilities, answers.labels, confidence, bootstrap_draws, rng)
     classes = pd.DataFrame([_class(answers, index, confidence) | row for index, row in enumerate(rows)])
     areas = {name: _metric(value, edges, len(answers.labels)) for name, (value, *edges) in means.items()}
     return _overall(answers, temperature, areas, (confidence, bootstrap_draws, rng)), classes

@@ -1,4 +1,4 @@
-"""The expectations of images.csv, with the thresholds of params.yaml, and which of them stop the run."""
+"""What the images are expected to be like: the expectations, their thresholds, and which of them stop the run."""
 
 import math
 from collections.abc import Mapping
@@ -9,36 +9,40 @@ import pandas as pd
 from pipeline.intake.expectations import WARNING, Expectation, Validation, validate_table
 from pipeline.intake.image_tables import class_table, file_table, with_relations
 from pipeline.intake.scan import Scan
-from pipeline.intake.shortcuts import measure_leaks
+from pipeline.intake.shortcuts import measure_shortcuts
 
-ROUNDING = 1e-9
+ROUNDING = 1e-9         # tolerance of comparisons of shares
 
 
 def check(scan: Scan, images: pd.DataFrame, thresholds: Mapping[str, float]) -> list[Validation]:
-    """Validate what was read: the files, the classes, the images, and what their form gives away.
+    """Validate what was read: the files, the classes, the images, and shortcuts from their form to their label.
 
     Args:
+        scan: what was read of each file.
         images: the table of images.csv.
-        thresholds: the section `validate` of params.yaml.
+        thresholds: limit -> its value, such as `max_imbalance` -> 20.0. Shares are 0 to 1.
+
+    Returns:
+        One validation per table, each with an outcome per expectation.
     """
     files = file_table(scan)
     return [
         validate_table("files", files, _of_files(len(files), thresholds), "path"),
         validate_table("classes", class_table(images, scan.class_names), _of_classes(thresholds), "label"),
         validate_table("images", with_relations(images), _of_images(thresholds), "path"),
-        _check_forms(measure_leaks(images), thresholds),
+        _check_shortcuts(measure_shortcuts(images), thresholds),
     ]
 
 
-def _check_forms(leaks: pd.DataFrame, thresholds: Mapping[str, float]) -> Validation:
-    """What is told is the skill of each form, not how many have too much."""
-    found = validate_table("form of the files", leaks, _of_forms(thresholds), "form")
-    skills = ", ".join(f"{form} {skill:.2f}" for form, skill in zip(leaks["form"], leaks["skill"]))
-    return Validation([replace(outcome, observed=skills) for outcome in found.outcomes], found.result)
+def _check_shortcuts(shortcuts: pd.DataFrame, thresholds: Mapping[str, float]) -> Validation:
+    """The observed value is the skill of each form, not how many forms have too much of it."""
+    validation = validate_table("form of the files", shortcuts, _of_shortcuts(thresholds), "form")
+    skills = ", ".join(f"{form} {skill:.2f}" for form, skill in zip(shortcuts["form"], shortcuts["skill"]))
+    return replace(validation, outcomes=[replace(each, observed=skills) for each in validation.outcomes])
 
 
 def _mostly(share: float) -> float:
-    """What must fulfil an expectation when `share` need not: 1 - 0.18 is more than 82 of 100."""
+    """The share that must meet an expectation if `share` need not: in floating point, 1 - 0.18 is more than 0.82."""
     return max(0.0, 1 - share - ROUNDING)
 
 
@@ -51,7 +55,8 @@ def _of_files(files: int, limit: Mapping[str, float]) -> list[Expectation]:
     enough = math.ceil(files * (1 - share) - ROUNDING)
     return [
         Expectation("readable", "ExpectColumnValuesToBeNull", {"column": "reason", "mostly": _mostly(share)},
-                    f"at least {enough} of the {files} files can be read, all but {share:.1%}", "max_unreadable_share"),
+                    f"at least {enough} of the {files} files are readable, all but {share:.1%}",
+                    "max_unreadable_share"),
     ]
 
 
@@ -66,33 +71,33 @@ def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
                     f"the largest class has at most {limit['max_imbalance']:g} times the images of any other",
                     "max_imbalance"),
         Expectation("class names", *_between("alike", max_value=1),
-                    "no two class names differ only in upper case, blanks, - or _", severity=WARNING),
+                    "no two class names differ only in case, spaces, - or _", severity=WARNING),
     ]
 
 
 def _of_images(limit: Mapping[str, float]) -> list[Expectation]:
-    copies = limit["max_copies_share"]
+    duplicates = limit["max_copies_share"]
     return [
         Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),
-                    f"at most {limit['max_label_conflicts']} pictures stand under two labels", "max_label_conflicts"),
-        Expectation("copies", *_between("copy_number", max_value=0, mostly=_mostly(copies)),
-                    f"at most {copies:.0%} of the images are further copies of another", "max_copies_share", WARNING),
+                    f"at most {limit['max_label_conflicts']} pictures have conflicting labels", "max_label_conflicts"),
+        Expectation("duplicates", *_between("copy_number", max_value=0, mostly=_mostly(duplicates)),
+                    f"at most {duplicates:.0%} of the images duplicate another", "max_copies_share", WARNING),
         Expectation("size", *_between("short_side_px", min_value=limit["min_side_px"]),
-                    f"every image has at least {limit['min_side_px']} pixels at its shorter side",
+                    f"every image is at least {limit['min_side_px']} pixels on its shorter side",
                     "min_side_px", WARNING),
         Expectation("aspect ratio", *_between("aspect_ratio", max_value=limit["max_aspect_ratio"]),
-                    f"no image is more than {limit['max_aspect_ratio']:g} times as long as it is wide",
+                    f"the longer side of every image is at most {limit['max_aspect_ratio']:g} times its shorter side",
                     "max_aspect_ratio", WARNING),
         Expectation("blank images", *_between("contrast", min_value=limit["min_contrast"]),
-                    f"every image has a contrast of at least {limit['min_contrast']:g} of 128",
+                    f"every image has a contrast of at least {limit['min_contrast']:g} (0 to 128)",
                     "min_contrast", WARNING),
     ]
 
 
-def _of_forms(limit: Mapping[str, float]) -> list[Expectation]:
+def _of_shortcuts(limit: Mapping[str, float]) -> list[Expectation]:
     return [
-        Expectation("label leaks by form", *_between("skill", max_value=limit["max_form_skill"]),
-                    f"the form of a file alone predicts its label with a skill of at most {limit['max_form_skill']:g} "
-                    "(0 chance, 1 certain)",
+        Expectation("shortcuts", *_between("skill", max_value=limit["max_form_skill"]),
+                    f"the form of a file predicts its label with a skill of at most {limit['max_form_skill']:g} "
+                    "(0 is chance, 1 is certain)",
                     "max_form_skill", WARNING),
     ]

@@ -1,7 +1,7 @@
 """Compare the images of two runs.
 
-Each is an images.csv, a folder with one, or a published version, with which it travels. An image is known by its bytes:
-one that was only renamed is neither new nor gone.
+Each run is an images.csv, a folder with one, or a published version, which has it attached. An image is identified by
+its bytes: one that was only renamed is neither new nor gone.
 """
 
 from pathlib import Path
@@ -11,13 +11,23 @@ import pandas as pd
 
 from graft.errors import GraftError
 
-SHOWN = 5
+SHOWN = 5       # images listed for each kind of change
 MEASURES = ("width_px", "height_px", "size_bytes", "contrast")
 COLUMNS = ("path", "label", "sha256", *MEASURES)
 
 
 def read_images(source: str | Path) -> pd.DataFrame:
-    """Read an images.csv, the one in a folder, or that of a published version. Raises `GraftError` when it is none."""
+    """Read an images.csv.
+
+    Args:
+        source: the file, a folder that contains it, or NAME@VERSION of a published model.
+
+    Returns:
+        One row per image with `COLUMNS`; the measures are float.
+
+    Raises:
+        GraftError: if it cannot be found or read.
+    """
     path = _find(source)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -25,13 +35,13 @@ def read_images(source: str | Path) -> pd.DataFrame:
             raise ValueError(f"column {', '.join(missing)} is missing")
         return table[list(COLUMNS)].astype(dict.fromkeys(MEASURES, float))
     except (OSError, ValueError) as error:
-        raise GraftError(f"{path} cannot be read: {error}. Expected the images.csv of the stage validate.") from None
+        raise GraftError(f"{path} cannot be read: {error}. Expected the images.csv written by `validate`.") from None
 
 
 def _find(source: str | Path) -> Path:
     path = Path(source)
     if not path.exists() and path.suffix != ".csv":
-        from graft import registry  # boto3
+        from graft import registry
 
         path = registry.pull(str(source), attachments=True).folder
     inside = [path / "images.csv", path / "attachments" / "images.csv"]        # of a run, of a pulled model
@@ -39,12 +49,15 @@ def _find(source: str | Path) -> Path:
 
 
 def compare(old: pd.DataFrame, new: pd.DataFrame) -> dict:
-    """What has changed from `old` to `new`, as plain data.
+    """Describe what has changed from `old` to `new`, as plain data.
+
+    Args:
+        old, new: see `read_images`.
 
     Returns:
-        `new`, `gone`, `renamed` and `relabelled` images, sorted; each class's counts; `class_shift`, the share of
-        images that would have to change their class for the shares to be equal (total variation distance); and of each
-        measure the medians and `shift`, the largest difference between both distributions (Kolmogorov and Smirnov).
+        `images`, the counts; the `new`, `gone`, `renamed` and `relabelled` images, sorted; `classes`, the counts of
+        each; `class_shift`, from 0 to 1, the total variation distance of the class shares; and `measures`, the medians
+        of each with their `shift`, from 0 to 1, the Kolmogorov-Smirnov distance of the two distributions.
     """
     old_labels, new_labels = _labels(old), _labels(new)
     both = old_labels.keys() & new_labels.keys()
@@ -64,7 +77,7 @@ def compare(old: pd.DataFrame, new: pd.DataFrame) -> dict:
 
 
 def _labels(images: pd.DataFrame) -> dict[str, str]:
-    """sha256 -> label; of a picture under several labels, all."""
+    """sha256 -> label; "cat and dog" for bytes that have both."""
     return images.groupby("sha256")["label"].agg(lambda labels: " and ".join(sorted(set(labels)))).to_dict()
 
 
@@ -93,7 +106,7 @@ def _measure(old: pd.Series, new: pd.Series) -> dict:
 
 
 def as_text(comparison: dict) -> str:
-    """Markdown that also reads well on a screen."""
+    """Format a comparison as Markdown that also reads well in a terminal."""
     images = comparison["images"]
     lines = [f"{images['old']} images before, {images['new']} now: "
              + ", ".join(f"{len(comparison[what])} {what}" for what in ("new", "gone", "renamed", "relabelled"))]
@@ -103,7 +116,7 @@ def as_text(comparison: dict) -> str:
     lines += _named("relabelled", [f"{path}: {before} → {now}" for path, before, now in comparison["relabelled"]])
     lines += ["", "| class | before | now |", "|---|---:|---:|"]
     lines += [f"| {name} | {count['old']} | {count['new']} |" for name, count in comparison["classes"].items()]
-    lines += ["", f"Class shares shifted by {comparison['class_shift']:.1%} (0 equal, 100 % nothing in common).", "",
+    lines += ["", f"Class shares shifted by {comparison['class_shift']:.1%} (0 % equal, 100 % nothing in common).", "",
               "| measure | median before | median now | shift (0 to 1) |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {_number(each['old'])} | {_number(each['new'])} | {_number(each['shift'])} |"
               for name, each in comparison["measures"].items()]
@@ -117,4 +130,3 @@ def _named(what: str, entries: list[str]) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
-

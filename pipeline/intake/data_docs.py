@@ -1,6 +1,6 @@
-"""Great Expectations' Data Docs as one page: what its own renderers make of the results, in a frame of ours.
+"""Great Expectations' Data Docs as one page: its own renderers in a page of ours.
 
-Its own frame fetches style sheets and scripts from the network, and has the time and random ids in it.
+Its own page loads style sheets and scripts from the network, and contains the time and random ids.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from great_expectations.render.view import DefaultJinjaPageView
 
 from pipeline.intake.expectations import Validation
 
-VOLATILE = ("batch_markers", "batch_spec", "active_batch_definition")      # the time of the run, and what says nothing
+VOLATILE = ("batch_markers", "batch_spec", "active_batch_definition")      # the time of the run, and internals
 
 
 class _Page(DefaultJinjaPageView):
@@ -24,7 +24,7 @@ class _Page(DefaultJinjaPageView):
 
 
 def render_data_docs(validations: list[Validation]) -> str:
-    """The HTML; the same bytes for the same results."""
+    """Render all validations as one HTML page; the same results give the same bytes."""
     pages = []
     for validation in validations:
         for name in VOLATILE:

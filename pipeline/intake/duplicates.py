@@ -1,9 +1,10 @@
-"""Find the copies of a picture: the same bytes, or resized, re-encoded, turned, mirrored or lightly cropped.
+"""Find duplicates: images with the same bytes, and near-duplicates, which show the same picture resized, re-encoded,
+rotated by quarter turns, mirrored or slightly cropped.
 
-In two steps. *Search*: the low frequencies of each image, in eight orientations, are correlated with those of every
-other one; a matrix product does it for 25,000 images in seconds. *Confirm*: the small grey pictures of each candidate
-pair are laid over each other as exactly as they can be (enhanced correlation coefficient; Evangelidis and Psarakis,
-2008) and must then agree in their brightness and in their fine detail, which no two different photographs do.
+*Search* correlates the low frequencies of each image, in eight orientations, with those of every other image; a matrix
+product does so for 25,000 images in seconds. *Confirm* aligns the small grey pictures of each candidate pair (enhanced
+correlation coefficient, Evangelidis and Psarakis 2008), which must then agree in brightness and in fine detail. No two
+different photographs do.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -18,25 +19,32 @@ from tqdm import tqdm
 
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 
-SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all others
-SEARCH_SIMILARITY = 0.75    # 99 % of crops by one tenth have more, and 0.1 % of different photographs
-VIEW_SIMILARITY = 0.87      # the same with the best of all six views
-# Iterations of the alignment, and the correlation reached by then: no copy is lost by stopping below it, and most pairs
-# of different photographs, which would take all iterations, go no further.
+# `python -m benchmarks.intake copies` counts what these thresholds find and what they confuse, on real photographs.
+SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all other images
+SEARCH_SIMILARITY = 0.75    # 99 % of crops by one tenth exceed it, and 0.1 % of pairs of different photographs
+VIEW_SIMILARITY = 0.87      # the same for the best of all six views
+# (iterations of the alignment, correlation reached by then): stopping below it loses no duplicate, and ends most pairs
+# of different photographs early, which would need all iterations.
 ALIGNMENT = ((5, 0.9), (10, 0.93), (45, 0.93))
 ALIGNED_SIMILARITY = 0.94   # correlation of brightness after alignment
 DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; different photographs stay below 0.8
-MIN_CONTRAST = 4.0          # of 128: an emptier picture has no content to compare
-NEAREST = 32                # most similar others of an image that are looked at more closely
-CONFIRMED = 4               # of them, those that are laid over each other
-MARGIN_PX = 9               # twice what the blur of `_detail` reaches
-BLOCK = 256                 # images compared with all others at once
-ALTERNATE = np.where(np.arange(6) % 2, -1, 1).astype(np.float32)    # mirroring turns the sign of every odd frequency
+MIN_CONTRAST = 4.0          # 0 to 128; a picture with less has no content to compare
+NEAREST = 32                # how many of the most similar images are compared in all views
+CONFIRMED = 4               # how many of those are aligned
+MARGIN_PX = 9               # twice the reach of the blur in `_detail`
+BLOCK = 256                 # images compared with all others at a time
+ALTERNATE = np.where(np.arange(6) % 2, -1, 1).astype(np.float32)    # mirroring flips the sign of every odd frequency
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Image `second`, turned by `turn` and cropped to `view`, resembles image `first`."""
+    """Image `second`, in orientation `turn` and cropped to `view`, resembles image `first`.
+
+    Attributes:
+        first, second: indices of images.
+        turn: 0 to 7, see `turns`.
+        view: an index of `fingerprint.VIEWS`.
+    """
 
     first: int
     second: int
@@ -45,7 +53,7 @@ class Candidate:
 
 
 def find_groups(fingerprints: list[Fingerprint]) -> list[str]:
-    """The duplicate group of each image: the smallest sha256 among all that are copies of each other."""
+    """The duplicate group of each image: the smallest sha256 among all its duplicates."""
     pairs = [*_equal_bytes(fingerprints), *find_near_pairs(fingerprints)]
     count = len(fingerprints)
     rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
@@ -58,14 +66,18 @@ def find_groups(fingerprints: list[Fingerprint]) -> list[str]:
 
 
 def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
-    """Pairs of indices of images that show the same picture in different bytes."""
+    """Find near-duplicates.
+
+    Returns:
+        Sorted pairs of indices into `fingerprints` that show the same picture in different bytes.
+    """
     first_of = {fingerprint.sha256: index for index, fingerprint in reversed(list(enumerate(fingerprints)))}
     distinct = sorted(index for index in first_of.values() if fingerprints[index].contrast >= MIN_CONTRAST)
     if len(distinct) < 2:
         return []
     candidates = search(np.stack([fingerprints[index].views for index in distinct]))
     greys = [fingerprints[index].grey for index in distinct]
-    cv2.setNumThreads(1)        # the pairs are many and small: one thread each
+    cv2.setNumThreads(1)        # there are many small pairs: one thread each
     with ThreadPoolExecutor() as pool:
         confirmed = pool.map(lambda c: confirm(greys[c.first], greys[c.second], c), candidates)
         bar = tqdm(confirmed, "comparing images", len(candidates), unit="pair", disable=None, leave=False)
@@ -74,21 +86,21 @@ def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
 
 
 def search(views: np.ndarray) -> list[Candidate]:
-    """Pairs that may be copies, each with the orientation and crop in which they are most alike.
+    """Find pairs that may be near-duplicates, each in the orientation and crop in which they are most similar.
 
     Args:
-        views: float32 `(images, views, 6, 6)` of `fingerprint.describe`.
+        views: float32 `(images, views, 6, 6)`, see `fingerprint.describe`.
     """
     whole = _unit(views[:, 0])
     others = [_unit(turned[:, view]) for turned in turns(views) for view in SEARCHED_VIEWS]
     pairs = []
-    product = np.empty((BLOCK, len(whole)), np.float32)     # fresh memory for each block costs more than the sums
-    for start in tqdm(range(0, len(whole), BLOCK), "searching copies", unit="block", disable=None, leave=False):
+    product = np.empty((BLOCK, len(whole)), np.float32)     # allocating it for each block costs more than the product
+    for start in tqdm(range(0, len(whole), BLOCK), "searching duplicates", unit="block", disable=None, leave=False):
         rows = whole[start:start + BLOCK]
         similarity = np.full((len(rows), len(whole)), -1, np.float32)
         for other in others:
             np.maximum(similarity, np.matmul(rows, other.T, out=product[:len(rows)]), out=similarity)
-        similarity[np.arange(len(rows)), start + np.arange(len(rows))] = -1     # an image is no copy of itself
+        similarity[np.arange(len(rows)), start + np.arange(len(rows))] = -1     # not with itself
         row, column = np.nonzero(similarity >= SEARCH_SIMILARITY)
         nearest = _highest(row, similarity[row, column], NEAREST)
         pairs.append(np.stack([row + start, column], axis=1)[nearest])
@@ -96,7 +108,10 @@ def search(views: np.ndarray) -> list[Candidate]:
 
 
 def _best_candidates(views: np.ndarray, pairs: np.ndarray) -> list[Candidate]:
-    """For each pair `(pairs, 2)`: which is the crop, of which view, how turned; only the most alike of each image."""
+    """Find which image of each pair, int `(pairs, 2)`, is the crop, its view and its orientation.
+
+    Keeps only the most similar pairs of each image.
+    """
     ordered = np.concatenate([pairs, pairs[:, ::-1]])
     whole = _unit(views[:, 0])[ordered[:, 0]]
     best, value = np.zeros(len(ordered), int), np.full(len(ordered), -1, np.float32)
@@ -107,13 +122,13 @@ def _best_candidates(views: np.ndarray, pairs: np.ndarray) -> list[Candidate]:
     swap = value[len(pairs):] > value[:len(pairs)]
     rows = np.arange(len(pairs)) + np.where(swap, len(pairs), 0)
     rows = rows[value[rows] >= VIEW_SIMILARITY]
-    # sets of look-alikes would else be laid over each other, each with each
+    # otherwise every pair within a set of look-alikes would be aligned
     rows = rows[_highest(ordered[rows, 0], value[rows], CONFIRMED) | _highest(ordered[rows, 1], value[rows], CONFIRMED)]
     return [Candidate(*map(int, ordered[row]), *divmod(int(best[row]), len(VIEWS))) for row in rows]
 
 
 def _highest(key: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """Which entries have one of the `count` highest values of their key."""
+    """bool `(entries,)`: whether an entry has one of the `count` highest values of its key."""
     order = np.argsort(-value, kind="stable")
     rank = pd.Series(key[order]).groupby(key[order]).cumcount().to_numpy()
     highest = np.zeros(len(key), bool)
@@ -122,7 +137,14 @@ def _highest(key: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
 
 
 def turns(views: np.ndarray):
-    """The description of the same images in the eight orientations: exact, no image is turned for it."""
+    """Describe the same images in all eight orientations, exactly, without transforming any image.
+
+    Args:
+        views: float32 `(images, views, 6, 6)`, see `fingerprint.describe`.
+
+    Yields:
+        The descriptions in orientations 0 to 7, each of the same shape.
+    """
     for transposed in (views, views.swapaxes(-1, -2)):
         for horizontal in (1, ALTERNATE):
             for vertical in (1, ALTERNATE[:, None]):
@@ -130,30 +152,30 @@ def turns(views: np.ndarray):
 
 
 def turn_image(image: np.ndarray, turn: int) -> np.ndarray:
-    """The orientation number `turn` of `turns`, for pixels `(height, width)`."""
+    """Transform pixels `(height, width)` to orientation number `turn` of `turns`."""
     image = image.T if turn & 4 else image
     image = image[:, ::-1] if turn & 2 else image
     return np.ascontiguousarray(image[::-1] if turn & 1 else image)
 
 
 def turn_view(view: tuple[float, float, float], turn: int) -> tuple[float, float, float]:
-    """Where a view (left, top, side) lies after `turn_image`."""
+    """Where a view (left, top, side) is after `turn_image`."""
     left, top, side = view
     left, top = (top, left) if turn & 4 else (left, top)
     return (1 - left - side if turn & 2 else left), (1 - top - side if turn & 1 else top), side
 
 
 def confirm(first: np.ndarray, second: np.ndarray, candidate: Candidate) -> bool:
-    """Do two pictures `(64, 64)` uint8 show the same, once they are laid over each other?"""
+    """Whether two grey pictures, uint8 `(64, 64)`, show the same once they are aligned."""
     plain, other = first, turn_image(second, candidate.turn)
     left, top, side = turn_view(VIEWS[candidate.view], candidate.turn)
-    # from a pixel of the plain picture to the pixel of the other that shows the same
+    # maps a pixel of the plain picture to the corresponding pixel of the other
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
     for iterations, promising in ALIGNMENT:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
-        except cv2.error:       # does not converge: nothing in common
+        except cv2.error:       # does not converge: they have nothing in common
             return False
         if similarity < promising:
             return False
@@ -162,19 +184,19 @@ def confirm(first: np.ndarray, second: np.ndarray, candidate: Candidate) -> bool
 
 def _agree(plain: np.ndarray, other: np.ndarray, warp: np.ndarray) -> bool:
     size = (GREY_PX, GREY_PX)
-    laid_over = cv2.warpAffine(other, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                               borderMode=cv2.BORDER_REPLICATE)
+    aligned = cv2.warpAffine(other, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                             borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpAffine(np.ones_like(other), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
     return bool(
         covered.mean() >= 0.6
-        and _correlation(plain[covered], laid_over[covered]) >= ALIGNED_SIMILARITY
-        and _correlation(_detail(plain)[covered], _detail(laid_over)[covered]) >= DETAIL_SIMILARITY
+        and _correlation(plain[covered], aligned[covered]) >= ALIGNED_SIMILARITY
+        and _correlation(_detail(plain)[covered], _detail(aligned)[covered]) >= DETAIL_SIMILARITY
     )
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
-    """Structures of about one to four pixels."""
+    """Keep structures of about one to four pixels."""
     fine = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
     return fine - cv2.GaussianBlur(fine, (0, 0), 2)
 

@@ -1,4 +1,4 @@
-"""What images.csv must fulfil, said in Great Expectations and validated by it, offline and without telemetry."""
+"""Expectations of a table, validated with Great Expectations, offline and without telemetry."""
 
 import html
 import logging
@@ -12,34 +12,61 @@ ERROR, WARNING = "critical", "warning"      # Great Expectations' own severities
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation, with the words in which a failure is told."""
+    """One expectation of a table, and how people read it.
+
+    Attributes:
+        name: unique among the expectations of a table.
+        type, kwargs: a class of `great_expectations.expectations`, and its arguments.
+        says: what is expected, as the end of a sentence that begins with "expected that".
+        parameter: the name of the threshold; empty if there is none.
+        severity: `ERROR` stops the run, `WARNING` does not.
+    """
 
     name: str
-    type: str                   # Great Expectations' class
+    type: str
     kwargs: dict
-    says: str                   # what is expected, for people
-    parameter: str = ""         # the key in params.yaml that sets the threshold
+    says: str
+    parameter: str = ""
     severity: str = ERROR
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """How an expectation turned out.
+
+    Attributes:
+        observed: the figure that was found, as text.
+        offending: the keys of the rows that fail, sorted: paths or class names.
+    """
+
     expectation: Expectation
     success: bool
-    observed: str               # the figure that was found
-    offending: list[str]        # paths or class names, sorted
+    observed: str
+    offending: list[str]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What became of one table."""
+    """How all expectations of one table turned out.
+
+    Attributes:
+        result: Great Expectations' own result, for its Data Docs.
+    """
 
     outcomes: list[Outcome]
-    result: object              # Great Expectations' own, for its Data Docs
+    result: object
 
 
 def validate_table(name: str, table: pd.DataFrame, expectations: list[Expectation], key: str) -> Validation:
-    """Let Great Expectations validate `table`; offending rows are named by their value in column `key`."""
+    """Validate a table.
+
+    Args:
+        name: what Data Docs call the table.
+        key: the column whose values name the offending rows.
+
+    Returns:
+        The outcomes, in the order of `expectations`.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"        # read when the library is imported
     import great_expectations as gx
 
@@ -53,7 +80,7 @@ def validate_table(name: str, table: pd.DataFrame, expectations: list[Expectatio
     result = batch.validate(suite, result_format={
         "result_format": "COMPLETE", "unexpected_index_column_names": [key], "return_unexpected_index_query": False,
     })
-    for each in result.results:         # not every expectation names the column, and Data Docs want it to name the rows
+    for each in result.results:         # Data Docs need this column to name the rows; not every expectation gives it
         if each.result.get("unexpected_index_list"):
             each.result["unexpected_index_column_names"] = [key]
     found = {each.expectation_config.meta["name"]: each.to_json_dict() for each in result.results}
@@ -61,7 +88,7 @@ def validate_table(name: str, table: pd.DataFrame, expectations: list[Expectatio
 
 
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
-    """Data Docs write a file name into the page as it is: one called `<script>…` would run there."""
+    """Data Docs write file names into the page unescaped: a file called `<script>…` would run there."""
     return table.apply(lambda column: column if column.dtype.kind in "biuf" else column.map(html.escape, "ignore"))
 
 
@@ -72,13 +99,13 @@ def _build(gx, expectation: Expectation):
 
 
 def _outcome(expectation: Expectation, found: dict, key: str) -> Outcome:
-    if found["exception_info"].get("raised_exception"):     # a fault of ours, not of the data
+    if found["exception_info"].get("raised_exception"):     # a bug in the expectation, not in the data
         raise RuntimeError(f"{expectation.name}: {found['exception_info']['exception_message']}")
     result = found["result"]
     rows = result.get("unexpected_index_list") or []
     offending = sorted(html.unescape(row[key]) for row in rows)
     if "unexpected_count" in result:
-        observed = f"{result['unexpected_count']} of {result['element_count']}"
+        observed = f"{result['unexpected_count']} of {result['element_count']} fail"
     else:
         observed = "" if result.get("observed_value") is None else str(result["observed_value"])
     return Outcome(expectation, found["success"], observed, offending)

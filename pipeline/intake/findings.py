@@ -1,15 +1,21 @@
-"""What the intake found, as plain data: the report, the summary on the screen and the error message are made of it."""
+"""The findings of `validate` as plain data, and how they read: a summary for the terminal, and an error message."""
 
 import pandas as pd
 
 from pipeline.intake.expectations import ERROR, Outcome
 from pipeline.intake.scan import Scan
 
-SHOWN = 5       # paths named on the screen for each finding; the report has all
+SHOWN = 5       # paths that the terminal shows for each finding; the report lists all
+CLASSES_SHOWN = 12
 
 
 def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
-    """Everything that is worth telling, without a time or an absolute path in it."""
+    """Collect every finding, without a time or an absolute path, so that the same images give the same bytes.
+
+    Returns:
+        The number of `files` and `images`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
+        `duplicates` and `conflicts`, groups of `{path, label, same_bytes}`; and `expectations`, see `Expectation`.
+    """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
         "images": len(images),
@@ -22,16 +28,16 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
 
 
 def _duplicates(images: pd.DataFrame) -> dict:
-    """Groups of copies, those under two labels apart; each group a list of `{path, label, exact}`."""
-    copies, conflicts = [], []
+    """Groups of images of the same picture: duplicates with one label, and conflicts with several."""
+    duplicates, conflicts = [], []
     repeated = images[images.duplicated("duplicate_group", keep=False)]
     for _, group in repeated.groupby("duplicate_group", sort=True):
-        exact = group.duplicated("sha256", keep=False)
+        same_bytes = group.duplicated("sha256", keep=False)
         members = [{"path": path, "label": label, "same_bytes": bool(same)}
-                   for path, label, same in zip(group["path"], group["label"], exact)]
-        (conflicts if group["label"].nunique() > 1 else copies).append(members)
+                   for path, label, same in zip(group["path"], group["label"], same_bytes)]
+        (conflicts if group["label"].nunique() > 1 else duplicates).append(members)
     by_path = {"key": lambda members: members[0]["path"]}
-    return {"duplicates": sorted(copies, **by_path), "conflicts": sorted(conflicts, **by_path)}
+    return {"duplicates": sorted(duplicates, **by_path), "conflicts": sorted(conflicts, **by_path)}
 
 
 def _as_dict(outcome: Outcome) -> dict:
@@ -48,17 +54,17 @@ def _as_dict(outcome: Outcome) -> dict:
 
 
 def summarize(findings: dict) -> str:
-    """A few lines for the screen."""
-    copies = sum(len(group) - 1 for group in findings["duplicates"] + findings["conflicts"])
+    """The findings in a few lines for the terminal."""
+    duplicates = sum(len(group) - 1 for group in findings["duplicates"] + findings["conflicts"])
     lines = [
         f"{findings['images']} images in {len(findings['classes'])} classes: "
-        + ", ".join(f"{name} {count}" for name, count in list(findings["classes"].items())[:12])
-        + (" …" if len(findings["classes"]) > 12 else ""),
-        f"{len(findings['unreadable'])} unreadable, {len(findings['stray'])} other files left out, "
-        f"{copies} further copies of other images, {len(findings['conflicts'])} pictures under two labels",
+        + ", ".join(f"{name} {count}" for name, count in list(findings["classes"].items())[:CLASSES_SHOWN])
+        + (" …" if len(findings["classes"]) > CLASSES_SHOWN else ""),
+        f"{len(findings['unreadable'])} unreadable files, {len(findings['stray'])} ignored files, "
+        f"{duplicates} duplicates of other images, {len(findings['conflicts'])} pictures with conflicting labels",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
-        *_named("copies", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
-        *_named("two labels", [_told(group) for group in findings["conflicts"]]),
+        *_named("duplicates", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
+        *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),
     ]
     for each in findings["expectations"]:
         if not each["success"] and not each["stops_the_run"]:
@@ -66,20 +72,29 @@ def summarize(findings: dict) -> str:
     return "\n".join(lines)
 
 
-def explain_failures(findings: dict, parameters: dict) -> str | None:
-    """One message that names each failing expectation, its key and value in params.yaml, and the offending paths."""
+def explain_failures(findings: dict, thresholds: dict, where: str = "") -> str | None:
+    """Describe each failing expectation that stops the run, with its threshold and the offending paths.
+
+    Args:
+        findings: see `collect`.
+        thresholds: limit -> its value.
+        where: the place where the thresholds are set, put before their names, such as `params.yaml: validate.`
+
+    Returns:
+        The message; None if no such expectation fails.
+    """
     lines = []
     for each in findings["expectations"]:
         if not each["success"] and each["stops_the_run"]:
             key = each["parameter"]
-            limit = f" [params.yaml: validate.{key}: {parameters[key]}]" if key else ""
+            limit = f" [{where}{key}: {thresholds[key]}]" if key else ""
             lines.append(f"{each['name']}: {_sentence(each)}{limit}")
             lines += _named("", _details(findings, each))
     return "\n".join(lines) or None
 
 
 def _sentence(expectation: dict) -> str:
-    observed = f"; found {expectation['observed']}" if expectation["observed"] else ""
+    observed = f"; observed: {expectation['observed']}" if expectation["observed"] else ""
     return f"expected that {expectation['says']}{observed}"
 
 
@@ -88,19 +103,19 @@ def _details(findings: dict, expectation: dict) -> list[str]:
         case "readable":
             return [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]
         case "label conflicts":
-            return [_told(group) for group in findings["conflicts"]]
+            return [_with_labels(group) for group in findings["conflicts"]]
         case "images per class" | "class balance":
             return [f"{name}: {findings['classes'][name]} images" for name in expectation["offending"]]
         case _:
             return expectation["offending"]
 
 
-def _told(group: list[dict]) -> str:
+def _with_labels(group: list[dict]) -> str:
     return " = ".join(f"{member['path']} ({member['label']})" for member in group)
 
 
 def _named(title: str, entries: list[str]) -> list[str]:
-    """The first few, indented, and how many more there are."""
+    """The first few entries, indented, and how many more there are."""
     prefix = f"  {title}: " if title else "  "
     more = [f"  … and {len(entries) - SHOWN} more in the report"] if len(entries) > SHOWN else []
     return [prefix + entry for entry in entries[:SHOWN]] + more

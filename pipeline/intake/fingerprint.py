@@ -1,6 +1,6 @@
-"""One image file -> what is measured of it, once: identity, form, contrast, and a description that finds its copies.
+"""Measure one image file, once: identity, form, contrast, and a description that finds its duplicates.
 
-Light enough to be imported by every worker process.
+Light enough for every worker process to import.
 """
 
 import functools
@@ -15,30 +15,36 @@ from PIL import Image, ImageFile
 from graft.images import FORMATS, identify, read_bytes, upright_rgb
 from pipeline.intake.jpeg import decode_strictly
 
-DECODED_PX = 72         # a JPEG is decoded at some eighths of its size, where both sides keep this much
+DECODED_PX = 72         # a JPEG is decoded at a size of n/8 that leaves both sides at least this long
 GREY_PX = 64            # both sides of the grey picture that is measured
-THUMBNAIL_PX = 96       # the longer side of what people see
-COEFFICIENTS = 6        # lowest frequencies kept in each direction
-# A crop of one tenth lies within a twentieth of one of these (left, top, side), in shares of the picture.
+THUMBNAIL_PX = 96       # the longer side of the thumbnails in reports
+COEFFICIENTS = 6        # how many of the lowest frequencies are kept in each direction
+# (left, top, side) as shares of the picture: every crop by one tenth is within a twentieth of one of these views
 VIEWS = ((0, 0, 1), (0, 0, 0.9), (0.1, 0, 0.9), (0, 0.1, 0.9), (0.1, 0.1, 0.9), (0.05, 0.05, 0.9))
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
+    """What is measured of one image file."""
+
     sha256: str             # of the file's bytes
     width_px: int           # as declared, before EXIF rotation
     height_px: int
     mode: str               # Pillow's name of the pixel layout in the file
     format: str
     size_bytes: int
-    contrast: float         # standard deviation of `grey`, 0 to 128; an empty picture has 0
+    contrast: float         # standard deviation of `grey`, 0 to 128; 0 for a blank picture
     perceptual_hash: str    # 64-bit difference hash, hexadecimal
     grey: np.ndarray        # uint8 (64, 64)
     views: np.ndarray       # float32 (6, 6, 6): VIEWS, vertical and horizontal frequency
 
 
 def take_fingerprint(source: Path | bytes) -> Fingerprint:
-    """Read a file once and measure it. Raises `UnreadableImage` with the reason when it is no picture."""
+    """Read a file once and measure it.
+
+    Raises:
+        UnreadableImage: with the reason, if it is not a whole image.
+    """
     import imagehash
 
     data = read_bytes(source)
@@ -60,7 +66,7 @@ def take_fingerprint(source: Path | bytes) -> Fingerprint:
 
 
 def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
-    """The opened picture, upright. A JPEG is decoded small, and strictly: that tells whether its pixels are whole."""
+    """The opened picture, upright. A JPEG is decoded at a reduced size, and strictly, to find damaged pixels."""
     brightness = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
     if brightness is None:
         image.draft(None, (DECODED_PX, DECODED_PX))
@@ -71,14 +77,14 @@ def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
 
 
 def take_thumbnail(path: Path) -> bytes:
-    """A small JPEG of a file, upright and RGB, for people to look at. Raises `UnreadableImage`."""
+    """A small JPEG of a file, upright and RGB, for reports. Raises `UnreadableImage`."""
     return _thumbnail(identify(read_bytes(path)))
 
 
 def take_remains(path: Path) -> bytes:
-    """A small JPEG of what is left of a broken picture, the rest of it grey or black; b"" when that is nothing.
+    """A small JPEG of what remains of a broken picture, with the rest grey or black; b"" if nothing remains.
 
-    Not for a decompression bomb.
+    Do not call it for a decompression bomb, which it would decode.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
@@ -99,17 +105,17 @@ def _thumbnail(image: Image.Image) -> bytes:
 
 
 def describe(pixels: np.ndarray) -> np.ndarray:
-    """The low frequencies of the picture and of five crops of it: pHash's numbers before it cuts them to bits.
+    """The low frequencies of the picture and of five crops of it: the numbers that pHash reduces to bits.
 
-    As bits they hardly tell a cropped copy from another photograph; as numbers they do (see benchmarks/intake.py). Each
-    is weighted by the root of its frequency, because the amplitudes of photographs fall as 1 / frequency (Field, 1987):
-    the lowest would drown all others.
+    Bits hardly distinguish a cropped duplicate from another photograph; the numbers do (see benchmarks/intake.py). Each
+    is weighted by the root of its frequency, because the amplitudes of photographs fall as 1 / frequency (Field 1987),
+    and the lowest would otherwise outweigh all others.
 
     Args:
         pixels: float32 `(64, 64)`, grey.
 
     Returns:
-        float32 `(views, 6, 6)`: vertical and horizontal frequency; the mean grey, frequency 0, is 0.
+        float32 `(views, 6, 6)`, by vertical and horizontal frequency. The mean grey, at frequency 0, is 0.
     """
     rows, columns = _waves()
     products = (rows @ pixels @ columns).reshape(len(VIEWS), COEFFICIENTS, len(VIEWS), COEFFICIENTS)
@@ -119,18 +125,18 @@ def describe(pixels: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _waves() -> tuple[np.ndarray, np.ndarray]:
-    """The cosines of all views: `(views · 6, 64)` for the rows of the picture, `(64, views · 6)` for its columns."""
+    """The cosines of all views: float32 `(views · 6, 64)` for the picture's rows, `(64, views · 6)` for its columns."""
     rows = np.concatenate([_cosines(top, side) for _, top, side in VIEWS])
     return rows, np.concatenate([_cosines(left, side) for left, _, side in VIEWS]).T.copy()
 
 
 def _cosines(start: float, side: float) -> np.ndarray:
-    """float32 `(6, 64)`: half waves from `start` over a length of `side`, in shares of the picture, and 0 outside."""
+    """float32 `(6, 64)`: half waves from `start` over a length of `side`, as shares of the picture; 0 outside."""
     position = ((np.arange(GREY_PX) + 0.5) / GREY_PX - start) / side
-    # a pixel on the edge counts in part
+    # a pixel on the edge counts partly
     covered = np.clip(np.minimum(position, 1 - position) * side * GREY_PX + 0.5, 0, 1)
     waves = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * position) * covered / side
-    waves[1:] -= waves[1:].mean(axis=1, keepdims=True) * covered / covered.mean()       # the mean grey must not leak in
+    waves[1:] -= waves[1:].mean(axis=1, keepdims=True) * covered / covered.mean()       # keeps the mean grey out
     return waves.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What was found as tables: a row per file, per image, and per class."""
+"""What was read, as tables: a row per file, per image, and per class."""
 
 import pandas as pd
 
@@ -7,14 +7,14 @@ from pipeline.intake.scan import Scan
 
 
 def file_table(scan: Scan) -> pd.DataFrame:
-    """One row per file that should be an image: `path`, and the `reason` why it cannot be read, else missing."""
+    """One row per file that should be an image: `path`, and the `reason` it is unreadable, or missing."""
     reasons = dict.fromkeys(file.path for file in scan.fingerprints)
     reasons |= {file.path: reason for file, reason in scan.unreadable.items()}
     return pd.DataFrame(reasons.items(), columns=["path", "reason"], dtype=object)
 
 
 def image_table(scan: Scan) -> pd.DataFrame:
-    """One row per readable image, sorted by path: the columns of images.csv."""
+    """One row per readable image, sorted by path, with the columns of images.csv (`tasks.artifacts.IMAGE_COLUMNS`)."""
     files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
     table = pd.DataFrame({
         "path": [file.path for file in files],
@@ -29,10 +29,15 @@ def image_table(scan: Scan) -> pd.DataFrame:
 
 
 def with_relations(images: pd.DataFrame) -> pd.DataFrame:
-    """`images` with what an image is in relation to others: columns that only the checks need.
+    """Add the columns that only the checks need.
 
-    Adds `short_side_px`, `aspect_ratio` (the longer side over the shorter), `copy_number` (0 for the first of its
-    duplicate group) and `conflict_number` (0, or the number of the picture that stands under two labels).
+    Args:
+        images: see `image_table`.
+
+    Returns:
+        `images` with `short_side_px`; `aspect_ratio`, the longer side over the shorter; `copy_number`, from 0 within
+        each duplicate group; and `conflict_number`, which numbers the pictures with conflicting labels from 1, and is 0
+        for other images.
     """
     sides = images[["width_px", "height_px"]]
     conflicting = images.groupby("duplicate_group")["label"].transform("nunique") > 1
@@ -46,10 +51,15 @@ def with_relations(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_table(images: pd.DataFrame, class_names: set[str]) -> pd.DataFrame:
-    """One row per class, also of those without an image, sorted by name.
+    """One row per class, including those without an image, sorted by name.
 
-    Columns `label`, `images`, `imbalance` (images of the largest class over those of this one) and `alike` (how many
-    classes have this name, but for upper case and blanks).
+    Args:
+        images: see `image_table`.
+        class_names: all classes, see `Listing`.
+
+    Returns:
+        `label`; `images`, a count; `imbalance`, the images of the largest class over those of this one; and `alike`,
+        how many classes have this name apart from case, spaces, - and _.
     """
     names = pd.Series(sorted(class_names | set(images["label"])), dtype=str)
     counts = images["label"].value_counts().reindex(names, fill_value=0).to_numpy()

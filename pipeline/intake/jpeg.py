@@ -1,4 +1,4 @@
-"""Find the broken pixels of a JPEG file: libjpeg warns of them and fills them up, and Pillow hides the warning."""
+"""Find broken pixels in a JPEG file: libjpeg only warns and fills them in, and Pillow hides the warning."""
 
 import re
 
@@ -9,21 +9,23 @@ from graft.images import UnreadableImage
 
 CORRUPT = ("Corrupt JPEG data", "Premature end of JPEG file", "Unsupported marker type")     # libjpeg's jerror.h
 SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
-PADDING = (b"\x00", b"\xff", b" ")      # what some cameras fill up the end with
+PADDING = (b"\x00", b"\xff", b" ")      # some cameras pad the end with these
 
 
 def decode_strictly(data: bytes, mode: str, at_least_px: int) -> np.ndarray | None:
-    """Decode a JPEG file at some eighths of its size, but in full: no compressed byte is left unread.
+    """Decode a JPEG file at n/8 of its size, reading every compressed byte.
 
     Args:
-        mode: Pillow's; in L and RGB there is a brightness to return.
-        at_least_px: what each side keeps.
+        data: the bytes of the file.
+        mode: Pillow's name of its colour mode; L and RGB have a brightness to return.
+        at_least_px: how long each side stays at least.
 
     Returns:
-        uint8 `(height, width)`, the brightness; None where there is none, or where this decoder has nothing to say.
+        The brightness, uint8 `(height, width)`; None if the mode has none, or if this decoder refuses the file for
+        another reason.
 
     Raises:
-        UnreadableImage: pixels are missing or mean nothing. Changed bytes that still mean something are not seen.
+        UnreadableImage: if pixels are missing or invalid. Changed bytes that are still valid go unnoticed.
     """
     has_grey = mode in ("L", "RGB")
     try:
@@ -32,11 +34,11 @@ def decode_strictly(data: bytes, mode: str, at_least_px: int) -> np.ndarray | No
     except ValueError as error:
         if str(error).startswith(CORRUPT) and not _is_padded(data, str(error)):
             raise UnreadableImage(f"broken image data ({error})") from error
-        return None         # a header of unusual content, say: Pillow decides
+        return None         # an unusual header, for instance: Pillow decides
     return pixels[..., 0] if has_grey else None
 
 
 def _is_padded(data: bytes, warning: str) -> bool:
-    """Whether the surplus at the end of the pixels is mere padding, after a whole picture."""
+    """Whether the surplus bytes are only padding at the end of a whole picture."""
     surplus = SURPLUS.search(warning)
     return bool(surplus) and any(byte * int(surplus[1]) + b"\xff\xd9" in data for byte in PADDING)

@@ -1,4 +1,5 @@
-"""A table of labels beside the images: labels.csv or labels.parquet with path, label and perhaps group and split."""
+"""Read a label table beside the images: labels.csv or labels.parquet with path, label, and optionally group and split.
+"""
 
 import csv
 import unicodedata
@@ -11,16 +12,19 @@ from pipeline.intake.files import SPLIT_FOLDERS, File, printable
 
 COLUMNS = ("path", "label", "group", "split")
 REQUIRED = ("path", "label")
-SHOWN = 10      # mistakes that are spelled out
+SHOWN = 10      # mistakes listed in the error
 
-Row = tuple[str, list[str]]     # where it stands, and its values in the order of the columns
+Row = tuple[str, list[str]]     # its place in the file, and its values in the order of the columns
 
 
 def read_label_table(path: Path) -> list[File]:
-    """Read and check the whole table.
+    """Read and check a whole label table.
+
+    Returns:
+        A file per distinct row, in the order of the table.
 
     Raises:
-        GraftError: with every mistake in it, each with its line (of a CSV file) or row (of a Parquet file).
+        GraftError: with every mistake and its line (in a CSV file) or row (in a Parquet file).
     """
     columns, rows = _read(path)
     _require_columns(path, columns)
@@ -29,10 +33,11 @@ def read_label_table(path: Path) -> list[File]:
         file = _file(path.parent, dict(zip(columns, values)))
         files.append((where, file))
         mistakes += [f"{where}: {mistake}" for mistake in [*_surplus(columns, values), *_mistakes(file)]]
-    mistakes += _contradictions(files) if files else ["there is no row"]
+    mistakes += _contradictions(files) if files else ["the table has no rows"]
     if mistakes:
         more = [f"… and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []
-        raise GraftError(f"{path}: {len(mistakes)} mistakes:\n  " + "\n  ".join(mistakes[:SHOWN] + more))
+        plural = "s" * (len(mistakes) > 1)
+        raise GraftError(f"{path}: {len(mistakes)} mistake{plural}:\n  " + "\n  ".join(mistakes[:SHOWN] + more))
     return list(dict.fromkeys(file for _, file in files))
 
 
@@ -41,8 +46,8 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
         columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
         return [name.strip().lower() for name in columns], rows
     except (OSError, ValueError, csv.Error) as error:       # UnicodeDecodeError and pyarrow's errors are ValueErrors
-        raise GraftError(f"{path} cannot be read: {error}. Expected a table with the columns path and label, "
-                         "a CSV file in UTF-8.") from None
+        raise GraftError(f"{path} cannot be read: {error}. Expected a table with the columns path and label: a CSV "
+                         "file in UTF-8, or a Parquet file.") from None
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
@@ -53,9 +58,9 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
-    table = pd.read_parquet(path).convert_dtypes()      # a column of whole numbers with gaps holds 7.0 for 7
+    table = pd.read_parquet(path).convert_dtypes()      # else whole numbers in a column with gaps would read 7.0
     if nested := [str(name) for name in table if table[name].map(pd.api.types.is_list_like).any()]:
-        raise ValueError(f"column {', '.join(nested)} holds lists, not single values")
+        raise ValueError(f"column {', '.join(nested)} contains lists, not single values")
     cells = table.astype(object).where(table.notna(), "").astype(str)
     return [*map(str, table.columns)], [(f"row {row}", [*values]) for row, values in enumerate(cells.to_numpy(), 1)]
 
@@ -68,7 +73,7 @@ def _require_columns(path: Path, columns: list[str]) -> None:
             f"separated by commas; found {', '.join(map(repr, columns)) or 'nothing'}.{hints}"
         )
     if twice := [name for name in COLUMNS if columns.count(name) > 1]:
-        raise GraftError(f"{path}: column {' and '.join(twice)} stands there more than once. Expected it once.")
+        raise GraftError(f"{path}: column {' and '.join(twice)} occurs more than once. Keep one.")
 
 
 def _file(folder: Path, row: dict[str, str]) -> File:
@@ -79,41 +84,41 @@ def _file(folder: Path, row: dict[str, str]) -> File:
 
 
 def _spelled_as_on_disk(folder: Path, path: str) -> str:
-    """The path in the Unicode form in which the file exists: table and disk may spell é in one code point or two."""
-    for form in ("NFC", "NFD"):
-        spelled = unicodedata.normalize(form, path)
+    """The path in the Unicode normalization in which the file exists: é may be one code point or two."""
+    for normalization in ("NFC", "NFD"):
+        spelled = unicodedata.normalize(normalization, path)
         if spelled != path and not (folder / path).exists() and (folder / spelled).exists():
             return spelled
     return path
 
 
 def _surplus(columns: list[str], values: list[str]) -> list[str]:
-    """Commas at the end of a line do no harm."""
+    """Report values beyond the last column, except for commas at the end of a line."""
     if not any(map(str.strip, values[len(columns):])):
         return []
-    return [f"{len(values)} values for {len(columns)} columns; a value with a comma in it needs quotes"]
+    return [f"{len(values)} values for {len(columns)} columns; quote a value that contains a comma"]
 
 
 def _mistakes(file: File) -> list[str]:
     mistakes = []
     if not file.path:
-        mistakes.append("the path is empty")
+        mistakes.append("the path is empty; expected one relative to the folder")
     elif PurePosixPath(file.path).is_absolute() or PureWindowsPath(file.path).drive or ".." in file.path.split("/"):
-        mistakes.append(f"path '{file.path}' leads out of the folder; expected a path relative to it")
+        mistakes.append(f"path '{file.path}' leads out of the folder; expected one relative to the folder")
     if not file.label:
         mistakes.append(f"the label of '{file.path}' is empty")
     if file.split not in ("", *SPLIT_FOLDERS.values()):
-        mistakes.append(f"split '{file.split}'; expected train, val, test or nothing")
-    mistakes += [f"'{printable(text)}' holds control characters"
+        mistakes.append(f"the split is '{file.split}'; expected train, val, test or nothing")
+    mistakes += [f"'{printable(text)}' contains control characters"
                  for text in (file.path, file.label, file.group) if text != printable(text)]
     return mistakes
 
 
 def _contradictions(files: list[tuple[str, File]]) -> list[str]:
-    """One path on two lines that do not say the same."""
+    """Report every path that has two different rows."""
     first, mistakes = {}, []
     for where, file in files:
         earlier, known = first.setdefault(file.path, (where, file))
         if known != file and file.path:
-            mistakes.append(f"{where}: '{file.path}' stands on {earlier} already, with another label, group or split")
+            mistakes.append(f"{where}: '{file.path}' is also on {earlier}, with another label, group or split")
     return mistakes

@@ -1,4 +1,4 @@
-"""The report that people read: one HTML file with the pictures in it, the same bytes for the same images."""
+"""The data report: one self-contained HTML file with thumbnails; the same images give the same bytes."""
 
 import base64
 import hashlib
@@ -7,13 +7,20 @@ from collections import defaultdict
 from pipeline.intake.scan import Scan
 from pipeline.intake.scan_cache import ScanCache
 
-PICTURES = 1500         # on all contact sheets of the classes together: about 5 MB
+PICTURES = 1500         # thumbnails on the contact sheets of all classes together: about 5 MB
 PER_CLASS = 40
-SUSPECTS = 60           # groups of copies, and pictures of other suspects, that are shown
+SUSPECTS = 60           # groups of duplicates, and pictures of other suspects, that are shown
 
 
 def render_report(findings: dict, scan: Scan, cache: ScanCache, images_folder: str) -> str:
-    """The HTML: what failed, then suspects, then a contact sheet of each class."""
+    """Render the HTML: the expectations, then suspects, then a contact sheet of each class.
+
+    Args:
+        findings: see `findings.collect`.
+        scan: what was read of each file.
+        cache: has the thumbnails, or makes them.
+        images_folder: the name in the title.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(loader=PackageLoader("pipeline.intake", "."), autoescape=True, undefined=StrictUndefined,
@@ -28,7 +35,7 @@ def render_report(findings: dict, scan: Scan, cache: ScanCache, images_folder: s
 
 
 def _sheets(scan: Scan, findings: dict) -> dict[str, list[str]]:
-    """The paths on each class's contact sheet: drawn by hash, so that a grown class keeps most of its sheet."""
+    """The paths on each class's contact sheet, drawn by hash so that a growing class keeps most of its sheet."""
     by_class = defaultdict(list)
     for file in scan.fingerprints:
         by_class[file.label].append(file.path)
@@ -41,14 +48,14 @@ def _drawn(path: str) -> str:
 
 
 def _remains(findings: dict, cache: ScanCache) -> dict[str, str]:
-    """What is left of the first broken pictures."""
+    """Path -> thumbnail of what remains, for the first broken pictures."""
     broken = [path for path, reason in findings["unreadable"].items() if reason.startswith(("truncated", "broken"))]
     found = {path: cache.thumbnail(path, is_broken=True) for path in broken[:SUSPECTS]}
     return {path: _as_url(jpeg) for path, jpeg in found.items() if jpeg}
 
 
 def _suspects(findings: dict) -> list[dict]:
-    """Expectations with offending images that are pictures, not classes."""
+    """The expectations whose offending images are worth looking at."""
     return [each for each in findings["expectations"]
             if each["offending"] and each["name"] in ("size", "aspect ratio", "blank images")]
 

@@ -1,4 +1,4 @@
-"""Fingerprint every listed file, on all cores or a Ray cluster; what has not changed since is not opened again."""
+"""Fingerprint every listed file, on all cores or a Ray cluster. Files that have not changed are not opened again."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -18,26 +18,40 @@ from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
 from pipeline.intake.listing import Listing
 from pipeline.intake.scan_cache import ScanCache
 
-FEW = 64            # so few files are read in this process: starting others takes longer
-CHUNK = 16          # files handed to a worker at once
-MAX_WORKERS = 16    # each takes some 100 MB
-NO_PICTURE = ("not an image", "empty file", "larger than")      # reasons that say nothing against notes.txt
-IMAGE_SUFFIXES = (*SUFFIXES,    # and those that are meant as images, but not supported
+FEW = 64            # up to this many files are read in this process: starting others takes longer
+CHUNK = 16          # files sent to a worker at a time
+MAX_WORKERS = 16    # each needs about 100 MB
+NO_PICTURE = ("not an image", "empty file", "larger than")      # reasons that are fine for notes.txt
+IMAGE_SUFFIXES = (*SUFFIXES,    # and those of unsupported image formats
     ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".raw", ".dng", ".cr2", ".nef",
 )
 
 
 @dataclass
 class Scan:
-    fingerprints: dict[File, Fingerprint] = field(default_factory=dict)     # in the order of the listing
-    unreadable: dict[File, str] = field(default_factory=dict)               # file -> reason
-    stray: dict[str, str] = field(default_factory=dict)                     # path -> reason
-    class_names: set[str] = field(default_factory=set)                      # also of classes without an image
-    read: int = 0                                                           # files opened, not taken from the cache
+    """What was read of an image folder.
+
+    Attributes:
+        fingerprints: of the readable images, in the order of the listing.
+        unreadable: file that should be an image -> why it cannot be read.
+        stray: path of an ignored file -> the reason.
+        class_names: also of classes without an image.
+        read: how many files were opened, not taken from the cache.
+    """
+
+    fingerprints: dict[File, Fingerprint] = field(default_factory=dict)
+    unreadable: dict[File, str] = field(default_factory=dict)
+    stray: dict[str, str] = field(default_factory=dict)
+    class_names: set[str] = field(default_factory=set)
+    read: int = 0
 
 
 def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
-    """Read what has changed, take the rest from the cache."""
+    """Read the files that have changed, and take the rest from the cache.
+
+    Raises:
+        GraftError: if a process that reads images is killed.
+    """
     known = cache.look_up([file.path for file in listing.files])
     unknown = [file.path for file in listing.files if file.path not in known]
     try:
@@ -46,8 +60,8 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
             known[path] = result
     except BrokenProcessPool:
         first = next(path for path in unknown if path not in known)
-        raise GraftError(f"a process that read images was killed, most likely for want of memory, at '{first}' or"
-                         " one of the files after it. What was read before is kept: run it again.") from None
+        raise GraftError(f"a process that read images was killed, most likely because memory ran out, at '{first}' or "
+                         "one of the files after it. Files read before are kept: run it again.") from None
     finally:
         cache.commit()
     return _sort_out(listing, known, read=len(unknown))

@@ -1,7 +1,8 @@
-"""What was measured of each file, kept in one SQLite file outside the stages' outputs. It may be deleted at any time.
+"""Keep the measurements of each file in an SQLite file outside the stages' outputs. It may be deleted at any time.
 
-A file is known by its path, size, inode and times of modification and change: `touch -d` can set the first time back,
-but not the second. The code that measures is part of the file's name: other code or another Pillow starts afresh.
+A file counts as unchanged while its path, size, inode, and times of modification and change are the same; `touch -d`
+can set back the first time, but not the second. A digest of the code that measures is part of the SQLite file's name,
+so that other code, or another version of Pillow, starts afresh.
 """
 
 import contextlib
@@ -27,11 +28,11 @@ MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("g
 PASSING = {OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
     os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
 }
-COMMIT_EVERY = 2000     # files: what a killed scan loses at most
+COMMIT_EVERY = 2000     # files: the most that a killed scan loses
 
 
 class ScanCache:
-    """What is known of the unchanged files of one image folder."""
+    """The measurements and thumbnails of the unchanged files of one image folder."""
 
     def __init__(self, folder: Path, images: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ class ScanCache:
         self.pending = 0
 
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
-        """The fingerprint, or the reason why it is unreadable, of each of `paths` that has not changed since."""
+        """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
         wanted = set(paths)
         query = "SELECT path, state, reason, measured, grey, views FROM scans WHERE root = ?"
         return {
@@ -55,17 +56,22 @@ class ScanCache:
         }
 
     def store(self, path: str, result: Fingerprint | str) -> None:
+        """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._state(path)
-        if state:           # else it is gone, or may not be read: perhaps the next time
+        if state:           # else the file is gone, or may not be read: try again next time
             self.connection.execute("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)",
                                     (self.root, path, state, *_columns(result)))
             self._commit_sometimes()
 
     def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
-        """A small JPEG of a file, or of what is left of it; read only if it has changed since.
+        """A small JPEG of a file, read only if the file has changed.
+
+        Args:
+            path: relative to the image folder.
+            is_broken: show what remains of a broken file; b"" if nothing does.
 
         Raises:
-            UnreadableImage: when it is broken and that was not said.
+            UnreadableImage: if the file is broken and `is_broken` is False.
         """
         state = self._state(path)
         known = self.connection.execute("SELECT jpeg FROM thumbnails WHERE root = ? AND path = ? AND state = ?",
@@ -78,6 +84,7 @@ class ScanCache:
         return jpeg
 
     def commit(self) -> None:
+        """Write what was stored to the disk."""
         self.connection.commit()
 
     def _commit_sometimes(self) -> None:
@@ -97,7 +104,7 @@ class ScanCache:
 def _open(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path)
-    except sqlite3.DatabaseError:       # half a file: nothing in it cannot be measured again
+    except sqlite3.DatabaseError:       # a damaged file: everything in it can be measured again
         path.unlink()
         return _connect(path)
 

@@ -1,31 +1,35 @@
-"""Does the mere form of the files (their size, dimensions, colour mode, format) give the label away?
+"""Find shortcuts: does the form of a file (its size, dimensions, colour mode, format) predict the label on its own?
 
-Then a network learns the scanner, not the finding: a class photographed by another camera, saved by another program.
+A network would then learn the form instead of the content: one class was photographed with another camera, or saved by
+another program.
 """
 
 import pandas as pd
 
-FORMS = {
+FORMS = {       # a form as reports call it -> the columns of images.csv
     "file size": ["size_bytes"],
     "dimensions": ["width_px", "height_px"],
     "colour mode": ["mode"],
     "file format": ["format"],
 }
 FOLDS = 5
-LARGEST = 20_000    # images that are looked at: more change nothing but the time
+MAX_IMAGES = 20_000     # sampled from a larger table: more images take longer and do not change the result
 
 
-def measure_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """How well each form alone predicts the label.
+def measure_shortcuts(images: pd.DataFrame) -> pd.DataFrame:
+    """Measure how well each form predicts the label on its own.
+
+    Args:
+        images: the table of images.csv.
 
     Returns:
-        columns `form`, `skill`: 0 for as good as guessing, 1 for always right. It is the balanced accuracy of a small
-        decision tree on images that it was not fitted to, copies of one picture never on both sides, rescaled so that
-        chance is 0.
+        A row per form with the columns `form` and `skill`, from 0 (no better than guessing) to 1 (always right). The
+        skill is the cross-validated balanced accuracy of a small decision tree, rescaled so that chance is 0.
+        Duplicates are never on both sides of a fold.
     """
-    sampled = images.sample(LARGEST, random_state=0) if len(images) > LARGEST else images
+    sampled = images.sample(MAX_IMAGES, random_state=0) if len(images) > MAX_IMAGES else images
     pictures = sampled.groupby("label")["duplicate_group"].nunique()
-    pictures = pictures[pictures >= 2]          # of one picture nothing can be both learnt and tried
+    pictures = pictures[pictures >= 2]          # a class of one picture cannot be both fitted and tested
     known = sampled[sampled["label"].isin(pictures.index)]
     folds = min(FOLDS, pictures.min()) if len(pictures) > 1 else 0
     skills = [_skill(known, columns, folds) if folds else 0.0 for columns in FORMS.values()]

@@ -239,4 +239,3 @@ def assign(variables: list, values: list[np.ndarray]) -> None:
     """Set each variable to its value."""
     for variable, value in zip(variables, values):
         variable.assign(value)
-

@@ -1,10 +1,10 @@
-"""A label that the form of the files gives away is measured; one that it does not is not."""
+"""A form of the files that predicts the label is found; one that does not is not."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.intake.shortcuts import measure_leaks
+from pipeline.intake.shortcuts import measure_shortcuts
 
 
 def images(count=400, seed=0):
@@ -24,10 +24,10 @@ def images(count=400, seed=0):
 
 
 def skills(table):
-    return measure_leaks(table).set_index("form")["skill"]
+    return measure_shortcuts(table).set_index("form")["skill"]
 
 
-def test_nothing_leaks_from_chance():
+def test_chance_is_no_shortcut():
     assert skills(images()).max() < 0.25
 
 
@@ -46,7 +46,7 @@ def test_each_form_is_found(form, change):
     assert found.drop(form).max() < 0.25
 
 
-def test_half_of_a_leak_has_half_the_skill():
+def test_half_of_a_shortcut_has_half_the_skill():
     """Half the dogs are grey: guessing right in 3 of 4 cases, balanced, is a skill of one half."""
     table = images(2000)
     table.loc[(table.index % 4) == 1, "mode"] = "L"
@@ -64,11 +64,11 @@ def test_too_little_to_measure(table):
     assert skills(table).tolist() == [0, 0, 0, 0]
 
 
-def test_a_class_of_one_picture_hides_no_leak():
+def test_a_class_of_one_picture_hides_no_shortcut():
     table = images().assign(mode=lambda table: table["label"].map({"cat": "RGB", "dog": "L"}))
     table.loc[0, "label"] = "bird"
     assert skills(table)["colour mode"] > 0.95
 
 
 def test_the_same_figure_every_time():
-    assert measure_leaks(images()).equals(measure_leaks(images()))
+    assert measure_shortcuts(images()).equals(measure_shortcuts(images()))
