@@ -92,8 +92,9 @@ def gate() -> None:
 
 def time_report() -> None:
     """The photographs as test images of a tiny model: it is often wrong, and each of them stands in the page."""
-    import browser
     from tiny_bundle import make_bundle
+
+    from benchmarks import browser
 
     images = PHOTOGRAPHS / "cats_dogs"
     with tempfile.TemporaryDirectory() as name:

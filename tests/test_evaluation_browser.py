@@ -1,9 +1,9 @@
 """The report as a browser sees it."""
 
-import browser
 import pytest
 from test_evaluation_report import make_sources
 
+from benchmarks import browser
 from pipeline.evaluation import report
 
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="no Chromium here: apt-get install chromium")

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-import browser
 import pytest
 from live_server import live_server
 from PIL import Image
 from tiny_bundle import make_bundle, make_images
 
+from benchmarks import browser
 from graft.model.classifier import Classifier
 
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="Chromium is not installed")

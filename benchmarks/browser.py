@@ -14,6 +14,12 @@ from pathlib import Path
 
 from websockets.sync.client import connect
 
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",    # a page that waits for another host never completes
+)
+
 
 def executable() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,9 +45,10 @@ class Tab:
                 return message["result"]
             self._note(message)
 
-    def open(self, url: str, width_px: int, height_px: int, is_phone: bool = False) -> None:
+    def open(self, url: str, width_px: int, height_px: int, is_phone: bool = False, scale: float = 1) -> None:
+        """Load a page and wait until it is complete. `scale` is the number of the screen's pixels per CSS pixel."""
         self.send("Emulation.setDeviceMetricsOverride", width=width_px, height=height_px, mobile=is_phone,
-                  deviceScaleFactor=2 if is_phone else 1)
+                  deviceScaleFactor=2 if is_phone else scale)
         self.requests.clear()
         self.complaints.clear()
         self.send("Page.navigate", url=url)
@@ -72,8 +79,9 @@ class Tab:
         for kind in ("dragEnter", "dragOver", "drop"):
             self.send("Input.dispatchDragEvent", type=kind, data=data, **box)
 
-    def screenshot(self, path: Path) -> None:
-        image = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+    def screenshot(self, path: Path, whole_page: bool = True) -> None:
+        """Save the page as PNG; without `whole_page`, the part that a window shows."""
+        image = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole_page)["data"]
         path.write_bytes(base64.b64decode(image))
 
     def _note(self, message: dict) -> None:
@@ -89,8 +97,7 @@ def tab():
     """A tab of a browser with an empty profile, which ends with the block."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [executable(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-             "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
+            [executable(), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )
         try:
