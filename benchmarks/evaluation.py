@@ -1,55 +1,49 @@
-"""What the evaluation's promises are worth: `python -m benchmarks.evaluation [coverage | gate | report | unknown DIR]`.
+"""How well the evaluation keeps its promises: `python -m benchmarks.evaluation [coverage] [gate] [unknown]`.
 
-    coverage    how often each 95 % interval holds the true value, over 1,000 test sets of known populations
-    gate        verdicts over 1,000 pairs of models: equally good, or 3 points apart on 2,000 images
-    report      the report of 1,000 photographs: megabytes, seconds to open in headless Chromium, requests
-    unknown     a project folder whose stages have run on cats_dogs: what it refuses of `clothing`, beside other scores
+    coverage    how often each 95 % interval contains the true value, over 1,000 test sets of known populations
+    gate        verdicts on 1,000 pairs of models, equally good or up to 3 points apart
+    unknown     run in a project's folder whose stages have run on cats_dogs: the share of clothing/ that its model
+                refuses, beside other scores
 
-The photographs are those of GRAFT_REAL_DATA (default ../shared/data).
+Photographs: see `benchmarks.inputs`.
 """
 
-import os
 import sys
-import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.command import run_parts
+from benchmarks.inputs import CATS_DOGS, CLOTHING
+from benchmarks.scratch import ROOT
 from graft.images import SUFFIXES
 from graft.model import unknown
 from graft.model.classifier import Classifier
-from pipeline.evaluation import calibration, metrics, predictions, report
+from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.decision import Champion, Rules, decide
 from tasks.params import read_sections
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))     # populations, a tiny bundle, a browser
+sys.path.insert(0, str(ROOT / "tests"))     # its populations
 
-PHOTOGRAPHS = Path(os.environ.get("GRAFT_REAL_DATA", "../shared/data"))
 DRAWS = 1000
-POPULATIONS = (     # images of a test set, classes, how well they are told apart, how much too sure the model is
+POPULATIONS = (     # images of a test set, classes, separation of the classes, overconfidence
     (200, 2, 2.0, 1.0), (200, 2, 2.9, 1.5), (1000, 2, 2.9, 1.0), (300, 5, 2.2, 2.0), (1000, 5, 2.5, 1.0),
     (240, 24, 3.0, 1.0),
 )
-MODELS = (          # images, accuracy of the champion, of the candidate
+MODELS = (          # images, accuracy of the champion, accuracy of the new model
     (2000, 0.95, 0.95), (2000, 0.85, 0.85), (300, 0.9, 0.9), (2000, 0.95, 0.98), (2000, 0.9, 0.93),
     (2000, 0.85, 0.88), (2000, 0.8, 0.83), (2000, 0.93, 0.9),
 )
 
 
 def main() -> None:
-    parts = {"coverage": coverage, "gate": gate, "report": time_report}
-    if sys.argv[1:2] == ["unknown"]:
-        compare_scores(Path(sys.argv[2] if sys.argv[2:] else "."))
-        return
-    for name in sys.argv[1:] or parts:
-        parts[name]()
+    run_parts(__doc__, coverage=coverage, gate=gate, unknown=compare_scores)
 
 
 def coverage() -> None:
-    """The share of draws in which the interval holds the value of 100,000 images."""
+    """The share of draws whose interval contains the value of 100,000 images."""
     for images, classes, signal, sharpness in POPULATIONS:
         rng = np.random.default_rng(1)
         true, true_classes = _measure(rng, 100_000, classes, signal, sharpness)
@@ -61,7 +55,7 @@ def coverage() -> None:
             held.update(f"{name} of a class" for name in ("precision", "recall", "f1", "roc_auc", "average_precision")
                         if first[f"{name}_low"] <= true_classes[name][0] <= first[f"{name}_high"])
         print(f"{images} images, {classes} classes, {true['accuracy']['value']:.1%} right, "
-              f"{'surer than it should be' if sharpness > 1 else 'perfectly calibrated'}:")
+              f"{'overconfident' if sharpness > 1 else 'perfectly calibrated'}:")
         for name in sorted(held.keys() - {"unknown_share"}):
             print(f"  {name:32} {held[name] / DRAWS:.1%}", flush=True)
 
@@ -73,7 +67,7 @@ def _measure(rng, *population):
 
 
 def gate() -> None:
-    """Verdicts, for models that err independently and for models that share half of their mistakes."""
+    """Verdicts on models whose mistakes are independent, and on models that share half of them."""
     rules = Rules(**read_sections()["gate"] | {"min_accuracy": 0.0, "min_class_recall": 0.0})
     names = np.array([f"class {number}" for number in range(5)])
     for images, champion, candidate in MODELS:
@@ -86,43 +80,20 @@ def gate() -> None:
                 new, old = (names[np.where(each, (labels + 1) % 5, labels)] for each in wrong)
                 none = np.zeros(images, dtype=bool)
                 verdicts[decide(rules, list(names), names[labels], new, Champion(list(names), old, none)).verdict] += 1
-            told = ", ".join(f"{verdict} {count / DRAWS:.1%}" for verdict, count in sorted(verdicts.items()))
-            print(f"{images} images, champion {champion:.0%}, new {candidate:.0%}, both wrong on {shared:.1%}: {told}")
+            shares = ", ".join(f"{verdict} {count / DRAWS:.1%}" for verdict, count in sorted(verdicts.items()))
+            print(f"{images} images, champion {champion:.0%}, new model {candidate:.0%}, both wrong on {shared:.1%}: "
+                  f"{shares}")
 
 
-def time_report() -> None:
-    """The photographs as test images of a tiny model: it is often wrong, and each of them stands in the page."""
-    from tiny_bundle import make_bundle
-
-    from benchmarks import browser
-
-    images = PHOTOGRAPHS / "cats_dogs"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        classifier = Classifier(make_bundle(folder / "bundle", class_names=("blue", "red")))
-        table = _photographs(images).replace({"label": {"cat": "blue", "dog": "red"}}).assign(split="test")
-        answers = predictions.to_answers(predictions.predict_table(classifier, table, images))
-        overall, classes = metrics.measure(answers, 1.0, 0.95, 1000, 1)
-        start = time.perf_counter()
-        text = report.write_report(report.Sources(
-            classifier, answers, images, overall, classes, table, folder, {}, None, 0.95))
-        print(f"{len(table)} images: {len(text) / 1e6:.2f} MB, written in {time.perf_counter() - start:.1f} s")
-        (folder / "report.html").write_text(text, encoding="utf-8")
-        with browser.tab() as tab:
-            tab.open((folder / "report.html").as_uri(), 1200, 900)
-            opened = tab.run("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
-            tab.run("document.querySelector('button[data-pictures]').click()")
-            shown = tab.run("document.querySelectorAll('dialog[open] img').length")
-            left = [url for url in tab.requests if not url.startswith(("data:", folder.as_uri()))]
-            print(f"opened in {opened:.2f} s; a cell shows {shown} images; requests beyond the page: {left or 'none'}; "
-                  f"the browser complained of {tab.complaints or 'nothing'}")
-
-
-def compare_scores(project: Path) -> None:
-    """The share of `clothing` that is refused when 95 % of val are accepted; what is accepted of the test images."""
-    classifier, splits = Classifier(project / "outputs/export"), pd.read_csv(project / "outputs/split/splits.csv")
-    known = {name: _run(classifier, PHOTOGRAPHS / "cats_dogs", rows) for name, rows in splits.groupby("split")}
-    strange = _run(classifier, PHOTOGRAPHS / "clothing", _photographs(PHOTOGRAPHS / "clothing"))
+def compare_scores() -> None:
+    """With 95 % of val accepted: the share of the clothes that is refused, and of the test images that is accepted."""
+    if not Path("outputs/export").is_dir():
+        print("unknown: skipped, because this folder has no outputs/export. Set data.images to cats_dogs, run "
+              "`dvc repro export`, and run this part in that project's folder.")
+        return
+    classifier, splits = Classifier("outputs/export"), pd.read_csv("outputs/split/splits.csv")
+    known = {name: _run(classifier, CATS_DOGS, rows) for name, rows in splits.groupby("split")}
+    strange = _run(classifier, CLOTHING, _photographs(CLOTHING))
     labels = splits.loc[splits["split"] == "train", "label"].map(classifier.class_names.index).to_numpy()
     print(f"calibration error on test: {_calibration_error(classifier, *known['test'], splits)}")
     for name, score in {"published": lambda logits, features: classifier.unknown_scores(features),
@@ -133,7 +104,7 @@ def compare_scores(project: Path) -> None:
 
 
 def _other_scores(train: np.ndarray, labels: np.ndarray) -> dict:
-    """Well-known scores of strangeness; each takes logits and features, and higher is stranger."""
+    """Well-known out-of-distribution scores of logits and features; higher means less like the training images."""
     def to_length_1(features):
         return features / np.linalg.norm(features, axis=1, keepdims=True)
 

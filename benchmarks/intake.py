@@ -1,29 +1,27 @@
-"""What the intake costs, and what it finds: `python -m benchmarks.intake [speed | stage | copies | broken | size]`.
+"""Speed of the intake, and what it finds: `python -m benchmarks.intake [speed] [stage] [copies] [broken]`.
 
-    speed    images a second: bare Pillow decoding on all cores, the scan of `validate`, and its second run
-    stage    the same for the whole stage, from the start of its process to the last report, on 5,000 photographs
-    copies   how many copies of photographs are found, and how many different photographs are taken for copies
-    broken   how many JPEG files whose pixels were overwritten, cut out or lost are named: by the intake, and by Pillow
-    size     25,000 small images through `validate` and `split`: seconds and memory
+    speed    images a second: bare Pillow decoding on all cores, the scan of `validate`, and a second scan
+    stage    the same for the whole stage, from process start to the last report, on 5,000 photographs
+    copies   recall for near-duplicates of photographs, and how many different photographs are mistaken for them
+    broken   share of JPEG files with overwritten, removed or lost pixels that the intake reports, beside Pillow
 
-The photographs are those of GRAFT_REAL_DATA (default ../shared/data).
+The photographs are those of cats and dogs in `benchmarks.inputs`.
 """
 
 import io
 import os
 import random
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import psutil
 from PIL import Image
 
+from benchmarks.command import run_parts
+from benchmarks.inputs import CATS_DOGS
+from benchmarks.scratch import Project
+from benchmarks.timeline import seconds_of
 from graft.images import UnreadableImage
 from pipeline.intake.duplicates import find_near_pairs
 from pipeline.intake.fingerprint import take_fingerprint
@@ -31,33 +29,30 @@ from pipeline.intake.listing import list_files
 from pipeline.intake.scan import CHUNK, scan
 from pipeline.intake.scan_cache import ScanCache
 
-PHOTOGRAPHS = Path(os.environ.get("GRAFT_REAL_DATA", "../shared/data")) / "cats_dogs"
-ROUNDS = 5          # the best of so many counts: others use the machine, too
+ROUNDS = 5          # the fastest counts: other work may slow down some
 
 
 def main() -> None:
-    parts = {"speed": speed, "stage": stage, "copies": copies, "broken": broken, "size": size}
-    for name in sys.argv[1:] or parts:
-        parts[name]()
+    run_parts(__doc__, speed=speed, stage=stage, copies=copies, broken=broken)
 
 
 def decode_only(path: Path) -> tuple[int, int]:
-    """What any program must do at least: open the file, decode all pixels."""
+    """The least that any program must do: open the file and decode all pixels."""
     with Image.open(path) as image:
         image.load()
         return image.size
 
 
 def speed() -> None:
-    listing = list_files(PHOTOGRAPHS)
-    paths = [PHOTOGRAPHS / file.path for file in listing.files]
+    listing = list_files(CATS_DOGS)
+    paths = [CATS_DOGS / file.path for file in listing.files]
     bare, read, again = [], [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
-            bare.append(_seconds(lambda: _decode_all(paths)))
-            read.append(_seconds(lambda: scan(PHOTOGRAPHS, listing, ScanCache(Path(folder), PHOTOGRAPHS))))
-            again.append(_seconds(lambda: scan(PHOTOGRAPHS, listing, ScanCache(Path(folder), PHOTOGRAPHS))))
-    print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores, the best of {ROUNDS} rounds each:")
+            bare.append(seconds_of(lambda: _decode_all(paths)))
+            read.append(seconds_of(lambda: scan(CATS_DOGS, listing, ScanCache(Path(folder), CATS_DOGS))))
+            again.append(seconds_of(lambda: scan(CATS_DOGS, listing, ScanCache(Path(folder), CATS_DOGS))))
+    print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores, fastest of {ROUNDS} rounds:")
     for name, seconds in (("bare Pillow", bare), ("scan", read), ("scan again", again)):
         print(f"  {name:<12} {len(paths) / min(seconds):8.0f} images a second, {min(bare) / min(seconds):6.2f} of bare")
 
@@ -68,24 +63,21 @@ def _decode_all(paths: list[Path]) -> None:
         list(pool.map(decode_only, paths, chunksize=CHUNK))
 
 
-def _seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def stage() -> None:
-    """Each photograph, and its four quarters at full size: as much to decode, and other pictures."""
+    """Each photograph, and its four quarters enlarged to its size: different pictures, and as much to decode."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for path in sorted(PHOTOGRAPHS.rglob("*.jpg")):
-            _write_quarters(path, folder / "images" / path.parent.name)
-        _write_params(folder)
-        paths = list((folder / "images").rglob("*.jpg"))
-        bare = _seconds(lambda: _decode_all(paths))
+        images = Path(name, "images")
+        for path in sorted(CATS_DOGS.rglob("*.jpg")):
+            _write_quarters(path, images / path.parent.name)
+        project = Project(Path(name, "project"), **{"data.images": str(images)})
+        paths = list(images.rglob("*.jpg"))
+
+        def validate() -> float:
+            return seconds_of(lambda: project.run("python", "-m", "tasks.validate"))
+
+        bare = seconds_of(lambda: _decode_all(paths))
         print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores:")
-        runs = [("bare Pillow", bare)] + [(what, _run("validate", folder)[0]) for what in ("validate", "again")]
-        for what, seconds in runs:
+        for what, seconds in {"bare Pillow": bare, "validate": validate(), "again": validate()}.items():
             speed = f"{len(paths) / seconds:7.0f} images a second, {bare / seconds:5.2f} of bare"
             print(f"  {what:<12} {seconds:6.1f} s, {speed}")
 
@@ -100,20 +92,15 @@ def _write_quarters(path: Path, folder: Path) -> None:
             quarter.save(folder / f"{path.stem}.{number}.jpg", quality=88)
 
 
-def _write_params(folder: Path) -> None:
-    params = Path("params.yaml").read_text().replace("images: data/sample", f"images: {folder}/images")
-    (folder / "params.yaml").write_text(params)
-
-
 def crop(image: Image.Image, share: float) -> Image.Image:
-    """Anywhere in the picture, `share` of its width and height."""
+    """A random part of the image with `share` of its width and height."""
     width, height = int(image.width * share), int(image.height * share)
     left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
     return image.crop((left, top, left + width, top + height))
 
 
 def cut_side(image: Image.Image, share: float) -> Image.Image:
-    """`share` of the width or height cut off at one side."""
+    """The image without `share` of its width or height at one random side."""
     dx, dy = int(image.width * share), int(image.height * share)
     box = [0, 0, image.width, image.height]
     side = random.randrange(4)
@@ -125,13 +112,7 @@ def _halved(image: Image.Image) -> Image.Image:
     return image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BICUBIC)
 
 
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
-
-
-KINDS = {       # how a copy is made: the change, and the quality of its JPEG
+KINDS = {       # name of a near-duplicate -> how to make it, and its JPEG quality
     "resized to 50 %": (_halved, 90),
     "JPEG quality 50": (lambda image: image, 50),
     "crop to 90 % of each side": (lambda image: crop(image, 0.9), 90),
@@ -147,35 +128,34 @@ KINDS = {       # how a copy is made: the change, and the quality of its JPEG
 
 
 def copies() -> None:
-    paths = [PHOTOGRAPHS / file.path for file in list_files(PHOTOGRAPHS).files]
+    paths = [CATS_DOGS / file.path for file in list_files(CATS_DOGS).files]
     originals = [take_fingerprint(path) for path in paths]
     alone = find_near_pairs(originals)
-    print(f"{len(paths)} photographs, no copies made: {len(alone)} pairs found")
+    print(f"{len(paths)} photographs without added copies: {len(alone)} pairs found")
     for first, second in alone:
         print(f"  {paths[first].name} = {paths[second].name}")
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, (change, quality) in KINDS.items():
-            random.seed(1)
-            made = [_fingerprint_of(change(Image.open(path).convert("RGB")), quality, Path(folder)) for path in paths]
-            pairs = set(find_near_pairs(originals + made))
-            found = sum((index, len(paths) + index) in pairs for index in range(len(paths)))
-            wrong = {(a, b) for a, b in pairs if a % len(paths) != b % len(paths)} - _expected(alone, len(paths))
-            print(f"  {kind:<46} recall {found / len(paths):7.2%}, wrong pairs {len(wrong)}")
+    for kind, (change, quality) in KINDS.items():
+        random.seed(1)
+        made = [_fingerprint_of(change(Image.open(path).convert("RGB")), quality) for path in paths]
+        pairs = set(find_near_pairs(originals + made))
+        found = sum((index, len(paths) + index) in pairs for index in range(len(paths)))
+        wrong = {(a, b) for a, b in pairs if a % len(paths) != b % len(paths)} - _expected(alone, len(paths))
+        print(f"  {kind:<46} recall {found / len(paths):7.2%}, wrong pairs {len(wrong)}")
 
 
-def _fingerprint_of(image: Image.Image, quality: int, folder: Path):
-    path = folder / "copy.jpg"
-    path.write_bytes(_jpeg(image, quality))
-    return take_fingerprint(path)
+def _fingerprint_of(image: Image.Image, quality: int):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return take_fingerprint(buffer.getvalue())
 
 
 def _expected(alone: list[tuple[int, int]], count: int) -> set[tuple[int, int]]:
-    """A pair among the originals is one among their copies, and between both."""
+    """A pair of originals is also a pair of their copies, and of an original and a copy."""
     return {tuple(sorted((a + da, b + db))) for a, b in alone for da in (0, count) for db in (0, count)}
 
 
-DAMAGES = {     # what becomes of the bytes in the middle
-    "half is missing, with an end": lambda data, at: data[:at] + b"\xff\xd9",
+DAMAGES = {     # name -> what happens to the bytes in the middle
+    "second half missing, ends properly": lambda data, at: data[:at] + b"\xff\xd9",
     "1,000 bytes cut out": lambda data, at: data[:at] + data[at + 1000:],
     "4,096 zeros": lambda data, at: data[:at] + bytes(4096) + data[at + 4096:],
     "1,000 random bytes": lambda data, at: data[:at] + random.randbytes(1000) + data[at + 1000:],
@@ -185,13 +165,13 @@ DAMAGES = {     # what becomes of the bytes in the middle
 
 
 def broken() -> None:
-    files = [path.read_bytes() for path in sorted(PHOTOGRAPHS.rglob("*.jpg"))]
-    print(f"{len(files)} photographs: {sum(map(_intake_refuses, files))} named although nothing was done to them")
+    files = [path.read_bytes() for path in sorted(CATS_DOGS.rglob("*.jpg"))]
+    print(f"{len(files)} undamaged photographs: the intake reports {sum(map(_intake_refuses, files))}")
     for damage, change in DAMAGES.items():
         random.seed(1)
         damaged = [change(data, len(data) // 2) for data in files]
         shares = [sum(map(refuses, damaged)) / len(files) for refuses in (_intake_refuses, _pillow_refuses)]
-        print(f"  {damage:<30} named by the intake {shares[0]:7.1%}, by Pillow alone {shares[1]:7.1%}")
+        print(f"  {damage:<35} reported by the intake {shares[0]:7.1%}, by Pillow alone {shares[1]:7.1%}")
 
 
 def _intake_refuses(data: bytes) -> bool:
@@ -208,50 +188,6 @@ def _pillow_refuses(data: bytes) -> bool:
         return False
     except (OSError, SyntaxError):
         return True
-
-
-def size(count: int = 25_000, classes: int = 10) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _write_small_images(folder / "images", count, classes)
-        _write_params(folder)
-        for stage in ("validate", "split", "validate"):
-            seconds, most = _run(stage, folder)
-            print(f"  {stage:<10} {seconds:6.1f} s, at most {most / 1e6:.0f} MB in all its processes")
-
-
-def _write_small_images(folder: Path, count: int, classes: int) -> None:
-    """Crops of the photographs, 64 × 64: each other than the others, as small photographs are."""
-    random.seed(1)
-    photographs = [Image.open(path).convert("RGB") for path in sorted(PHOTOGRAPHS.rglob("*.jpg"))]
-    for number in range(count):
-        path = folder / str(number % classes) / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        source = photographs[number % len(photographs)]
-        side = min(source.size) // 3
-        left, top = random.randint(0, source.width - side), random.randint(0, source.height - side)
-        source.crop((left, top, left + side, top + side)).resize((64, 64)).save(path, quality=90)
-
-
-def _run(stage: str, folder: Path) -> tuple[float, int]:
-    """Seconds, and the most bytes that the stage and its workers held together: shared pages counted once."""
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    start, most = time.perf_counter(), 0
-    command = [sys.executable, "-m", f"tasks.{stage}"]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-    while process.poll() is None:
-        most = max(most, _memory(process.pid))
-        time.sleep(0.1)
-    return time.perf_counter() - start, most
-
-
-def _memory(pid: int) -> int:
-    try:
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        return sum(each.memory_full_info().pss for each in processes)
-    except psutil.Error:        # one has just ended
-        return 0
 
 
 if __name__ == "__main__":

@@ -2,22 +2,22 @@
 
     python -m benchmarks.kills [--kills 20] [--seed 1]
 
-A small copy of the project is trained undisturbed, then again and again, with four kills at random moments of random
-stages each time. Checkpoints are written every 0.3 s and shards are small, so that there is much to be caught in.
+A small copy of the project trains undisturbed, then again and again with four kills each time, at random moments of
+random stages. Checkpoints every 0.3 s and small shards make it likely that a kill interrupts a write.
 """
 
-import argparse
 import hashlib
 import random
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.scratch import Project
-from tasks.sample import write_digits
+from benchmarks.command import begin
+from benchmarks.markdown import print_head, print_row
+from benchmarks.scratch import Project, write_some_digits
+from benchmarks.timeline import seconds_of
 
 STAGES = ("extract", "transfer", "finetune")
 KILLS_A_ROUND = 4
@@ -34,14 +34,10 @@ PARAMS = {
 
 
 def prepare(folder: Path) -> Project:
-    """A project whose split is done: two digits, 120 images each."""
+    """A project of two digits, 120 images each, whose stages through split have run."""
     project = Project(folder, **PARAMS)
-    write_digits(folder / "all", size_px=64)
-    for digit in "38":
-        shutil.copytree(folder / "all" / digit, folder / "data/sample" / digit)
-        for image in sorted((folder / "data/sample" / digit).iterdir())[120:]:
-            image.unlink()
-    for stage in ("validate", "split"):
+    write_some_digits(folder / "data/sample", "38", images=120, size_px=64)
+    for stage in ("code", "validate", "split"):
         project.run("python", "-m", f"tasks.{stage}")
     return project
 
@@ -51,14 +47,13 @@ def start(project: Project, stage: str) -> subprocess.Popen:
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(project: Project, stage: str) -> tuple[float, str]:
-    """Run one stage to its end. Returns its seconds and what it printed."""
-    began = time.monotonic()
+def finish(project: Project, stage: str) -> str:
+    """Run one stage to its end. Returns its output."""
     process = start(project, stage)
     output, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"{stage} exited with {process.returncode}:\n{output}")
-    return time.monotonic() - began, output
+    return output
 
 
 def forget(project: Project) -> None:
@@ -72,7 +67,7 @@ def digests(project: Project) -> dict[str, str]:
 
 
 def kill_in(project: Project, stage: str, after_s: float) -> bool:
-    """Start a stage and kill it. Returns whether it still ran then."""
+    """Start a stage and kill it after some seconds. Returns False if it had ended by then."""
     process = start(project, stage)
     try:
         process.wait(after_s)
@@ -83,7 +78,7 @@ def kill_in(project: Project, stage: str, after_s: float) -> bool:
 
 
 def disturbed(project: Project, seconds: dict[str, float], chance: random.Random, kills: int) -> list[list[str]]:
-    """One training with some kills. Returns a row of the table for each."""
+    """Train once with some kills. Returns a table row for each."""
     forget(project)
     stages, rows = sorted(chance.choices(STAGES, k=kills), key=STAGES.index), []
     for stage in STAGES:
@@ -92,40 +87,37 @@ def disturbed(project: Project, seconds: dict[str, float], chance: random.Random
             after_s = chance.uniform(0.3, 0.95) * seconds[stage]
             if kill_in(project, stage, after_s):
                 caught.append(f"{after_s:.1f}")
-            else:                           # it had ended: the machine is faster by now, or less busy
+            else:                           # the stage had ended: the machine is less busy than before
                 seconds[stage] = after_s
-        _, output = finish(project, stage)
-        rows += [[stage, after, begun_with(stage, output)] for after in caught]
+        found = found_by(stage, finish(project, stage))
+        rows += [[stage, after, found] for after in caught]
     return rows
 
 
-def begun_with(stage: str, output: str) -> str:
-    """What a run that followed a kill found."""
-    said = [line for line in output.splitlines() if line.startswith(("continuing at", "activations: "))]
+def found_by(stage: str, output: str) -> str:
+    """What the run after a kill found, from its output."""
+    lines = [line for line in output.splitlines() if line.startswith(("continuing at", "activations: "))]
     if stage == "extract":
-        return said[0].removeprefix("activations: ").split(",")[0] if said else "no view left to compute"
-    return said[0] if said else "no checkpoint yet"
+        return lines[0].removeprefix("activations: ").split(",")[0] if lines else "no view left to compute"
+    return lines[0] if lines else "no checkpoint yet"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    chance, left, differing = random.Random(arguments.seed), arguments.kills, 0
+    options = begin(__doc__, kills=20, seed=1)
+    chance, left, differing = random.Random(options.seed), options.kills, 0
     with TemporaryDirectory() as folder:
         project = prepare(Path(folder))
-        seconds = {stage: finish(project, stage)[0] for stage in STAGES}
+        seconds = {stage: seconds_of(lambda stage=stage: finish(project, stage)) for stage in STAGES}
         expected = digests(project)
         print("undisturbed:", ", ".join(f"{stage} {seconds[stage]:.0f} s" for stage in STAGES), "\n")
-        print("| stage | killed after, s | the run after the last kill | files that differ |\n|---|---:|---|---:|")
+        print_head("stage", "killed after, s", "the run after the last kill", "files that differ")
         while left > 0:
             rows = disturbed(project, seconds, chance, min(left, KILLS_A_ROUND))
             other = sum(digests(project)[name] != digest for name, digest in expected.items())
             for row in rows:
-                print("| " + " | ".join([*row, str(other)]) + " |", flush=True)
+                print_row(*row, other)
             left, differing = left - len(rows), differing + other
-    print(f"\n{arguments.kills - left} kills, {differing} files differ from the undisturbed run")
+    print(f"\n{options.kills - left} kills, {differing} files differ from the undisturbed run")
     sys.exit(1 if differing else 0)
 
 

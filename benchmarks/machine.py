@@ -1,15 +1,15 @@
-"""What a figure was measured on: said above every table, because it decides on half of what stands in it."""
+"""The machine that figures are measured on."""
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "onnxruntime")
 
 
 def facts() -> str:
-    """One line: processor, cores, memory, bfloat16 units, versions, and how busy the machine is with other things."""
+    """One line: processor, cores, memory, bfloat16 units, package versions and load average."""
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     entries = dict(line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
     entries = {name.strip(): value.strip() for name, value in entries.items()}
@@ -19,14 +19,9 @@ def facts() -> str:
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (f"{entries.get('model name', platform.processor())} ({family}; {', '.join(units) or 'no bfloat16 units'}), "
             f"{os.cpu_count()} cores, {memory_gb:.0f} GB; Python {platform.python_version()}, {_versions()}; "
-            f"load average before the start {os.getloadavg()[0]:.1f}")
+            f"load average {os.getloadavg()[0]:.1f} before the start")
 
 
 def _versions() -> str:
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except ModuleNotFoundError:
-            continue
-    return ", ".join(found)
+    installed = {each.name.replace("_", "-"): each.version for each in distributions()}
+    return ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)

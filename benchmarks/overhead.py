@@ -1,89 +1,58 @@
-"""What Prefect and DVC add to a run, next to the stages' own seconds, all in one run on one copy of the project.
+"""Seconds that Prefect and DVC add to a run, beside the stages' own, all from one run on one copy of the project.
 
     python -m benchmarks.overhead [--rounds 3]
 
-A full run forces every stage; its own seconds are those of the same commands run one after the other without DVC.
+A full run executes every stage; its own seconds are those of the same commands run one after the other without DVC.
 """
 
-import argparse
 import statistics
-import subprocess
-import time
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.request import urlopen
 
 from ruamel.yaml import YAML
 
+from benchmarks.command import begin
+from benchmarks.markdown import print_head, print_row
+from benchmarks.prefect_server import Server
 from benchmarks.scratch import ROOT, Project
+from benchmarks.timeline import seconds_of
 
-PORT = 8651
 SMALL = {"extract.views": 1, "extract.backbone.image_size": [32, 32], "transfer.epochs": 1, "finetune.epochs": 1}
+COMMANDS = [stage["cmd"].split() for stage in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"].values()]
+FLOW = ["python", "-m", "flows.training", "--no-publish"]
 
 
-def seconds(action) -> float:
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began
-
-
-@contextmanager
-def server(project: Project):
-    """A running Prefect server on a loopback port."""
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PORT)]
-    process = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            time.sleep(0.5)
-            try:
-                urlopen(f"http://127.0.0.1:{PORT}/api/health").close()
-                break
-            except OSError:
-                continue
-        yield {"PREFECT_API_URL": f"http://127.0.0.1:{PORT}/api"}
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def measure(project: Project, rounds: int) -> None:
-    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    flow = ["python", "-m", "flows.training", "--no-publish"]
-
+def measure(project: Project, rounds: int, server: str, **environment: str) -> None:
+    """Print the medians with one kind of server."""
     def own() -> float:
-        return seconds(lambda: [project.run(*stage["cmd"].split()) for stage in stages.values()])
+        return seconds_of(lambda: [project.run(*command) for command in COMMANDS])
 
-    def forced(**environment) -> float:
+    def flow() -> float:
+        return seconds_of(lambda: project.run(*FLOW, **environment))
+
+    def full() -> float:
         (project.folder / "dvc.lock").unlink(missing_ok=True)
         project.run("rm", "-rf", ".dvc/cache/runs")
-        return seconds(lambda: project.run(*flow, **environment))
+        return flow()
 
-    def nothing(**environment) -> float:
-        return seconds(lambda: project.run(*flow, **environment))
-
-    project.run(*flow)          # a used PREFECT_HOME, filled caches
-    print("| | stages' own, s | run, s | added, s |\n|---|---:|---:|---:|")
-    for label, context in (("ephemeral server", None), ("running server", server(project))):
-        with context or _nothing() as environment:
-            rows = [(own(), forced(**environment), nothing(**environment)) for _ in range(rounds)]
-            commands, full, idle = (statistics.median(column) for column in zip(*rows))
-            print(f"| full run, {label} | {commands:.1f} | {full:.1f} | {full - commands:.1f} |")
-            print(f"| nothing to do, {label} | 0.0 | {idle:.1f} | {idle:.1f} |", flush=True)
-
-
-@contextmanager
-def _nothing():
-    yield {}
+    rows = [(own(), full(), flow()) for _ in range(rounds)]
+    commands, run, idle = (statistics.median(column) for column in zip(*rows))
+    print_row(f"full run, {server}", f"{commands:.1f}", f"{run:.1f}", f"{run - commands:.1f}")
+    print_row(f"nothing to do, {server}", "0.0", f"{idle:.1f}", f"{idle:.1f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    options = begin(__doc__, rounds=3)
     with TemporaryDirectory() as folder:
-        measure(Project(Path(folder), **SMALL), arguments.rounds)
+        project = Project(Path(folder, "project"), **SMALL)
+        project.run(*FLOW)          # fills the caches and creates Prefect's database
+        print_head("", "stages' own, s", "run, s", "added, s")
+        measure(project, options.rounds, "embedded server")
+        server = Server(Path(folder, "prefect"))
+        try:
+            measure(project, options.rounds, "running server", PREFECT_API_URL=server.api)
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""How far each published format agrees with Keras, on real photographs and on every kind of image file.
+"""How closely each published format agrees with Keras, on real photographs and on every kind of image file.
 
     python -m benchmarks.parity DATA WEIGHTS [--images 1000]
 
-DATA is a folder with cats_dogs/ and clothing/, WEIGHTS one with Keras's ImageNet weights. A MobileNetV2 1.0 at 224 is
-trained on the clothes by the project's own stages and exported in every format. Then Keras in float32, and each format
-in a process of its own by `graft predict`, answer the cats and dogs, and some of these as PNG, WebP, CMYK, grey and
-turned by EXIF. Printed is the largest difference of any probability; at most 1e-4 is wanted of all but int8.
+DATA holds cats_dogs/ and clothing/, WEIGHTS holds Keras's ImageNet weights. The project's stages train a MobileNetV2
+1.0 at 224 pixels on the clothes and export it in every format. Then Keras in float32, and each format in its own
+process through `graft predict`, classify photographs of cats and dogs, and some of them as PNG, WebP, CMYK, grey and
+turned by EXIF. The figure is the largest difference of any probability. Target: at most 1e-4, except for int8.
 """
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.photographs import MOBILENET
+from benchmarks.command import begin
+from benchmarks.inputs import mobilenet
+from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import Project
 
 FORMATS = ["litert", "litert_int8", "openvino"]
@@ -31,16 +32,12 @@ SAVE = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--images", type=int, default=1000, help="photographs (default: %(default)s)")
-    arguments = parser.parse_args()
+    options = begin(__doc__, "data", "weights", images=1000)
     with tempfile.TemporaryDirectory() as folder:
-        photographs = sorted((arguments.data / "cats_dogs").resolve().rglob("*.jpg"))[:arguments.images]
+        photographs = sorted((options.data / "cats_dogs").resolve().rglob("*.jpg"))[:options.images]
         kinds = {"photographs": photographs} | write_kinds(photographs[::len(photographs) // OF_EACH_KIND],
                                                           Path(folder, "kinds"))
-        train(Path(folder, "project"), arguments.data.resolve(), arguments.weights.resolve())
+        train(Path(folder, "project"), options.data.resolve(), options.weights.resolve())
         compare(Path(folder, "project"), kinds)
 
 
@@ -59,35 +56,29 @@ def _turned() -> Image.Exif:
 
 
 def train(folder: Path, data: Path, weights: Path) -> None:
-    changes = {**MOBILENET, "data.images": str(data / "clothing"), "extract.views": 1, "finetune.epochs": 2,
+    changes = {**mobilenet(weights), "data.images": str(data / "clothing"), "extract.views": 1, "finetune.epochs": 2,
                "export.formats": FORMATS, "export.int8_agreement": 0.0}
-    changes["extract.backbone.weights"] = str(weights / changes.pop("weights"))
     Project(folder, **changes).run("dvc", "repro", "export")
 
 
 def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
-    """Print a row for each format and kind of image."""
-    from tasks import artifacts, export
-
-    os.chdir(folder)            # where the stages' files are
-    dataset = open_dataset(artifacts)
-    summary = artifacts.read_json(artifacts.FINETUNE_SUMMARY)
-    models = export.load_models(dataset, summary, artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
-    print("| images | number | " + " | ".join(["onnx", *FORMATS]) + " |\n|---|---:|" + "---:|" * (1 + len(FORMATS)))
-    for kind, paths in kinds.items():
-        expected = export.keras_probabilities(artifacts.BUNDLE, models, paths)
-        found = [export.compare(expected, export.published_probabilities(artifacts.BUNDLE, paths, format))
-                 for format in ["onnx", *FORMATS]]
-        cells = [f"{each['largest_difference']:.0e} ({each['same_label']:.1%} the same label)" for each in found]
-        print(f"| {kind} | {len(paths)} | " + " | ".join(cells) + " |", flush=True)
-
-
-def open_dataset(artifacts):
+    """Print a row for each kind of image."""
     from pipeline.training import examples
+    from tasks import artifacts, export
     from tasks.params import DataParams, read_params
 
+    os.chdir(folder)            # the stages' files are relative to it
     images = Path(read_params("data", DataParams).images)
-    return examples.open_dataset(**artifacts.read_extracted(), images=images)
+    dataset = examples.open_dataset(**artifacts.read_extracted(), images=images)
+    head_shape = artifacts.read_json(artifacts.HEAD)
+    models = export.load_models(dataset, head_shape, artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
+    print_head("images", "number", "onnx", *FORMATS)
+    for kind, paths in kinds.items():
+        expected = export.keras_answers(artifacts.BUNDLE, models, paths)
+        found = [export.compare(expected, export.published_answers(artifacts.BUNDLE, paths, name))
+                 for name in ["onnx", *FORMATS]]
+        cells = [f"{each['largest_difference']:.0e} ({each['same_label']:.1%} the same label)" for each in found]
+        print_row(kind, len(paths), *cells)
 
 
 if __name__ == "__main__":

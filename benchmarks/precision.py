@@ -1,15 +1,16 @@
-"""What it costs in accuracy to train in bfloat16 where that is faster, as `extract.precision: auto` does.
+"""Accuracy of training in bfloat16, which `extract.precision: auto` picks where it is faster, beside float32.
 
     python -m benchmarks.precision [--epochs 10] [--seeds 3] [--images 500]
 
-The photographs and the rest: `benchmarks.pairs`.
+Options and photographs: see `benchmarks.pairs`.
 """
 
 from benchmarks import pairs
+from benchmarks.command import begin
 
 
 def main() -> None:
-    options = pairs.arguments(__doc__).parse_args()
+    options = begin(__doc__, **pairs.OPTIONS)
     pairs.compare(*((name, {"extract.precision": name}) for name in ("mixed_bfloat16", "float32")), options)
 
 

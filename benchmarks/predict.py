@@ -1,14 +1,15 @@
-"""What `graft predict` adds to the bare runtime, side by side in one run.
+"""`graft predict` beside the bare runtime.
 
-    python -m benchmarks.predict --model BUNDLE --images FOLDER
+    python -m benchmarks.predict --model BUNDLE --images FOLDER [--rounds 5] [--no-keras]
 
-1. Seconds from process start to the answer for one image: `graft predict`, and Keras with the same architecture (needs
-   the pipeline's environment; left out with --no-keras). The smallest and the median of several runs, in turn.
-2. Images a second over the folder: the runtime alone on decoded images; the runtime with decoding on all cores, as one
-   would write it by hand; and `graft.predict.rows.rows`. The fastest of several rounds, in turn.
+1. Seconds from process start to the answer for one image: `graft predict`, and Keras with the same architecture, which
+   needs the pipeline's environment (`--no-keras` leaves it out). Fastest and median run.
+2. Images a second over the folder: the runtime alone on decoded images; the runtime with decoding on all cores, written
+   by hand; and `graft.predict.rows.rows`. Fastest and median round.
+
+All sides take turns.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from benchmarks.command import begin
 from graft.images import UnreadableImage, read_image
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
@@ -46,16 +48,11 @@ print(network.predict(image[None] / 127.5 - 1, verbose=0)[0])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a bundle's folder")
-    parser.add_argument("--images", required=True, help="a folder of images")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-keras", dest="keras", action="store_false")
-    arguments = parser.parse_args()
-    paths = images_below(arguments.images)
-    print(f"{os.cpu_count()} cores, {len(paths)} images, ONNX Runtime {onnxruntime.__version__}")
-    compare_start(Path(arguments.model), paths[0], arguments.rounds, arguments.keras)
-    compare_throughput(Path(arguments.model), paths, arguments.rounds)
+    options = begin(__doc__, model=Path, images=str, rounds=5, keras=True)
+    paths = images_below(options.images)
+    print(f"{len(paths)} images")
+    compare_start(options.model, paths[0], options.rounds, options.keras)
+    compare_throughput(options.model, paths, options.rounds)
 
 
 def compare_start(model: Path, image: str, rounds: int, with_keras: bool) -> None:
@@ -70,10 +67,10 @@ def compare_start(model: Path, image: str, rounds: int, with_keras: bool) -> Non
         took = in_turn({name: lambda command=command: run(command) for name, command in commands.items()}, rounds)
     seconds = {name: [each.seconds for each in those] for name, those in took.items()}
     for name, each in seconds.items():
-        print(f"start to answer, {name:14} {min(each):6.2f} s smallest, {statistics.median(each):6.2f} s median")
+        print(f"start to answer, {name:14} {min(each):6.2f} s fastest, {statistics.median(each):6.2f} s median")
     if with_keras:
         ratio = statistics.median(seconds["graft predict"]) / statistics.median(seconds["Keras"])
-        print(f"start to answer, graft / Keras  {ratio:.2f} of medians (at most 0.20 wanted)")
+        print(f"start to answer, graft / Keras  {ratio:.2f} of the medians (target: at most 0.20)")
 
 
 def run(command: list) -> None:
@@ -82,9 +79,7 @@ def run(command: list) -> None:
 
 def compare_throughput(model: Path, paths: list[str], rounds: int) -> None:
     classifier = Classifier(model)
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")    # as graft does: it is the faster way
-    session = onnxruntime.InferenceSession(str(model / bundle.MODEL), options, providers=["CPUExecutionProvider"])
+    session = bare_session(model)
     paths = [path for path in paths if is_readable(path, classifier.image_size)]
     decoded = np.stack([read_image(path, classifier.image_size) for path in paths[:512]])
     ways = {
@@ -101,11 +96,17 @@ def compare_throughput(model: Path, paths: list[str], rounds: int) -> None:
     hand, graft = (list(zip(*took[name])) for name in ("runtime + decoding", "graft"))
     print(f"images a second, graft / (runtime + decoding)  {min(hand[0]) / min(graft[0]):.2f} of the fastest, "
           f"{statistics.median(hand[0]) / statistics.median(graft[0]):.2f} of the medians, "
-          f"{statistics.median(hand[1]) / statistics.median(graft[1]):.2f} by processor time (at least 0.90 wanted)")
+          f"{statistics.median(hand[1]) / statistics.median(graft[1]):.2f} by processor time (target: at least 0.90)")
+
+
+def bare_session(model: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")    # the faster setting, and graft's own
+    return onnxruntime.InferenceSession(str(model / bundle.MODEL), options, providers=["CPUExecutionProvider"])
 
 
 def by_hand(session, paths: list[str], image_size: tuple[int, int]) -> None:
-    """Everything is decoded in threads from the start on, while the runtime works through the batches."""
+    """Threads decode all images from the start, while the runtime works through the batches."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda path: read_image(path, image_size), paths)
         for start in range(0, len(paths), BATCH_SIZE):
@@ -127,11 +128,11 @@ def is_readable(path: str, image_size: tuple[int, int]) -> bool:
 
 class Took(NamedTuple):
     seconds: float
-    processor_s: float      # of this process, on all cores together: what else the machine does is not in it
+    processor_s: float      # of this process, summed over all cores: other work on the machine does not count
 
 
 def in_turn(ways: dict[str, Callable], rounds: int) -> dict[str, list[Took]]:
-    """Each in turn, so that whatever else the machine does falls on all of them; after one warm-up."""
+    """Time each way in turn after one warm-up, so that other work on the machine slows all of them alike."""
     took = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():

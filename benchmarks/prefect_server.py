@@ -1,25 +1,25 @@
-"""A Prefect server and workers of one's own, on loopback, for benchmarks and tests."""
+"""A private Prefect server with workers, on loopback, for benchmarks and tests."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
+
+from benchmarks.processes import end, free_port, wait_for
 
 BIN = Path(sys.executable).parent
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class Server:
-    """A running server: what a client of it needs in its environment, its commands and its API."""
+    """A running server: the environment of its clients, its commands and its API."""
 
     def __init__(self, home: Path, **settings: str):
-        """Start it. `settings` are Prefect's, as environment variables."""
+        """Start the server. `settings` are Prefect's environment variables."""
         self._port = free_port()
         address = f"http://127.0.0.1:{self._port}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
@@ -32,7 +32,7 @@ class Server:
         self.start_process()
 
     def start_process(self) -> None:
-        """Start the server, again after it was killed. Returns when it answers."""
+        """Start the server, or restart it after it was killed, and wait until it answers."""
         command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
         self.process = self._popen(command)
         wait_for(self.is_healthy)
@@ -48,13 +48,13 @@ class Server:
             return False
 
     def ask(self, path: str, body: dict | None = None):
-        """The API's answer to a GET, or to a POST of `body`."""
+        """The API's reply to a GET, or to a POST of `body`."""
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"}), timeout=20) as reply:
             return json.load(reply)
 
     def prefect(self, folder: Path, *arguments: str) -> str:
-        """What the command `prefect` says in a folder, whose code it finds first."""
+        """Run the command `prefect` in a folder and return its output; it imports that folder's code."""
         environment = {**self.environment, "PYTHONPATH": str(folder)}
         done = subprocess.run([BIN / "prefect", "--no-prompt", *arguments], cwd=folder, env=environment,
                               capture_output=True, text=True)
@@ -63,14 +63,14 @@ class Server:
         return done.stdout
 
     def start_worker(self, pool: str, **environment: str) -> subprocess.Popen:
-        """A worker of a process pool, which it creates if need be."""
+        """Start a worker of a process pool; the worker creates a missing pool."""
         command = [BIN / "prefect", "worker", "start", "--pool", pool, "--type", "process"]
         command += ["--limit", "1"] if pool == "gpu" else []
         return self._popen(command, **environment)
 
     @contextmanager
     def worker(self, pool: str, **environment: str):
-        """The same, looking for runs each second, until the block ends."""
+        """A worker that looks for runs each second, until the block ends."""
         worker = self.start_worker(pool, PREFECT_WORKER_QUERY_SECONDS="1", **environment)
         try:
             yield worker
@@ -82,7 +82,7 @@ class Server:
             self.ask("work_pools/", {"name": name, "type": "process"})
 
     def start(self, deployment: str, **parameters) -> str:
-        """Ask for a run; its id."""
+        """Schedule a run now. Returns its id."""
         identity = self.ask(f"deployments/name/{deployment}")["id"]
         return self.ask(f"deployments/{identity}/create_flow_run", {"parameters": parameters})["id"]
 
@@ -90,7 +90,7 @@ class Server:
         return self.ask(f"flow_runs/{run}")["state_type"]
 
     def wait_for_end(self, run: str, seconds: float = 300) -> dict:
-        """The run, once its state is final."""
+        """Wait until the run's state is final. Returns the run."""
         wait_for(lambda: self.is_healthy() and self.state(run) in FINAL, seconds)
         return self.ask(f"flow_runs/{run}")
 
@@ -109,28 +109,3 @@ class Server:
     def _popen(self, command: list, **environment: str) -> subprocess.Popen:
         return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
-
-
-def end(worker: subprocess.Popen, seconds: float = 60) -> None:
-    """Ask it to end, and end it: on a busy machine Prefect's worker now and then waits for what never comes."""
-    worker.terminate()
-    try:
-        worker.wait(seconds)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
-
-
-def wait_for(condition, seconds: float = 90) -> None:
-    """Raises `TimeoutError` when it has not come to pass in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"this has not come to pass in {seconds} s")
-        time.sleep(0.2)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -1,22 +1,30 @@
-"""A copy of the project in a folder of its own, with other parameters: for runs that must not touch this one."""
+"""A copy of the project with other parameters, for runs that must not touch this one, and a small set of images."""
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ruamel.yaml import YAML
 
+from tasks.sample import write_digits
+
 ROOT = Path(__file__).resolve().parent.parent
+TINY = {            # with `write_some_digits(folder / "data/tiny", "147", 40, 32)`, all stages run in a minute
+    "data.images": "data/tiny", "publish.name": "tiny", "gate.min_accuracy": 0.0, "gate.min_class_recall": 0.0,
+    "extract.backbone.image_size": [32, 32], "extract.views": 1, "transfer.hidden_units": 16, "transfer.epochs": 2,
+    "finetune.epochs": 1, "evaluate.bootstrap_draws": 100,
+}
 
 
 class Project:
-    """A copy of all files that git would track, as they are now, in its own git and DVC repository.
+    """A copy of the working tree, without what git ignores, in a git and DVC repository of its own.
 
     Args:
         folder: an empty or missing folder.
-        changes: parameters to set, as "finetune.learning_rate" -> value.
+        changes: parameters to set, such as "finetune.learning_rate" -> 1e-4.
     """
 
     def __init__(self, folder: Path, **changes):
@@ -30,7 +38,7 @@ class Project:
         self.change(changes)
 
     def change(self, changes: dict) -> None:
-        """Set some parameters; the comments in params.yaml stay."""
+        """Set parameters; params.yaml keeps its comments."""
         yaml, file = YAML(), self.folder / "params.yaml"
         content = yaml.load(file)
         for key, value in changes.items():
@@ -42,7 +50,7 @@ class Project:
         yaml.dump(content, file)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment for commands of this copy: its own registry, model cache and Prefect home."""
+        """The environment of this copy's commands, with its own registry, model cache and Prefect home."""
         folders = {"GRAFT_REGISTRY": "registry", "GRAFT_HOME": ".graft/home", "PREFECT_HOME": ".prefect"}
         own = {name: str(self.folder / folder) for name, folder in folders.items()}
         kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
@@ -50,9 +58,19 @@ class Project:
         return {**kept, **own, "PATH": path, "PYTHONPATH": str(self.folder), **more}
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
-        """Run a command there. `python` is this Python; output and errors come as text."""
+        """Run a command in the copy, with this Python. Output and errors are text."""
         done = subprocess.run(command, cwd=self.folder, env=self.environment(**environment), text=True,
                               capture_output=True)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+
+def write_some_digits(folder: Path, digits: str, images: int, size_px: int) -> None:
+    """Write the first `images` scans of each of the handwritten `digits` to FOLDER/DIGIT/."""
+    with TemporaryDirectory() as name:
+        write_digits(Path(name, "all"), size_px)
+        for digit in digits:
+            (folder / digit).mkdir(parents=True)
+            for image in sorted(Path(name, "all", digit).iterdir())[:images]:
+                shutil.copy(image, folder / digit)

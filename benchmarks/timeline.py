@@ -1,5 +1,6 @@
-"""A command whose lines are stamped with the second they came in: what a stage prints says when its epochs ended."""
+"""A command whose output lines carry the second at which they were printed, to time a stage's epochs."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -9,17 +10,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-EPOCH = re.compile(r"epoch (\d+)\b")      # "epoch 3: loss …", at the end of each
-STAGE = re.compile(r"stage (\w+)$")       # a recipe of several stages in one process says which one begins
+import psutil
+
+EPOCH = re.compile(r"epoch (\d+)\b")      # "epoch 3: loss …", at the end of each epoch
+STAGE = re.compile(r"stage (\w+)$")       # a recipe of several stages in one process prints the name of each
 
 
 @dataclass(frozen=True)
 class Timeline:
     """Attributes:
         seconds: from the start of the process to its end.
-        lines: all that it printed, each with its second.
-        peak_bytes: the most memory that the process held (resident, the shared pages of files it reads included).
-        peak_own_bytes: the same without files' pages, which the system may take back at any time.
+        lines: its output, each line with its second.
+        peak_bytes: largest resident memory of the process, shared pages of mapped files included.
+        peak_own_bytes: the same without pages of files, which the system may take back at any time.
     """
 
     seconds: float
@@ -28,27 +31,30 @@ class Timeline:
     peak_own_bytes: int
 
     def epochs(self, stage: str | None = None) -> list[float]:
-        """Seconds of each epoch but the first of a stage, which also builds and compiles the model."""
-        own = self.of_stage(stage) if stage else self.lines
-        ends = [second for second, text in own if EPOCH.match(text)]
-        return [end - begin for begin, end in zip(ends, ends[1:])]
-
-    def of_stage(self, stage: str) -> list[tuple[float, str]]:
-        begin, end = self.bounds(stage)
-        return [line for line in self.lines if begin <= line[0] < end]
+        """Seconds of each epoch of a stage except the first, which also builds and compiles the model."""
+        begin, end = self.bounds(stage) if stage else (0, self.seconds)
+        ends = [second for second, text in self.lines if begin <= second < end and EPOCH.match(text)]
+        return [later - earlier for earlier, later in zip(ends, ends[1:])]
 
     def bounds(self, stage: str) -> tuple[float, float]:
-        """From the line that says that the stage begins to the next such line."""
+        """The seconds at which a stage begins and ends."""
         begins = [(second, match[1]) for second, text in self.lines if (match := STAGE.match(text))]
         place = [name for _, name in begins].index(stage)
         return begins[place][0], begins[place + 1][0] if place + 1 < len(begins) else self.seconds
 
 
+def seconds_of(work) -> float:
+    """How long a call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def follow(command: list, label: str, folder: Path | None = None, environment: dict | None = None) -> Timeline:
-    """Run a command, show its lines as they come, and stamp them. `python` is this Python.
+    """Run a command with this Python, print its epochs and stages as they come, and time every line.
 
     Raises:
-        RuntimeError: with the last lines, when it fails.
+        RuntimeError: the command failed; the message has its last lines.
     """
     command = [sys.executable if part == "python" else str(part) for part in command]
     environment = {**(environment or os.environ), "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -56,8 +62,7 @@ def follow(command: list, label: str, folder: Path | None = None, environment: d
     process = subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
     own = [0]
-    watcher = threading.Thread(target=_watch, args=(process.pid, own), daemon=True)
-    watcher.start()
+    threading.Thread(target=_watch, args=(process.pid, own), daemon=True).start()
     lines = []
     for text in process.stdout:
         lines.append((time.perf_counter() - began, text.rstrip()))
@@ -74,14 +79,10 @@ def follow(command: list, label: str, folder: Path | None = None, environment: d
 
 
 def _watch(pid: int, most: list[int]) -> None:
-    """The most anonymous memory of a process; Linux only, 0 elsewhere."""
-    status = Path(f"/proc/{pid}/status")
-    while True:
-        try:
-            found = re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
-        except OSError:
-            return
-        if not found:       # it has ended
-            return
-        most[0] = max(most[0], int(found[1]) * 1024)
-        time.sleep(0.05)
+    """Record the most anonymous memory of a process, in bytes. Linux only."""
+    with contextlib.suppress(psutil.Error):     # it has ended
+        process = psutil.Process(pid)
+        while process.status() != psutil.STATUS_ZOMBIE:
+            memory = process.memory_info()
+            most[0] = max(most[0], memory.rss - memory.shared)
+            time.sleep(0.05)

@@ -25,7 +25,7 @@ def checkout(project, prefect_server, tmp_path_factory) -> Path:
     """The small project, trained once, its data tracked, committed, pushed and deployed."""
     folder = tmp_path_factory.mktemp("deployed") / "checkout"
     shutil.copytree(project.folder, folder, symlinks=True)
-    for name in ("registry", ".prefect", "data/all"):
+    for name in ("registry", ".prefect"):
         shutil.rmtree(folder / name)
     subprocess.run(["dvc", "add", "--quiet", "data/tiny"], cwd=folder, check=True, env=project.environment())
     git(folder, "add", "--all")

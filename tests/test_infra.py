@@ -24,6 +24,19 @@ ACCOUNT = "123456789012"
 REGISTRY, DVC = f"graft-{ACCOUNT}-registry", f"graft-{ACCOUNT}-dvc"
 
 
+# ---------------------------------------------------------------------------------------------------------- the guide
+
+
+def test_every_file_that_the_guide_names_exists():
+    text = (INFRA / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/.$])[\w-][\w/.-]*\.(?:py|sh|tf|yaml|example|txt)\b|\b[\w-]+/(?=`)", text))
+    named |= {module.replace(".", "/") + ".py" for module in re.findall(r"python -m ([\w.]+)", text)}
+    named -= {"backend.tf", "checkpoints/"}         # a copy that the reader makes, a folder of the DVC remote
+    folders = [ROOT, INFRA, INFRA / "host", INFRA / "terraform"]
+    assert len(named) >= 25
+    assert not [name for name in sorted(named) if not any((folder / name).exists() for folder in folders)]
+
+
 # ---------------------------------------------------------------------------------------------------------- Terraform
 
 
