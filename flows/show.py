@@ -97,7 +97,7 @@ def _report_link(version) -> str | None:
     from graft.registry import manifest
     from graft.store import open_store
 
-    store = open_store(version.address.rpartition("/")[0])
+    store = open_store(version.registry)
     report = manifest.read(store, version.name, version.version).attachments.get(artifacts.REPORT.name)
     return store.link(report.key, "text/html") if report else None
 

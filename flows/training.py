@@ -112,7 +112,7 @@ def is_champion(published) -> bool:
     from graft.registry.address import CHAMPION
     from graft.store import open_store
 
-    store = open_store(published.address.rpartition("/")[0])
+    store = open_store(published.registry)
     return log.head(store, published.name).version_of(CHAMPION) == published.version
 
 

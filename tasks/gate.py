@@ -93,6 +93,20 @@ def is_same(bundle: Path, other: Path) -> bool:
     return not any(filecmp.cmpfiles(bundle, other, [path.name for path in bundle.iterdir()], shallow=False)[1:])
 
 
+def why_known(bundle: Path, name: str, pulled) -> str | None:
+    """Why this very model is not judged again: it is the champion, or somebody rolled back from it."""
+    from graft import registry
+    from graft.registry.address import default_registry
+
+    if pulled and is_same(bundle, pulled.folder):
+        return f"this very model is the champion, version {pulled.version}"
+    if back := registry.find_rolled_back(bundle, name, default_registry()):
+        reason = f" ({back.reason})" if back.reason else ""
+        return (f"this very model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. It is "
+                f"not promoted again by itself; a person can: `graft promote {name}@{back.replaced}`")
+    return None
+
+
 def read_candidate(table, images: Path) -> tuple:
     """The class names of the new model, and what `evaluate` stored as its answers to the test images, str `(images,)`.
 
@@ -130,9 +144,8 @@ def gate(params: GateParams, name: str, images: Path, pulled=None) -> dict:
     class_names, predicted = read_candidate(table, images)
     champion = score_champion(pulled.folder, table, images) if pulled else None
     decision = decide(Rules(**vars(params)), class_names, table["label"].to_numpy(str), predicted, champion)
-    if pulled and is_same(artifacts.BUNDLE, pulled.folder):
-        same = f"this very model is the champion, version {pulled.version}"
-        decision = replace(decision, verdict=HOLD, reasons=[same])
+    if known := why_known(artifacts.BUNDLE, name, pulled):
+        decision = replace(decision, verdict=HOLD, reasons=[known])
     report = {
         "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
         "champion_version": pulled.version if pulled else None, "rules": vars(params), **decision.figures,

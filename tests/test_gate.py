@@ -196,6 +196,29 @@ def test_a_run_that_died_between_publishing_and_promoting_is_made_good_by_the_ne
     assert len(list((project / "registry/models/colours/versions").iterdir())) == 2
 
 
+def test_a_version_that_was_rolled_back_waits_for_a_person(project):
+    publish(worse_bundle(project / "other"))
+    evaluate.main()
+    assert tasks.publish.run(run()).version == 2
+    registry.rollback("colours", reason="bad in the field")
+    report = run()
+    assert report["verdict"] == "HOLD" and "bad in the field" in report["reasons"][0]
+    assert tasks.publish.run(report).version == 2
+    assert registry.history("colours")[-1].version == 1
+    registry.promote("colours@2", reason="it was the camera")
+    registry.promote("colours@1", reason="for the test")
+    assert run()["verdict"] == "PROMOTE"
+
+
+def test_a_first_version_that_was_rolled_back_waits_for_a_person_too(project):
+    evaluate.main()
+    tasks.publish.run(run())
+    with pytest.raises(GraftError, match="was no version but 1, so there is none to go back to"):
+        registry.rollback("colours")
+    registry.rollback("colours", to_none=True)
+    assert run()["verdict"] == "HOLD"
+
+
 def test_a_champion_of_meanwhile_is_not_replaced(project):
     evaluate.main()
     report = run()

@@ -119,7 +119,9 @@ def test_rollback_goes_back_one_promotion_at_a_time(real):
     assert rollback(f"{real}/colours").version == 1
     promote(f"{real}/colours@3")
     assert rollback(f"{real}/colours").version == 1
-    assert rollback(f"{real}/colours").version is None
+    with pytest.raises(GraftError, match="graft rollback colours --to-none"):
+        rollback(f"{real}/colours")
+    assert rollback(f"{real}/colours", to_none=True).version is None
     with pytest.raises(GraftError, match="no alias 'champion' to roll back"):
         rollback(f"{real}/colours")
     with pytest.raises(GraftError, match="no alias 'champion'.*versions are: 1, 2, 3"):

@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch):
 
 def test_the_whole_way(graft, here):
     (here / "report.html").write_text("<p>good</p>")
-    (here / "facts.json").write_text('{"accuracy": 0.97}')
+    (here / "facts.json").write_text('{"accuracy": 0.97, "gate": {"verdict": "HOLD", "reasons": ["too few images"]}}')
     publish = ("publish", str(bundle()), "colours", "--attach", "report.html", "--facts", "facts.json")
     assert graft(*publish)[1] == "published registry/colours@1\n"
     assert graft(*publish)[1] == "already published as registry/colours@1\n"
@@ -44,10 +44,12 @@ def test_the_whole_way(graft, here):
     code, out, err = graft("pull", "colours")
     assert (code, "never promoted" in err) == (0, True)
     assert out.startswith("colours@2: 0.0 MB fetched")
-    assert "names version 1 now (entry 1" in graft("promote", "colours@1", "--expect", "0", "--reason", "first")[1]
+    _, out, err = graft("promote", "colours@1", "--expect", "0", "--reason", "first")
+    assert "names version 1 now (entry 1" in out and "the gate had held this version: too few images" in err
     assert "before: version 1" in graft("promote", "colours@latest")[1]
     assert "names that version already" in graft("promote", "colours@2")[1]
     assert "names version 1 now, before: version 2" in graft("rollback", "colours", "--reason", "slow")[1]
+    assert "--to-none" in graft("rollback", "colours")[2]
     lines = graft("history", "colours")[1].splitlines()
     assert [line.split()[0] for line in lines] == ["entry", "3", "2", "1"]
     assert "2 -> 1" in lines[1]

@@ -91,15 +91,22 @@ def _add_alias(parser) -> None:
 
 def _promote(arguments) -> None:
     from graft.registry import promote
+    from graft.registry.compare import read_manifest
 
     entry = promote(arguments.model, alias=arguments.alias, expect=arguments.expect, reason=arguments.reason,
                     registry=arguments.registry)
     _print_move(arguments, entry)
+    verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
+    if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
+        reasons = "; ".join(map(str, verdict.get("reasons", [])))
+        print(f"note: the gate had held this version: {reasons}", file=sys.stderr)
 
 
 def _add_rollback(subparsers) -> None:
     parser = subparsers.add_parser("rollback", help="undo the last promotion of an alias")
     parser.add_argument("model", metavar="NAME")
+    parser.add_argument("--to-none", action="store_true",
+                        help="leave the model without a champion if no other version ever was")
     _add_alias(parser)
     parser.set_defaults(run=_rollback)
 
@@ -108,7 +115,7 @@ def _rollback(arguments) -> None:
     from graft.registry import rollback
 
     entry = rollback(arguments.model, alias=arguments.alias, expect=arguments.expect, reason=arguments.reason,
-                     registry=arguments.registry)
+                     registry=arguments.registry, to_none=arguments.to_none)
     _print_move(arguments, entry)
 
 

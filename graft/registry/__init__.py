@@ -16,9 +16,9 @@ remove objects below `models/*/log/` and `models/*/versions/`.
 
 from graft.registry.garbage import gc
 from graft.registry.inspection import verify
-from graft.registry.promotion import AliasMoved, history, promote, rollback, state_at
+from graft.registry.promotion import AliasMoved, find_rolled_back, history, promote, rollback, state_at
 from graft.registry.publication import Published, publish
 from graft.registry.retrieval import Pulled, pull
 
-__all__ = ["AliasMoved", "Published", "Pulled", "gc", "history", "promote", "publish", "pull", "rollback", "state_at",
-           "verify"]
+__all__ = ["AliasMoved", "Published", "Pulled", "find_rolled_back", "gc", "history", "promote", "publish", "pull",
+           "rollback", "state_at", "verify"]

@@ -4,12 +4,14 @@ import getpass
 import os
 import platform
 from datetime import datetime
+from pathlib import Path
 
 from graft.errors import GraftError
 from graft.registry import log, manifest
 from graft.registry.address import CHAMPION, LATEST, check_alias, parse
 from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
+from graft.registry.publication import bundle_files
 from graft.store import Damaged, Store, open_store
 
 
@@ -58,17 +60,19 @@ def promote(model: str, *, alias: str = CHAMPION, expect: int | None = None, rea
 
 
 def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, reason: str = "", by: str | None = None,
-             registry: str | None = None) -> log.Entry:
-    """Undo the last promotion of an alias: it names its previous version again, or is removed if there was none.
+             registry: str | None = None, to_none: bool = False) -> log.Entry:
+    """Undo the last promotion of an alias: it names its previous version again.
 
-    For the arguments, see `promote`.
+    Args:
+        to_none: allow that a model is left without a champion, because no other version was.
+        alias, expect, reason, by, registry: see `promote`.
 
     Returns:
         The new entry of the log.
 
     Raises:
         AliasMoved: if the alias names another version than expected.
-        GraftError: if there is no such alias, or the registry cannot be used.
+        GraftError: if there is no such alias, if no champion would be left, or the registry cannot be used.
     """
     address = parse(model, registry)
     store = open_store(address.registry)
@@ -81,7 +85,13 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
         if before.version_of(alias) is None:
             raise GraftError(f"{address.name} has no alias '{alias}' to roll back.{list_aliases(before)}")
         _check_expected(store, address.name, before, alias, expected)
-        earlier = _promoted(entries, alias)[:-1]
+        earlier = _replay(entries, alias)[0][:-1]
+        if alias == CHAMPION and not earlier and not to_none:
+            raise GraftError(
+                f"the {alias} of {address.name} was no version but {before.version_of(alias)}, so there is none to go "
+                f"back to. Promote another one: `graft promote {address.name}@NUMBER`. To leave {address.name} without "
+                f"a {alias}: `graft rollback {address.name} --to-none`."
+            )
         version = _sound_version(store, address.name, earlier[-1]) if earlier else None
         if entry := _move(store, address.name, before, version, change):
             return entry
@@ -151,15 +161,37 @@ def _version(number: int | None) -> str:
     return "no version" if number is None else f"version {number}"
 
 
-def _promoted(entries: list[log.Entry], alias: str) -> list[int]:
-    """The versions that `alias` was promoted to and not rolled back from, oldest first."""
-    stack: list[int] = []
-    for entry in entries:
-        if entry.alias == alias and entry.action == log.PROMOTE and entry.version is not None:
-            stack.append(entry.version)
-        elif entry.alias == alias and stack:
-            stack.pop()
-    return stack
+def find_rolled_back(bundle: Path, model: str, registry: str | None = None) -> log.Entry | None:
+    """The rollback of the champion from the version with these very files, if there was one.
+
+    A later promotion of that version, by a person, cancels it.
+
+    Args:
+        bundle: a bundle's folder.
+        model: the model's name or address.
+        registry: the registry of an address that does not include one.
+    """
+    address = parse(model, registry)
+    store = open_store(address.registry)
+    files = {name: manifest.describe(path) for name, path in bundle_files(bundle).items()}
+    entries = log.read(store, address.name)
+    for number, entry in _replay(entries, CHAMPION)[1].items():
+        if number not in entries[-1].deleted and read_version(store, address.name, number).files == files:
+            return entry
+    return None
+
+
+def _replay(entries: list[log.Entry], alias: str) -> tuple[list[int], dict[int, log.Entry]]:
+    """The versions that `alias` was promoted to and not rolled back from, oldest first; the others' rollbacks."""
+    promoted: list[int] = []
+    rolled_back: dict[int, log.Entry] = {}
+    for entry in (each for each in entries if each.alias == alias):
+        if entry.action == log.PROMOTE and entry.version is not None:
+            promoted.append(entry.version)
+            rolled_back.pop(entry.version, None)
+        elif promoted:
+            rolled_back[promoted.pop()] = entry
+    return promoted, rolled_back
 
 
 def who() -> str:

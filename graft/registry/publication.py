@@ -58,7 +58,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
     """
     check_name(name)
     store = open_store(check_registry(registry))
-    files, attached = _bundle_files(Path(bundle)), _check_files(attachments or {})
+    files, attached = bundle_files(Path(bundle)), _check_files(attachments or {})
     wanted = _manifest(name, bundles.read_description(bundle), files, attached, facts or {})
     if signing_key:
         from graft.registry.signing import sign, sign_version
@@ -108,7 +108,8 @@ def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Ma
         versions[number] = manifest.read(store, wanted.name, number)
 
 
-def _bundle_files(folder: Path) -> dict[str, Path]:
+def bundle_files(folder: Path) -> dict[str, Path]:
+    """Name -> path of each file of a bundle. Raises `GraftError` if the folder is no bundle."""
     bundles.read_description(folder)
     names = {bundles.MODEL, bundles.DESCRIPTION}
     names |= {bundles.UNKNOWN} if Path(folder, bundles.UNKNOWN).exists() else set()
