@@ -44,10 +44,10 @@ def test_the_whole_way(graft, here):
     code, out, err = graft("pull", "colours")
     assert (code, "never promoted" in err) == (0, True)
     assert out.startswith("colours@2: 0.0 MB fetched")
-    assert "names version 1 now (entry 1" in graft("promote", "colours@1", "--expect", "0", "--reason", "first")[1]
+    assert "now names version 1 (entry 1" in graft("promote", "colours@1", "--expect", "0", "--reason", "first")[1]
     assert "before: version 1" in graft("promote", "colours@latest")[1]
-    assert "names that version already" in graft("promote", "colours@2")[1]
-    assert "names version 1 now, before: version 2" in graft("rollback", "colours", "--reason", "slow")[1]
+    assert "champion already names this version" in graft("promote", "colours@2")[1]
+    assert "champion now names version 1, before: version 2" in graft("rollback", "colours", "--reason", "slow")[1]
     lines = graft("history", "colours")[1].splitlines()
     assert [line.split()[0] for line in lines] == ["entry", "3", "2", "1"]
     assert "2 -> 1" in lines[1]
