@@ -89,7 +89,7 @@ def test_gc_only_tells_unless_it_is_told_to_delete(graft, here, monkeypatch):
 
 
 MISTAKES = [
-    (["pull", "colours"], "there is no model at registry"),
+    (["pull", "colours"], "there is no model registry/colours: the registry is empty"),
     (["pull", "known/colour"], "no model 'colour'. Did you mean 'colours'? Its models are: colours."),
     (["pull", "known/colours@0"], "there is no version 0. Version numbers begin at 1"),
     (["pull", "known/colours@7"], "no version 7. Its versions are: 1, 2."),
