@@ -66,13 +66,13 @@ def test_a_dropped_picture_is_answered(tab, url, bundle, images, name, width_px,
     (card,) = read_cards(tab)
     expected = Classifier(bundle).predict(images / "red" / "00.png").probabilities
     assert card["said"] == "red" and card["pictures"] == [32]
-    assert card["shares"] == {label: f"{100 * share:.1f} %" for label, share in expected.items()}
+    assert card["shares"] == {label: f"{100 * share:.1f}%" for label, share in expected.items()}
     assert card["widths"] == pytest.approx(list(expected.values()), abs=0.02)
     tab.choose_files("#file", [images / "strange.png", images / "broken.jpg"])
     tab.wait_for("document.querySelector('article .error') && document.querySelectorAll('.track').length === 6")
     broken, strange, _ = read_cards(tab)
     assert broken["said"] == "Cannot be read" and "not an image" in broken["text"]
-    assert strange["said"] == "Unknown" and "If it had to choose" in strange["text"] and len(strange["shares"]) == 3
+    assert strange["said"] == "Unknown" and "Its best guesses:" in strange["text"] and len(strange["shares"]) == 3
     keep(tab, f"{name}.png")
     assert tab.run("document.documentElement.scrollWidth <= window.innerWidth"), "the page is wider than the screen"
     foreign = [each for each in tab.requests if not each.startswith((url, "data:", f"blob:{url}"))]

@@ -45,10 +45,10 @@ def test_the_whole_way(graft, here):
     assert (code, "never promoted" in err) == (0, True)
     assert out.startswith("colours@2: 0.0 MB fetched")
     _, out, err = graft("promote", "colours@1", "--expect", "0", "--reason", "first")
-    assert "names version 1 now (entry 1" in out and "the gate had held this version: too few images" in err
+    assert "now names version 1 (entry 1" in out and "the gate had held this version: too few images" in err
     assert "before: version 1" in graft("promote", "colours@latest")[1]
-    assert "names that version already" in graft("promote", "colours@2")[1]
-    assert "names version 1 now, before: version 2" in graft("rollback", "colours", "--reason", "slow")[1]
+    assert "champion already names this version" in graft("promote", "colours@2")[1]
+    assert "champion now names version 1, before: version 2" in graft("rollback", "colours", "--reason", "slow")[1]
     assert "--to-none" in graft("rollback", "colours")[2]
     lines = graft("history", "colours")[1].splitlines()
     assert [line.split()[0] for line in lines] == ["entry", "3", "2", "1"]
@@ -91,7 +91,7 @@ def test_gc_only_tells_unless_it_is_told_to_delete(graft, here, monkeypatch):
 
 
 MISTAKES = [
-    (["pull", "colours"], "there is no model at registry"),
+    (["pull", "colours"], "there is no model registry/colours: the registry is empty"),
     (["pull", "known/colour"], "no model 'colour'. Did you mean 'colours'? Its models are: colours."),
     (["pull", "known/colours@0"], "there is no version 0. Version numbers begin at 1"),
     (["pull", "known/colours@7"], "no version 7. Its versions are: 1, 2."),

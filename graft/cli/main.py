@@ -1,52 +1,57 @@
-"""The command `graft`: an `_add_X` declares each subcommand, an `_X` does it. Heavy imports stand inside the latter."""
+"""The command `graft`: `_add_X` declares a subcommand, `_X` runs it and imports what it needs, to start fast."""
 
 import argparse
 import sys
 
 from graft.cli import registry
-from graft.cli.registry import MODEL, REGISTRY
+from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one subcommand; a user's mistake ends in one message and exit code 2."""
+    """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
     arguments = _parser().parse_args(argv)
     with reported():
         sys.exit(arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="graft", description="Use and publish image classifiers.")
+    parser = argparse.ArgumentParser(prog="graft", description="Use and publish image classifiers.",
+                                     epilog="`graft COMMAND --help` describes a command.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, _add_compare):
+    for add in (_add_predict, _add_serve, registry.add_commands):
         add(subparsers)
     return parser
 
 
-def _add_predict(subparsers) -> None:
-    parser = subparsers.add_parser("predict", help="say what is on images", description=(
-        "Say what is on images. Exit codes: 0 all read, 1 some could not be read (each has its reason), 2 a mistake."))
+def _add_predict(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "predict", _predict, "predict the classes of images",
+        "Exit codes: 0 if all images were read, 1 if some could not be read (their rows show why), 2 for a wrong call.")
     parser.add_argument("sources", nargs="*", metavar="SOURCE",
-                        help="a file, a folder (with all below it), a glob, a URL, or - for an image on standard input")
-    parser.add_argument("--files-from", metavar="FILE", help="more sources, one a line; - is a list on standard input")
-    parser.add_argument("--model", required=True, help=f"a model's folder, or {MODEL}")
-    parser.add_argument("--registry", help=REGISTRY)
-    parser.add_argument("--offline", action="store_true", help="take the model that was pulled before")
+                        help="a file, a folder and its subfolders, a glob, a URL, or - for an image on standard input")
+    parser.add_argument("--files-from", metavar="FILE",
+                        help="a file that lists more sources, one per line; - is standard input")
+    parser.add_argument("--model", required=True, help=MODEL_OR_FOLDER)
+    add_registry(parser)
+    parser.add_argument("--offline", action="store_true", help="use the version that was pulled before")
     _add_format(parser)
-    parser.add_argument("--top", type=_top, default=5, metavar="N", help="classes to tell, or 'all' (default: 5)")
+    parser.add_argument("--top", type=_top, default=5, metavar="N",
+                        help="show the N most probable classes, or 'all' (default: 5)")
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--json", dest="style", action="store_const", const="json", help="print a JSON object a line")
-    style.add_argument("--csv", dest="style", action="store_const", const="csv", help="print CSV, with every class")
-    parser.add_argument("--plot", metavar="PNG", help="draw each picture beside a bar chart of its top classes")
-    parser.add_argument("--allow-private-urls", action="store_true", help="fetch from private addresses too")
-    parser.set_defaults(run=_predict, style="text")
+    style.add_argument("--json", dest="style", action="store_const", const="json", help="print a JSON object per line")
+    style.add_argument("--csv", dest="style", action="store_const", const="csv",
+                       help="print CSV with a column for every class")
+    parser.add_argument("--plot", metavar="PNG", help="draw each image beside a bar chart of its most probable classes")
+    parser.add_argument("--allow-private-urls", action="store_true", help="also fetch URLs at private addresses")
+    parser.set_defaults(style="text")
 
 
-def _add_format(parser) -> None:
+def _add_format(parser: argparse.ArgumentParser) -> None:
     from graft.model.bundle import FORMATS
 
     parser.add_argument("--format", choices=FORMATS, default="onnx",
-                        help="another format that the model was published in (default: onnx)")
+                        help="the export format to run, if the model was published in it (default: onnx)")
 
 
 def _top(text: str) -> int | None:
@@ -57,22 +62,23 @@ def _top(text: str) -> int | None:
     return int(text)
 
 
-def _predict(arguments) -> int:
+def _predict(arguments: argparse.Namespace) -> int:
     from graft.cli.predict import main
 
     return main(arguments)
 
 
-def _add_serve(subparsers) -> None:
-    parser = subparsers.add_parser("serve", help="answer over HTTP, with a web page (needs the extra `serve`)")
-    parser.add_argument("model", help=f"a model's folder, or {MODEL}")
-    parser.add_argument("--registry", help=REGISTRY)
+def _add_serve(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "serve", _serve, "serve predictions over HTTP, with a web page",
+                         "Needs the extra `serve`: pip install 'graft[serve]'.")
+    parser.add_argument("model", help=MODEL_OR_FOLDER)
+    add_registry(parser)
     _add_format(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 listens everywhere (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1",
+                        help="the address to listen on; 0.0.0.0 is all addresses (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="the port; 0 is any free one (default: %(default)s)")
     parser.add_argument("--poll", type=_seconds, default=30, metavar="SECONDS",
-                        help="how often to look for another version (default: %(default)s)")
-    parser.set_defaults(run=_serve)
+                        help="how often to look for another version of the model (default: %(default)s)")
 
 
 def _seconds(text: str) -> float:
@@ -85,29 +91,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _serve(arguments) -> None:
+def _serve(arguments: argparse.Namespace) -> None:
     try:
         from graft.server.app import serve
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
-    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll,
-          arguments.format)
-
-
-def _add_compare(subparsers) -> None:
-    parser = subparsers.add_parser("compare", help="show two versions side by side: classes, data, parameters, metrics")
-    parser.add_argument("left", help=MODEL)
-    parser.add_argument("right", help="another one; @NUMBER or @ALIAS alone means the same model")
-    parser.add_argument("--registry", help=REGISTRY)
-    parser.set_defaults(run=_compare)
-
-
-def _compare(arguments) -> None:
-    from graft.registry.compare import compare, read_manifest
-
-    name = arguments.left.partition("@")[0]
-    right = name + arguments.right if arguments.right.startswith("@") else arguments.right
-    print(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))
+    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,33 @@
-"""The registry's subcommands of `graft`: pull, publish, promote, rollback, history, verify, gc."""
+"""The subcommands that work on a registry: pull, publish, promote, rollback, history, verify, gc, compare."""
 
+import argparse
 import sys
+from typing import TYPE_CHECKING
 
+from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry
 from graft.errors import GraftError
 
-MODEL = "NAME, NAME@ALIAS or NAME@NUMBER; the registry may stand in front, as in s3://bucket/prefix/NAME@champion"
-REGISTRY = "s3://bucket/prefix or a folder (default: the environment's GRAFT_REGISTRY, else ./registry)"
+if TYPE_CHECKING:
+    from graft.registry.log import Entry
 
 
-def add_commands(subparsers) -> None:
-    """Declare them all."""
-    for add in (_add_pull, _add_publish, _add_promote, _add_rollback, _add_history, _add_verify, _add_gc):
+def add_commands(subparsers: Subparsers) -> None:
+    """Declare these subcommands."""
+    for add in (_add_pull, _add_publish, _add_promote, _add_rollback, _add_history, _add_verify, _add_gc, _add_compare):
         add(subparsers)
 
 
-def _add_pull(subparsers) -> None:
-    parser = subparsers.add_parser("pull", help="fetch a published model and check every byte of it")
+def _add_pull(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "pull", _pull, "fetch a published model and check every byte of it")
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("--to", metavar="FOLDER", help="copy it there too (default: the user's cache alone)")
-    parser.add_argument("--registry", help=REGISTRY)
-    parser.add_argument("--offline", action="store_true", help="take what was pulled before, after checking it again")
-    parser.add_argument("--attachments", action="store_true", help="fetch its report, metrics, parameters … too")
-    parser.add_argument("--public-key", metavar="PEM", help="refuse a version that this key's owner did not sign")
-    parser.set_defaults(run=_pull)
+    parser.add_argument("--to", metavar="FOLDER", help="also copy it to this folder (default: only the user's cache)")
+    add_registry(parser)
+    parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
+    parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
+    parser.add_argument("--public-key", metavar="PEM", help="refuse a version not signed with the matching private key")
 
 
-def _pull(arguments) -> None:
+def _pull(arguments: argparse.Namespace) -> None:
     from graft.registry import pull
 
     pulled = pull(arguments.model, arguments.to, registry=arguments.registry, offline=arguments.offline,
@@ -37,18 +39,18 @@ def _pull(arguments) -> None:
     print(pulled.folder)
 
 
-def _add_publish(subparsers) -> None:
-    parser = subparsers.add_parser("publish", help="publish a bundle's folder as a model's next version")
-    parser.add_argument("bundle", help="a folder with model.onnx and model.json, as the stage `export` writes it")
-    parser.add_argument("name", help="the model's name, with the registry in front or not")
-    parser.add_argument("--registry", help=REGISTRY)
-    parser.add_argument("--attach", metavar="FILE", action="append", default=[], help="a file to keep with the version")
-    parser.add_argument("--facts", metavar="JSON", help="a JSON file of whatever else should be known of the version")
-    parser.add_argument("--sign", metavar="PEM", help="sign it with this private key (needs the extra `sign`)")
-    parser.set_defaults(run=_publish)
+def _add_publish(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "publish", _publish, "publish a bundle as the next version of a model")
+    parser.add_argument("bundle", help="a folder that contains model.onnx and model.json")
+    parser.add_argument("name", help="the model's name, optionally with its registry, as in s3://bucket/prefix/NAME")
+    add_registry(parser)
+    parser.add_argument("--attach", metavar="FILE", action="append", default=[],
+                        help="keep FILE with the version; may be repeated")
+    parser.add_argument("--facts", metavar="JSON", help="a JSON file with other information about the version")
+    parser.add_argument("--sign", metavar="PEM", help="sign the version with this private key (needs the extra `sign`)")
 
 
-def _publish(arguments) -> None:
+def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from graft.registry import publish
@@ -68,76 +70,74 @@ def _read_json(path: str) -> dict:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GraftError(f"{path} cannot be read as JSON: {error}") from None
+        raise GraftError(f"--facts {path} cannot be read as JSON: {error}") from None
     if not isinstance(content, dict):
-        raise GraftError(f"{path}: expected a JSON object, received {type(content).__name__}.")
+        raise GraftError(f"--facts {path}: expected a JSON object, received {type(content).__name__}.")
     return content
 
 
-def _add_promote(subparsers) -> None:
-    parser = subparsers.add_parser("promote", help="let an alias such as `champion` name a version")
+def _add_promote(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "promote", _promote, "let an alias such as `champion` name a version")
     parser.add_argument("model", help="NAME@NUMBER, or NAME@latest for the newest version")
     _add_alias(parser)
-    parser.set_defaults(run=_promote)
 
 
-def _add_alias(parser) -> None:
-    parser.add_argument("--as", dest="alias", default="champion", help="the alias (default: champion)")
+def _add_alias(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as", dest="alias", metavar="ALIAS", default="champion", help="the alias (default: champion)")
     parser.add_argument("--expect", metavar="NUMBER", type=int,
-                        help="the version that the alias must name now, 0 for none; otherwise nothing is changed")
-    parser.add_argument("--reason", default="", help="is kept in the history")
-    parser.add_argument("--registry", help=REGISTRY)
+                        help="change nothing unless the alias names this version now; 0 means no version")
+    parser.add_argument("--reason", default="", help="a text to keep in the history")
+    add_registry(parser)
 
 
-def _promote(arguments) -> None:
+def _promote(arguments: argparse.Namespace) -> None:
     from graft.registry import promote
     from graft.registry.compare import read_manifest
 
     entry = promote(arguments.model, alias=arguments.alias, expect=arguments.expect, reason=arguments.reason,
                     registry=arguments.registry)
-    _print_move(arguments, entry)
+    _print_move(arguments.alias, entry)
     verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
     if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
         reasons = "; ".join(map(str, verdict.get("reasons", [])))
         print(f"note: the gate had held this version: {reasons}", file=sys.stderr)
 
 
-def _add_rollback(subparsers) -> None:
-    parser = subparsers.add_parser("rollback", help="undo the last promotion of an alias")
-    parser.add_argument("model", metavar="NAME")
+def _add_rollback(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "rollback", _rollback, "undo the last promotion of an alias")
+    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
     parser.add_argument("--to-none", action="store_true",
                         help="leave the model without a champion if no other version ever was")
     _add_alias(parser)
-    parser.set_defaults(run=_rollback)
 
 
-def _rollback(arguments) -> None:
+def _rollback(arguments: argparse.Namespace) -> None:
     from graft.registry import rollback
 
     entry = rollback(arguments.model, alias=arguments.alias, expect=arguments.expect, reason=arguments.reason,
                      registry=arguments.registry, to_none=arguments.to_none)
-    _print_move(arguments, entry)
+    _print_move(arguments.alias, entry)
 
 
-def _print_move(arguments, entry) -> None:
+def _print_move(alias: str, entry: "Entry | None") -> None:
     if entry is None:
-        print(f"{arguments.alias} names that version already: nothing to do")
+        print(f"{alias} already names this version: nothing to do")
     elif entry.version is None:
-        print(f"{arguments.alias} is removed: it named version {entry.replaced}, and none before")
+        print(f"{alias} is removed: it named version {entry.replaced}, and no version before")
     else:
         before = f", before: version {entry.replaced}" if entry.replaced else ""
-        print(f"{arguments.alias} names version {entry.version} now{before} (entry {entry.number} of the log)")
+        print(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
 
 
-def _add_history(subparsers) -> None:
-    parser = subparsers.add_parser("history", help="which version was named what, when, by whom and why")
-    parser.add_argument("model", metavar="NAME")
-    parser.add_argument("--at", metavar="TIME", help="what held then: 2026-05-01 (its end, in UTC) or 2026-05-01T12:00")
-    parser.add_argument("--registry", help=REGISTRY)
-    parser.set_defaults(run=_history)
+def _add_history(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "history", _history, "list who promoted which version when and why")
+    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
+    parser.add_argument("--at", metavar="TIME",
+                        help="show the aliases at this time: 2026-05-01 (the end of that day, UTC) or 2026-05-01T12:00")
+    add_registry(parser)
 
 
-def _history(arguments) -> None:
+def _history(arguments: argparse.Namespace) -> None:
     from graft.registry import history
     from graft.registry.log_text import aliases_at, as_table, read_moment
 
@@ -146,13 +146,13 @@ def _history(arguments) -> None:
     print(aliases_at(entries, moment) if moment else as_table(entries))
 
 
-def _add_verify(subparsers) -> None:
-    parser = subparsers.add_parser("verify", help="read a whole registry and tell what is not as it was written")
+def _add_verify(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "verify", _verify, "read a whole registry and report everything that is damaged",
+                         "Exit codes: 0 if it is sound, 1 if anything is damaged.")
     parser.add_argument("registry", nargs="?", help=REGISTRY)
-    parser.set_defaults(run=_verify)
 
 
-def _verify(arguments) -> int:
+def _verify(arguments: argparse.Namespace) -> int:
     from graft.registry import verify
 
     report = verify(arguments.registry)
@@ -163,22 +163,39 @@ def _verify(arguments) -> int:
     return 0 if report.is_sound else 1
 
 
-def _add_gc(subparsers) -> None:
-    parser = subparsers.add_parser("gc", help="remove old versions that no alias names, and files that nothing needs")
+def _add_gc(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "gc", _gc, "remove old versions without an alias, and files without a version",
+                         "Without --delete, it only lists them.")
     parser.add_argument("registry", nargs="?", help=REGISTRY)
-    parser.add_argument("--keep", type=int, default=5, help="how many of the newest versions stay (default: 5)")
-    parser.add_argument("--days", type=float, default=90, help="what was promoted in so many days stays (default: 90)")
-    parser.add_argument("--delete", action="store_true", help="do it; without this it is only said what would be done")
-    parser.set_defaults(run=_gc)
+    parser.add_argument("--keep", type=int, default=5, metavar="N",
+                        help="keep the N newest versions of each model (default: %(default)s)")
+    parser.add_argument("--days", type=float, default=90, metavar="D",
+                        help="keep versions that an alias named in the last D days (default: %(default)s)")
+    parser.add_argument("--delete", action="store_true", help="remove them")
 
 
-def _gc(arguments) -> None:
+def _gc(arguments: argparse.Namespace) -> None:
     from graft.registry import gc
 
     swept = gc(arguments.registry, keep=arguments.keep, days=arguments.days, delete=arguments.delete)
-    for each in swept.versions:
-        print(f"version  {each}")
-    for each in swept.blobs:
-        print(f"file     {each.key} ({each.size_bytes / 1e6:.1f} MB)")
-    done = "removed" if arguments.delete else "would be removed; --delete does it"
+    for version in swept.versions:
+        print(f"version  {version}")
+    for blob in swept.blobs:
+        print(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
+    done = "removed" if arguments.delete else "would be removed; repeat with --delete to remove them"
     print(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
+
+
+def _add_compare(subparsers: Subparsers) -> None:
+    parser = add_command(subparsers, "compare", _compare, "compare two versions: classes, data, parameters, metrics")
+    parser.add_argument("left", help=MODEL)
+    parser.add_argument("right", help="the other version; @NUMBER or @ALIAS alone means the same model")
+    add_registry(parser)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from graft.registry.compare import compare, read_manifest
+
+    name = arguments.left.partition("@")[0]
+    right = name + arguments.right if arguments.right.startswith("@") else arguments.right
+    print(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))

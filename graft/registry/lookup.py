@@ -43,8 +43,8 @@ def no_such_model(store: Store, name: str) -> GraftError:
     """The error for a model that does not exist; lists the models that do."""
     names = store.folders("models/")
     if not names:
-        return GraftError(f"there is no model at {store.address}: it is not a registry, or it is empty. To use another "
-                          "registry, set GRAFT_REGISTRY or write an address such as s3://bucket/prefix/NAME.")
+        return GraftError(f"there is no model {store.address}/{name}: the registry is empty or does not exist. To use "
+                          "another one, set GRAFT_REGISTRY or write an address such as s3://bucket/prefix/NAME.")
     hint = did_you_mean(name, names)
     return GraftError(f"{store.address} has no model '{name}'.{hint} Its models are: {', '.join(names)}.")
 

@@ -2,10 +2,10 @@
 
     app             the routes
     service         answers requests within limits, and keeps the model up to date
-    connections     limits for what comes before a request is one
+    connections     limits for the head of a request
     uploads         the images in a request
-    batching        images of many callers through one model together
-    served_model    the version that answers now
-    metrics         what Prometheus may ask
+    batching        predicts the images of concurrent requests together
+    served_model    the version that is being served
+    metrics         counters and histograms for Prometheus
     page.html       the web page
 """

@@ -1,9 +1,9 @@
-"""The routes of the HTTP API, and the command that serves them.
+"""The routes of the HTTP API, and the function that serves them.
 
-    POST /v1/predict    one or many images -> a row for each, as `graft predict --json` prints them
-    GET  /v1/model      which model answers, and its classes
-    GET  /healthz       the process lives          GET /readyz     it can answer
-    GET  /metrics       for Prometheus             GET /docs       the API, to read and to try
+    POST /v1/predict    one or more images -> one row each, like those of `graft predict --json`
+    GET  /v1/model      the model that is being served, and its classes
+    GET  /healthz       whether the process is alive    GET /readyz     whether it can answer
+    GET  /metrics       for Prometheus                  GET /docs       interactive documentation of the API
     GET  /              the web page
 """
 
@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -28,7 +29,7 @@ from graft.server.service import Service
 from graft.server.uploads import Limits
 
 Top = Annotated[str, Query(pattern="^(all|[1-9][0-9]{0,5})$")]
-GRACE_S = 30            # for requests under way when the server is told to end
+GRACE_S = 30            # for open requests when the server is stopped
 PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:; "
                "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 BODY = {"requestBody": {"required": True, "content": {
@@ -37,13 +38,13 @@ BODY = {"requestBody": {"required": True, "content": {
     "image/*": {"schema": {"type": "string", "format": "binary"}},
 }}}
 REFUSALS = {
-    400: "the request is broken", 408: "the request arrived too slowly", 413: "too large, or too many images",
-    415: "neither an image nor a form with files", 429: "too many requests at one time", 503: "no answer in time",
+    400: "the request is malformed", 408: "the request arrived too slowly", 413: "too large, or too many images",
+    415: "neither an image nor a form with files", 429: "too many concurrent requests", 503: "no answer in time",
 }
 
 
 class Row(BaseModel):
-    """What the model says of one image, or, in `error`, why it cannot be read."""
+    """The prediction for one image, or the reason why it cannot be read (`error`)."""
 
     source: str
     label: str | None = None
@@ -55,29 +56,37 @@ class Row(BaseModel):
 
 
 class Answer(BaseModel):
+    """The rows of a request's images in their order, and the model that predicted them."""
+
     model: str
     predictions: list[Row]
 
 
 class ModelFacts(BaseModel):
+    """The model that is being served."""
+
     name: str
     class_names: list[str]
-    image_size: list[int]       # [height, width] in pixels that images are resized to
+    image_size: list[int]       # [height, width] in pixels, the size that images are resized to
     can_say_unknown: bool
 
 
 def create_app(served: ServedModel, limits: Limits | None = None, poll_s: float = 30) -> FastAPI:
-    """An application whose model is looked for anew every `poll_s` seconds."""
+    """Create the application.
+
+    Args:
+        poll_s: the interval in seconds at which it looks for another version of the model.
+    """
     service = Service(served, limits or Limits())
 
     @contextlib.asynccontextmanager
-    async def lifespan(app):
-        looking = asyncio.create_task(service.keep_up_to_date(poll_s))
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        polling = asyncio.create_task(service.keep_up_to_date(poll_s))
         yield
-        looking.cancel()
+        polling.cancel()
         await asyncio.to_thread(service.close)
 
-    app = FastAPIOffline(title="Graft", description="What is on a picture?", lifespan=lifespan, redoc_url=None)
+    app = FastAPIOffline(title="Graft", description="Predict the classes of images.", lifespan=lifespan, redoc_url=None)
     _add_prediction(app, service)
     _add_operation(app, service)
     _add_page(app)
@@ -85,17 +94,18 @@ def create_app(served: ServedModel, limits: Limits | None = None, poll_s: float 
 
 
 def _add_prediction(app: FastAPI, service: Service) -> None:
-    answers = {422: {"model": Answer, "description": "no image could be read"}}
-    refusals = {status: {"description": reason} for status, reason in REFUSALS.items()}
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": reason} for status, reason in REFUSALS.items()}
+    responses[422] = {"model": Answer, "description": "no image could be read"}
 
-    @app.post("/v1/predict", response_model=Answer, responses=answers | refusals, openapi_extra=BODY)
+    @app.post("/v1/predict", response_model=Answer, responses=responses, openapi_extra=BODY)
     async def predict(request: Request, top: Top = "5") -> Response:
-        """Predict the image in the body, or every file of a form. `top` is how many classes are told, or `all`."""
+        """Predict the image in the body, or every file in a form. `top` is the number of classes in a row, or `all`."""
         return await service.predict(request, None if top == "all" else int(top))
 
     @app.get("/v1/model")
     async def model() -> ModelFacts:
-        """The model that answers now."""
+        """The model that is being served."""
         loaded = service.served.now
         description = loaded.classifier.description
         return ModelFacts(name=loaded.name, class_names=description.class_names, image_size=description.image_size,
@@ -105,14 +115,14 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
 def _add_operation(app: FastAPI, service: Service) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """The process lives."""
+        """Whether the process is alive."""
         return {"status": "ok"}
 
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
-        """It can answer."""
+        """Whether the server can answer."""
         if not service.is_ready():
-            raise HTTPException(503, "the model does not answer any more")
+            raise HTTPException(503, "the model no longer answers: restart the server")
         return {"status": "ready", "model": service.served.now.name}
 
     @app.get("/metrics", response_class=Response)
@@ -130,18 +140,29 @@ def _add_page(app: FastAPI) -> None:
 
 
 def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx") -> None:
-    """Serve until told to end (SIGTERM, SIGINT); requests under way are answered first. Raises `GraftError`."""
+    """Serve a model until SIGTERM or SIGINT; open requests are answered first.
+
+    Args:
+        model: see `graft.predict.find.find_model`.
+        host: the address to listen on; 0.0.0.0 is all addresses.
+        port: 0 to 65535; 0 is any free port.
+        poll_s: the interval in seconds at which the server looks for another version of the model.
+        format: the export format to run.
+
+    Raises:
+        GraftError: if there is no such model, or the server cannot listen.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
     app = create_app(ServedModel(model, registry, format), poll_s=poll_s)
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    print(f"{model} answers at {url} until Ctrl-C; its API is told at {url}/docs", flush=True)
+    print(f"serving {model} at {url}, its API documentation at {url}/docs; press Ctrl-C to stop", flush=True)
     uvicorn.Server(configure(app)).run(sockets=[listening])
 
 
-def configure(app: FastAPI, **options) -> uvicorn.Config:
-    """How uvicorn runs the application. `options` are its own."""
+def configure(app: FastAPI, **options: Any) -> uvicorn.Config:
+    """The configuration with which uvicorn runs the application. `options` are its own arguments."""
     return uvicorn.Config(app, http=LimitedProtocol, ws="none", log_config=None, access_log=False,
                           timeout_graceful_shutdown=GRACE_S, **options)
 
@@ -151,4 +172,5 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        raise GraftError(f"--host {host} --port {port} cannot be had: {error}. --port 0 takes a free one.") from error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0].rstrip(".")
+        raise GraftError(f"--host {host} --port {port}: {reason}. --port 0 uses any free port.") from error

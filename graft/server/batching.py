@@ -1,4 +1,4 @@
-"""Images of many callers through one model together."""
+"""Predict the images of concurrent requests together."""
 
 import os
 import queue
@@ -20,36 +20,42 @@ class _Waiting:
 
 
 class Batcher:
-    """Decodes images on all cores, and predicts those that wait when the model is free as one batch.
+    """Decode images on all cores; whenever the model is free, predict all decoded images as one batch.
 
-    Nobody waits for a batch to fill: alone, an image is answered at once; under load, batches grow by themselves.
+    No image waits for a batch to fill: a single image is predicted at once, and batches grow with the load.
     """
 
     def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None):
-        """`largest` bounds a batch; `on_batch` is told the size of each."""
+        """Start the threads.
+
+        Args:
+            largest: the maximum size of a batch.
+            on_batch: is called with the size of every batch.
+        """
         self._largest, self._on_batch = largest, on_batch
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._next: _Waiting | None = None          # taken from the queue, but meant for another model than its batch
+        self._next: _Waiting | None = None          # from the queue, but for another model than the current batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
         self._worker.start()
 
     def submit(self, classifier: Classifier, data: bytes) -> Future:
-        """The `Prediction` of an image's bytes, or `UnreadableImage`, in a future that may be cancelled."""
+        """Predict one image file; the future has its `Prediction` or raises `UnreadableImage`, and can be cancelled."""
         answer: Future = Future()
         self._decoders.submit(self._decode, classifier, data, answer)
         return answer
 
     @property
     def waiting(self) -> int:
-        """How many decoded images wait for the model."""
+        """The number of decoded images that wait for the model."""
         return self._queue.qsize() + (self._next is not None)
 
     def is_alive(self) -> bool:
+        """Whether the thread that predicts is running."""
         return self._worker.is_alive()
 
     def close(self) -> None:
-        """Answer what was submitted, then end the threads."""
+        """Predict everything that was submitted, then end the threads."""
         self._decoders.shutdown(wait=True)
         self._queue.put(None)
         self._worker.join()
@@ -59,7 +65,7 @@ class Batcher:
             return
         try:
             self._queue.put(_Waiting(classifier, classifier.read(data), answer))
-        except Exception as error:          # whatever it is, its caller is waiting for it
+        except Exception as error:          # any error must reach the caller, who waits for it
             answer.set_exception(error)
 
     def _work(self) -> None:
@@ -69,19 +75,19 @@ class Batcher:
                 predictions = batch[0].classifier.predict_batch(np.stack([each.image for each in batch]))
                 for each, prediction in zip(batch, predictions):
                     each.answer.set_result(prediction)
-            except Exception as error:      # the thread must live on for the others
+            except Exception as error:      # the thread must continue for the other images
                 for each in batch:
                     if not each.answer.done():
                         each.answer.set_exception(error)
 
     def _take(self) -> list[_Waiting]:
-        """Whatever waits for one model; empty when the end has come."""
+        """The next batch, for one model; empty after `close`."""
         first, self._next = self._next or self._queue.get(), None
         batch = [first] if first else []
         while first and len(batch) < self._largest and not self._queue.empty():
             waiting = self._queue.get()
             if waiting is None:
-                self._queue.put(None)       # the end: it is seen after this batch
+                self._queue.put(None)       # `close` was called: stop after this batch
                 break
             if waiting.classifier is not first.classifier:
                 self._next = waiting

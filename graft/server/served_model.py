@@ -1,4 +1,4 @@
-"""The model that a server answers with: another one as soon as its address names another version."""
+"""The model that a server serves, which is replaced when its address names another version."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +11,31 @@ from graft.predict.find import find_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """One version, ready to predict. `name` is NAME@NUMBER, or the folder's name."""
+    """A version that is ready to predict. Its name is NAME@NUMBER, or that of its folder."""
 
     name: str
     classifier: Classifier
 
 
 class ServedModel:
-    """`now` is what answers; `refresh` looks whether the address names something else by now."""
+    """The served version of a model.
+
+    Attributes:
+        now: the version that is being served.
+    """
 
     def __init__(self, model: str, registry: str | None = None, format: str = "onnx"):
-        """Raises `GraftError` when there is no such model."""
+        """Load the model; for the arguments, see `graft.load`. Raises `GraftError` if it cannot be loaded."""
         self._model, self._registry, self._format = model, registry, format
         self.now = _load(*find_model(model, registry), format)
 
     def refresh(self) -> bool:
-        """Whether another version was loaded. Until it is ready, and when this fails, the present one answers.
+        """Load another version if the address names one by now, and return whether it does.
+
+        The present version is served until the new one is ready, and if this fails.
 
         Raises:
-            GraftError: when the registry cannot be reached, or what it gives is no model.
+            GraftError: if the registry cannot be used or the version cannot be loaded.
         """
         name, folder = find_model(self._model, self._registry)
         if folder == self.now.classifier.folder:
@@ -40,5 +46,5 @@ class ServedModel:
 
 def _load(name: str, folder: Path, format: str) -> Loaded:
     classifier = Classifier(folder, format=format)
-    classifier.predict(np.zeros((*classifier.image_size, 3), np.uint8))     # the first run is slow: not a caller's
+    classifier.predict(np.zeros((*classifier.image_size, 3), np.uint8))     # now: the first run is slow
     return Loaded(name, classifier)

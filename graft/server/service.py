@@ -1,4 +1,4 @@
-"""Answers requests for predictions within limits, and keeps the model up to date."""
+"""Answer requests for predictions within limits, and keep the model up to date."""
 
 import asyncio
 import logging
@@ -19,7 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """One model, one batcher, and the requests that are under way."""
+    """Answers requests with one served model and one batcher.
+
+    Attributes:
+        served: the served model.
+        limits: the limits for requests.
+        metrics: the server's metrics.
+    """
 
     def __init__(self, served: ServedModel, limits: Limits):
         self.served, self.limits = served, limits
@@ -29,12 +35,20 @@ class Service:
         self._under_way = 0
 
     async def predict(self, request: Request, top: int | None) -> JSONResponse:
-        """The answer to one request. Raises `HTTPException`, 429 when too many requests are under way."""
+        """Answer one request.
+
+        Args:
+            top: the number of most probable classes in each row; None for all.
+
+        Raises:
+            HTTPException: 429 for too many concurrent requests, 503 if the model takes too long; see also
+                `graft.server.uploads.read_uploads`.
+        """
         started, status = time.monotonic(), 500
         self._count(1)
         try:
             if self._under_way > self.limits.requests:
-                raise HTTPException(429, "too many requests at one time: try again", {"Retry-After": "1"})
+                raise HTTPException(429, "too many concurrent requests: try again", {"Retry-After": "1"})
             response = await self._answer(request, top)
             status = response.status_code
             return response
@@ -47,29 +61,31 @@ class Service:
             self.metrics.seconds.observe(time.monotonic() - started)
 
     async def keep_up_to_date(self, every_s: float) -> None:
-        """Look for another version for ever. A registry that fails is logged; the present version answers on."""
+        """Look for another version every `every_s` seconds, forever. Errors are logged; the present version stays."""
         while True:
             await asyncio.sleep(every_s)
             try:
                 if await asyncio.to_thread(self.served.refresh):
                     self.metrics.reloads.labels("loaded").inc()
                     self.metrics.name_model(self.served.now.name)
-                    logger.info("%s answers from now on", self.served.now.name)
-            except Exception as error:      # whatever it is, the next look may succeed
+                    logger.info("now serving %s", self.served.now.name)
+            except Exception as error:      # whatever the error, the next attempt may succeed
                 self.metrics.reloads.labels("failed").inc()
                 traceback = None if isinstance(error, GraftError) else error
-                logger.error("%s answers on: %s", self.served.now.name, error, exc_info=traceback)
+                logger.error("still serving %s: %s", self.served.now.name, error, exc_info=traceback)
 
     def is_ready(self) -> bool:
+        """Whether requests can be answered."""
         return self._batcher.is_alive()
 
     def close(self) -> None:
+        """Predict everything that was submitted, then end the threads."""
         self._batcher.close()
 
     async def _answer(self, request: Request, top: int | None) -> JSONResponse:
-        """200, or 422 when no image of them can be read."""
+        """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits)
-        loaded = self.served.now            # all images of a request are answered by one version
+        loaded = self.served.now            # one version answers all images of a request
         try:
             async with asyncio.timeout(self.limits.answer_s):
                 rows = await asyncio.gather(*(self._row(loaded, upload, top) for upload in uploads))
@@ -87,5 +103,5 @@ class Service:
         return row(upload.name, outcome, top)
 
     def _count(self, change: int) -> None:
-        self._under_way += change           # only the event loop's thread comes here
+        self._under_way += change           # called only in the event loop's thread
         self.metrics.in_flight.set(self._under_way)

@@ -1,7 +1,7 @@
-"""The images in a request, within limits: whoever sends too much or too slowly is told so."""
+"""Read the images in a request, within limits on size, number and time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -12,38 +12,41 @@ from starlette.requests import ClientDisconnect
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all requests together, may take."""
+    """Limits for one request, and for all concurrent requests."""
 
     body_bytes: int = 30_000_000
-    body_s: float = 20          # until all of the body has arrived
-    answer_s: float = 30        # from then until all images are predicted
+    body_s: float = 20          # for the whole body to arrive
+    answer_s: float = 30        # from then, for all images to be predicted
     images: int = 32            # in one request
-    requests: int = 128         # being read or answered at one time
+    requests: int = 128         # that are being read or answered at the same time
 
 
 @dataclass(frozen=True)
 class Upload:
+    """One image file of a request."""
+
     name: str
     data: bytes
 
 
 async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
-    """The images of a request: its body, or the files of a form.
+    """Read the images of a request: its body, or the files in a form.
 
     Raises:
-        HTTPException: 400, 408, 413 or 415, with what was expected.
+        HTTPException: 400 for a malformed request, 408 for a slow one, 413 for too much data or too many images, 415
+            for another content type; its detail states what was expected.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == "multipart/form-data"
     if not (is_form or kind.startswith("image/") or kind == "application/octet-stream"):
-        raise HTTPException(415, f"Content-Type '{kind}' is not supported: send an image as the body, with image/jpeg, "
+        raise HTTPException(415, f"Content-Type '{kind}' is not supported: send an image as the body, as image/jpeg, "
                                  "image/png, … or application/octet-stream, or files as multipart/form-data")
     data = await _read_body(request, limits)
     uploads = await _read_form(request, data) if is_form else [Upload("image", data)]
     if not uploads:
-        raise HTTPException(400, "the form holds no file: send one or more, under any name")
+        raise HTTPException(400, "the form contains no file: send one or more, with any field name")
     if len(uploads) > limits.images:
-        raise HTTPException(413, f"{len(uploads)} images in one request; at most {limits.images} are accepted")
+        raise HTTPException(413, f"received {len(uploads)} images in one request, expected at most {limits.images}")
     return uploads
 
 
@@ -61,12 +64,12 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
     except TimeoutError:
         raise HTTPException(408, f"the request did not arrive within {limits.body_s:g} s") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the request did") from None
+        raise HTTPException(400, "the connection ended before the whole request arrived") from None
     return bytes(data)
 
 
 async def _read_form(request: Request, data: bytes) -> list[Upload]:
-    async def once() -> AsyncIterator[bytes]:
+    async def once() -> AsyncGenerator[bytes, None]:
         yield data
 
     parser = MultiPartParser(request.headers, once(), max_files=1000, max_fields=100)

@@ -1,0 +1,30 @@
+"""Declarations that several subcommands share."""
+
+import argparse
+from collections.abc import Callable
+
+Subparsers = argparse._SubParsersAction
+REGISTRY = "s3://bucket/prefix or a folder (default: the environment variable GRAFT_REGISTRY, otherwise ./registry)"
+MODEL = "NAME, NAME@ALIAS or NAME@NUMBER, optionally with its registry, as in s3://bucket/prefix/NAME@champion"
+MODEL_OR_FOLDER = f"a model's folder, imagenet:NETWORK (such as imagenet:MobileNetV2), or {MODEL}"
+
+
+def add_command(
+    subparsers: Subparsers, name: str, run: Callable[[argparse.Namespace], int | None], summary: str, more: str = "",
+) -> argparse.ArgumentParser:
+    """Declare a subcommand.
+
+    Args:
+        run: runs it and returns its exit code; None is 0.
+        summary: what it does, for the list of commands and its own help.
+        more: sentences to add to its own help.
+    """
+    description = f"{summary[0].upper()}{summary[1:]}. {more}"
+    parser = subparsers.add_parser(name, help=summary, description=description.rstrip())
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_registry(parser: argparse.ArgumentParser) -> None:
+    """Declare `--registry`."""
+    parser.add_argument("--registry", help=REGISTRY)
