@@ -1,8 +1,8 @@
-"""Starts the GPU host in AWS when a run of the work pool `gpu` waits for it, and ends it when none is left.
+"""Starts the GPU host on AWS when a run waits in the work pool `gpu`, and stops it when no run is left.
 
-Runs beside Prefect's server (compose.yaml, profile `aws`). Everything is read anew at each look, from Prefect and from
-AWS, so it can be killed at any moment. There is one GPU host at a time: a spot host, or an on-demand host when no spot
-host came.
+Runs beside Prefect's server (compose.yaml, profile `aws`). Each look reads the whole state from Prefect and AWS, so the
+process may be killed at any moment. There is at most one GPU host: a spot host, or an on-demand host if no spot host
+comes.
 
 Environment: PREFECT_API_URL, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group) and AWS's own variables.
 """
@@ -17,18 +17,18 @@ from datetime import datetime, timedelta
 
 POOL = "gpu"
 LOOK_S = 30
-LEAD = timedelta(minutes=6)         # a host is started this long before a scheduled run: start-up and the image's pull
-KEEP = timedelta(minutes=10)        # it stays this long after a run: the next stage's run may follow
-PATIENCE = timedelta(minutes=10)    # a run waits this long for a spot host before an on-demand host is started
-PAGE = 200                          # Prefect's own limit of one reply
+LEAD = timedelta(minutes=6)         # starts a host this long before a scheduled run, to boot and pull the image
+KEEP = timedelta(minutes=10)        # keeps it this long after a run, for the run that may follow
+PATIENCE = timedelta(minutes=10)    # a run waits this long for a spot host before an on-demand host starts
+PAGE = 200                          # Prefect's limit for one reply
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What the pool's runs ask for."""
+    """Demand of the pool's runs."""
 
     runs: int                       # unfinished and due within LEAD
-    waiting: timedelta              # how long the oldest of those that have not begun is overdue
+    waiting: timedelta              # how long the oldest run that has not started is overdue
     recent: bool                    # a run ended within KEEP
 
 
@@ -43,7 +43,7 @@ class Group:
 
 
 def flow_runs(api: str, condition: dict) -> list[dict]:
-    """All runs of the pool that meet `condition`, a `FlowRunFilter` of Prefect's API. Raises `OSError`."""
+    """All runs of the pool that match `condition`, a `FlowRunFilter` of Prefect's API. Raises `OSError`."""
     found = []
     while True:
         body = {"flow_runs": condition, "work_pools": {"name": {"any_": [POOL]}}, "limit": PAGE, "offset": len(found)}
@@ -67,7 +67,7 @@ def read_demand(api: str, now: datetime) -> Demand:
 
 
 def read_groups(autoscaling, names: list[str]) -> list[Group]:
-    """The groups in the order of `names`. Raises `LookupError` when AWS does not have them all."""
+    """The groups in the order of `names`. Raises `LookupError` if AWS lacks one."""
     reply = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
     by_name = {
         group["AutoScalingGroupName"]: Group(
@@ -86,13 +86,13 @@ def sizes(demand: Demand, spot: Group, on_demand: Group) -> tuple[int, int]:
     if not demand.runs:
         return (spot.desired, on_demand.desired) if demand.recent else (0, 0)
     if on_demand.desired:
-        return 0, 1                 # it stays until the runs are done: a change would cost one its host
+        return 0, 1                 # keep it until the runs end: a change would take a run's host away
     no_spot = spot.desired and not spot.hosts and demand.waiting > PATIENCE
     return (0, 1) if no_spot and on_demand.max_size else (1, 0)
 
 
 def look(api: str, autoscaling, names: list[str], now: datetime) -> None:
-    """One look, and what follows from it."""
+    """Read the state once, and set the size of each group that should change."""
     groups = read_groups(autoscaling, names)
     demand = read_demand(api, now)
     for group, size in zip(groups, sizes(demand, *groups)):
@@ -116,7 +116,7 @@ def main() -> None:
         try:
             look(api, autoscaling, names, datetime.now().astimezone())
         except (OSError, LookupError, BotoCoreError, ClientError) as error:
-            print(f"{type(error).__name__}: {error}. The next look is in {LOOK_S} s", file=sys.stderr, flush=True)
+            print(f"{type(error).__name__}: {error}. Next try in {LOOK_S} s", file=sys.stderr, flush=True)
         time.sleep(LOOK_S)
 
 

@@ -1,11 +1,10 @@
-"""Runs Terraform against an emulator of AWS (moto) on this machine: no account, no credentials, nothing to pay.
+"""Runs Terraform against an emulator of AWS (moto) on this machine: no account, no credentials, no cost.
 
-    python infra/on_emulator.py          apply everything moto can hold, look at it through boto3, plan again, destroy
+    python infra/on_emulator.py          apply everything that moto supports, inspect it with boto3, plan again, destroy
 
-`second_plan` names what moto gives back otherwise than it was given; any other change of a second plan is a fault.
-Left out: the lifecycle rules (the provider waits a minute for each) and the budget (moto lacks a call it needs).
-Terraform's provider comes from a folder of providers where one is found (GRAFT_TERRAFORM_PROVIDERS or the usual
-places), else from the network.
+A second plan must change nothing, except what moto returns differently (see `second_plan`). Left out: the lifecycle
+rules (the provider waits a minute for each) and the budget (moto lacks a call for it). Terraform's AWS provider comes
+from a local folder (GRAFT_TERRAFORM_PROVIDERS or the usual places), otherwise from the network.
 """
 
 import json
@@ -29,18 +28,18 @@ PROVIDER_FOLDERS = [
 ]
 SLOW_OR_MISSING = ["aws_s3_bucket_lifecycle_configuration", "aws_budgets_budget"]
 REGION = "us-east-1"
-IMAGE = "ami-12c6146b"              # one that moto has: it knows neither image under its real name
+IMAGE = "ami-12c6146b"              # an image that moto has: it has neither of the real ones
 
 
 def providers() -> Path | None:
-    """The first folder that holds the AWS provider."""
+    """The first folder that contains the AWS provider."""
     named = os.environ.get("GRAFT_TERRAFORM_PROVIDERS")
     folders = [Path(named)] if named else PROVIDER_FOLDERS
     return next((folder for folder in folders if (folder / PROVIDER).is_dir()), None)
 
 
 class Terraform:
-    """Terraform on a copy of the configuration in `folder`, so that the real state is out of reach."""
+    """Terraform on a copy of the configuration in `folder`, so it cannot touch the real state."""
 
     def __init__(self, folder: Path):
         self.folder = folder / "terraform"
@@ -59,14 +58,14 @@ class Terraform:
         return subprocess.run(command, env=self.environment, text=True, **run)
 
     def check(self, *arguments: str) -> str:
-        """The output of a command that has to succeed. Raises `RuntimeError` with all it said."""
+        """The output of a command. Raises `RuntimeError` with the output if it fails."""
         done = self(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             raise RuntimeError(f"terraform {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}")
         return done.stdout
 
     def leave_out(self, types: list[str]) -> None:
-        """Takes the resources of these types out of the copied configuration."""
+        """Remove the resources of these types from the copied configuration."""
         for path in self.folder.glob("*.tf"):
             kept, inside = [], False
             for line in path.read_text().splitlines(keepends=True):
@@ -79,12 +78,12 @@ class Terraform:
 
 @contextmanager
 def emulator() -> Iterator[str]:
-    """The address of a fresh moto server."""
+    """Start an empty moto server. Yields its address."""
     from moto.core.config import default_user_config
     from moto.server import ThreadedMotoServer
 
     default_user_config["iam"]["load_aws_managed_policies"] = True
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -104,7 +103,7 @@ def variables(address: str) -> list[str]:
 
 
 def look(address: str, outputs: dict) -> list[str]:
-    """What of the promises does not hold in the emulated account; empty when all do."""
+    """Inspect the emulated account. Returns what is wrong with it."""
     import boto3
 
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
@@ -127,10 +126,10 @@ def look(address: str, outputs: dict) -> list[str]:
 
 
 def second_plan(terraform: Terraform, options: list[str]) -> list[str]:
-    """What a second plan wants to change, but for what is moto's doing."""
+    """Resources that a second plan would change, except those that differ because of moto."""
     terraform.check("plan", "-out=second", *options)
     changes = json.loads(terraform.check("show", "-json", "second"))["resource_changes"]
-    # moto returns a launch template's own tags as tags of what it launches; the groups depend on its version
+    # moto returns a launch template's own tags as those of its instances; the groups depend on the template's version
     known = ("aws_launch_template.gpu", "aws_autoscaling_group.gpu[", "aws_instance.server")
     changed = [change["address"] for change in changes if change["change"]["actions"] != ["no-op"]]
     return [address for address in changed if not address.startswith(known)]
@@ -149,7 +148,7 @@ def main() -> int:
             wrong += [f"a second plan wants to change {address}" for address in second_plan(terraform, options)]
         if terraform("destroy", "-auto-approve", *options).returncode:
             wrong.append("destroy failed")
-    print("\n".join(wrong) or "applied, looked at, planned again without a change, destroyed: all as it should be")
+    print("\n".join(wrong) or "apply, inspection, second plan without a change, destroy: all correct")
     return bool(wrong)
 
 

@@ -1,12 +1,12 @@
 #!/bin/bash
-# A lasting S3 store on one machine: Ceph's gateway over one monitor and one disk store (BlueStore) in a folder.
+# A durable S3 store on one machine: Ceph's gateway over one monitor and one disk store (BlueStore) in a folder.
 #
 #   AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… start-store.sh FOLDER PORT
 #
-# Chosen because it keeps the promises a registry needs: a create-only write (`If-None-Match: *`) has one winner among
-# racing writers, and what was answered with 200 outlives a crash. One disk and one monitor: no redundancy, so back it up.
-# The monitor and the disk talk to each other on 127.0.0.1 and check no keys; only the gateway is reached from outside,
-# and it checks every request's signature.
+# Ceph gives the guarantees that a registry needs: a create-only write (`If-None-Match: *`) has one winner among racing
+# writers, and every write answered with 200 survives a crash. One disk and one monitor are not redundant: back them up.
+# The monitor and the disk talk on 127.0.0.1 without keys; only the gateway is reachable from outside, and it checks the
+# signature of every request.
 set -euo pipefail
 
 FOLDER=$(realpath -m "$1") PORT=$2
@@ -62,13 +62,13 @@ rgw run sync thread = false
 CONF
 }
 
-start() {  # NAME COMMAND…: in the background; its end is the end of the store
+start() {  # NAME COMMAND…: in the background; the store ends when one of them ends
     local name=$1
     shift
     "$@" 2> >(sed "s/^/$name: /" >&2) &
 }
 
-create_store() {  # the file `made` is written last: a first start that broke off begins anew
+create_store() {  # the file `made` is written last, so an interrupted first start begins again
     rm -rf "${FOLDER:?}"/{mon,osd,rgw}
     mkdir -p "$FOLDER"/{mon,osd,rgw}
     local fsid
@@ -86,7 +86,7 @@ create_disk() {
     touch "$FOLDER/made"
 }
 
-create_user() {  # a second time this changes nothing; another key in the environment becomes a further key
+create_user() {  # repeating this changes nothing; a different key in the environment is added to the user's keys
     local user=(--uid=graft --access-key="$AWS_ACCESS_KEY_ID" --secret-key="$AWS_SECRET_ACCESS_KEY")
     radosgw-admin -n client.rgw user create --display-name=graft "${user[@]}" > /dev/null 2>&1 ||
         radosgw-admin -n client.rgw key create --key-type=s3 "${user[@]}" > /dev/null
@@ -100,4 +100,4 @@ start monitor ceph-mon -i a -f
 start disk ceph-osd -i 0 -f
 create_user
 start gateway radosgw -n client.rgw -f
-wait -n  # one of the three has ended: so does the store, and whoever started it starts it again
+wait -n  # one of the three has ended, so the store ends too, and its supervisor restarts it

@@ -1,8 +1,7 @@
-"""Runs a command once when AWS says that this spot host will be taken away.
+"""Runs a command once when AWS announces that it will take this spot host away.
 
-EC2 gives two minutes' notice in the instance metadata (`spot/instance-action`, 404 until then). When an auto scaling
-group takes a host down it says so in `autoscaling/target-lifecycle-state`. Both mean the same here: let the work stop
-in good time.
+EC2 gives two minutes' notice in the instance metadata (`spot/instance-action`, 404 until then). An auto scaling group
+announces the termination of a host in `autoscaling/target-lifecycle-state`. Both mean: stop the work now.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 Standard library only: it runs on the host, outside the worker's container.
 """
@@ -17,11 +16,11 @@ import urllib.request
 METADATA = "http://169.254.169.254"
 POLL_S = 5          # AWS's advice
 TIMEOUT_S = 2
-TOKEN_SECONDS = 60  # a token is asked for at each poll, so that none can have run out
+TOKEN_SECONDS = 60  # each poll requests a new token, so none can have expired
 
 
 def metadata(base: str, path: str) -> str | None:
-    """One entry of the instance metadata (IMDSv2), None where it is not there. Raises `OSError` when out of reach."""
+    """One entry of the instance metadata (IMDSv2), None if it is missing. Raises `OSError` if AWS does not answer."""
     lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
     asked = urllib.request.Request(f"{base}/latest/api/token", method="PUT", headers=lifetime)
     with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as reply:
@@ -37,17 +36,17 @@ def metadata(base: str, path: str) -> str | None:
 
 
 def notice(base: str) -> str | None:
-    """Why this host will go away, None while it may stay."""
+    """Why AWS will take this host away; None if it will not."""
     action = metadata(base, "spot/instance-action")
     if action is not None:
         return f"spot notice {action}"
     if metadata(base, "autoscaling/target-lifecycle-state") == "Terminated":
-        return "the auto scaling group takes this host down"
+        return "the auto scaling group terminates this host"
     return None
 
 
 def wait(base: str, poll_s: float = POLL_S) -> str:
-    """Returns the first notice. Metadata out of reach for a moment is no notice and no reason to stop watching."""
+    """Wait for the first notice and return it. Errors of the metadata service are printed and do not end the wait."""
     while True:
         try:
             reason = notice(base)
@@ -60,9 +59,9 @@ def wait(base: str, poll_s: float = POLL_S) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run a command once when this host is about to be taken away.")
+    parser = argparse.ArgumentParser(description="Run a command once when AWS is about to take this host away.")
     parser.add_argument("--metadata", default=METADATA, help="address of the instance metadata (default: %(default)s)")
-    parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two looks (default: %(default)s)")
+    parser.add_argument("--poll", type=float, default=POLL_S, help="seconds between two polls (default: %(default)s)")
     parser.add_argument("command", nargs="+", help="what to run, after --")
     arguments = parser.parse_args()
     reason = wait(arguments.metadata, arguments.poll)

@@ -1,4 +1,4 @@
-# Logs, the budget, and the alarm that a GPU host stays up.
+# Logs, the budget, and the alarm for a GPU host that stays up.
 
 locals {
   log_group     = "/${var.name}/worker"
@@ -6,14 +6,14 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:Encrypted by CloudWatch's own key; the workers' lines hold no secret
-  #checkov:skip=CKV_AWS_338:The record of a run stands in Prefect and in the registry; these lines are for finding faults
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key, and the workers' lines contain no secret
+  #checkov:skip=CKV_AWS_338:Prefect and the registry keep the record of a run; these lines serve for debugging
   name              = local.log_group
   retention_in_days = 30
 }
 
 resource "aws_sns_topic" "alerts" {
-  #checkov:skip=CKV_AWS_26:CloudWatch alarms cannot publish to a topic under the managed key, and the message holds no secret
+  #checkov:skip=CKV_AWS_26:CloudWatch alarms cannot publish to a topic under the managed key, and the message contains no secret
   name = "${var.name}-alerts"
 }
 
@@ -26,7 +26,7 @@ resource "aws_sns_topic_subscription" "mail" {
 resource "aws_cloudwatch_metric_alarm" "gpu_stays_up" {
   for_each            = aws_autoscaling_group.gpu
   alarm_name          = "${each.value.name}-stays-up"
-  alarm_description   = "The GPU host has been up for ${var.gpu_alarm_hours} hours. Look for a run that hangs: prefect flow-run ls --state RUNNING"
+  alarm_description   = "The GPU host has been up for ${var.gpu_alarm_hours} hours. Look for a stuck run: prefect flow-run ls --state RUNNING"
   namespace           = "AWS/AutoScaling"
   metric_name         = "GroupInServiceInstances"
   dimensions          = { AutoScalingGroupName = each.value.name }

@@ -1,4 +1,4 @@
-# Two buckets: `dvc` holds data and the outputs of stages, `registry` the published models.
+# Two buckets: `dvc` for data and the outputs of stages, `registry` for published models.
 
 locals {
   buckets         = { for use in ["dvc", "registry"] : use => "${var.name}-${local.account}-${use}" }
@@ -8,9 +8,9 @@ locals {
   registry_arn    = "${local.bucket_arns.registry}/${local.registry_prefix}"
   dvc_url         = "s3://${local.buckets.dvc}/dvc"
 
-  # What is written once and never again. Two are left out: aliases.json, a cache of the log, and the blobs, which are
-  # written anew under their own sha256 when a publication finds an old one that `graft gc` might be about to sweep.
-  # Other bytes under a blob's name are found on pull, and the bucket's versions bring the right ones back.
+  # Objects that are written once. Two kinds are not among them: aliases.json, which caches the log, and blobs, which a
+  # publication writes again under the same sha256 if `graft gc` might be about to delete an old one. A pull detects
+  # wrong bytes in a blob, and the bucket's versions restore the right ones.
   create_only_arns = [
     "${local.registry_arn}/registry.json",
     "${local.registry_arn}/models/*/versions/*",
@@ -26,8 +26,8 @@ locals {
     Condition = { Bool = { "aws:SecureTransport" = "false" } }
   } }
 
-  # A write without `If-None-Match` is refused by S3 itself, whoever sends it. The second condition exempts the steps of a
-  # multipart upload that cannot carry the header; its last step, which makes the object, is not exempt.
+  # S3 itself refuses a write without `If-None-Match`, whoever sends it. The second condition exempts the steps of a
+  # multipart upload that cannot have the header, but not the last one, which creates the object.
   # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
   create_only = {
     Sid       = "CreateOnly"
@@ -48,11 +48,11 @@ locals {
 }
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:Who published and promoted what stands in the registry's own hash-chained log
-  #checkov:skip=CKV_AWS_144:One region: versioning guards against mistakes, and DVC can make the outputs again
-  #checkov:skip=CKV_AWS_145:Keys kept by S3 (AES256) need no key policy for readers in other accounts
-  #checkov:skip=CKV2_AWS_62:Nothing waits for events of these buckets
-  #checkov:skip=CKV2_AWS_61:Both have one below, which the check does not see behind for_each
+  #checkov:skip=CKV_AWS_18:The registry's own hash-chained log records who published and promoted what
+  #checkov:skip=CKV_AWS_144:One region: versioning protects against mistakes, and DVC can rebuild the outputs
+  #checkov:skip=CKV_AWS_145:S3's own keys (AES256) need no key policy for readers in other accounts
+  #checkov:skip=CKV2_AWS_62:Nothing consumes events of these buckets
+  #checkov:skip=CKV2_AWS_61:Both have one below, which the check cannot see through for_each
   for_each = local.buckets
   bucket   = each.value
 }
@@ -96,7 +96,7 @@ resource "aws_s3_bucket_policy" "this" {
   for_each   = aws_s3_bucket.this
   bucket     = each.value.id
   policy     = jsonencode({ Version = "2012-10-17", Statement = local.bucket_policies[each.key] })
-  depends_on = [aws_s3_bucket_public_access_block.this] # S3 refuses two changes of one bucket's access at once
+  depends_on = [aws_s3_bucket_public_access_block.this] # S3 refuses two simultaneous changes to a bucket's access
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "dvc" {
@@ -139,7 +139,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "dvc" {
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
-# Nothing that was published expires here.
+# Published objects never expire.
 resource "aws_s3_bucket_lifecycle_configuration" "registry" {
   bucket = aws_s3_bucket.this["registry"].id
   rule {

@@ -1,12 +1,12 @@
-# GitHub Actions come in with short-lived tokens (OIDC): no stored key. A job on the branch main may push images; a job in the
-# environment `production`, which GitHub can put behind a person's approval, may promote.
+# GitHub Actions use short-lived tokens (OIDC) instead of a stored key. A job on the branch main may push images; a job in the
+# environment `production`, for which GitHub can require a person's approval, may promote.
 
 locals {
   github        = var.github_repository != null
   github_issuer = "token.actions.githubusercontent.com"
   github_arn    = "arn:${local.partition}:iam::${local.account}:oidc-provider/${local.github_issuer}"
 
-  # `subject` is compared whole, without wildcards: another branch or repository is refused.
+  # `subject` must match exactly, without wildcards: other branches and repositories are refused.
   assumed_by_github = { for use, subject in { push = "ref:refs/heads/main", promote = "environment:production" } : use => {
     Effect    = "Allow"
     Action    = "sts:AssumeRoleWithWebIdentity"

@@ -1,5 +1,5 @@
-# One GPU host at a time, from zero and back: a spot host, or an on-demand host where no spot host comes. A group cannot fall
-# back from spot to on-demand by itself, so there are two, and ../gpu_scaling.py sets their size from Prefect's runs.
+# At most one GPU host, scaled from zero: a spot host, or an on-demand host if no spot host comes. A group cannot fall back
+# from spot to on-demand by itself, so there are two, and ../gpu_scaling.py sets their sizes from Prefect's runs.
 
 locals {
   gpu_kinds = {
@@ -13,7 +13,7 @@ locals {
     GRAFT_IMAGE                      = local.images.gpu
     GRAFT_LOG_GROUP                  = local.log_group
     GRAFT_REGISTRY                   = local.registry_url
-    GRAFT_SHARED                     = "/home/graft/shared" # in the volume: the next run on this host finds it
+    GRAFT_SHARED                     = "/home/graft/shared" # in the volume, for the next run on this host
     PREFECT_API_URL                  = "http://${local.server_ip}:4200/api"
     PREFECT_SERVER_ANALYTICS_ENABLED = "false"
     DO_NOT_TRACK                     = "1"
@@ -40,7 +40,7 @@ data "aws_ssm_parameter" "gpu_image" {
 }
 
 resource "aws_launch_template" "gpu" {
-  #checkov:skip=CKV_AWS_126:Figures for every five minutes are enough
+  #checkov:skip=CKV_AWS_126:Metrics every five minutes are enough
   name                   = "${var.name}-gpu"
   image_id               = coalesce(var.gpu_image_id, one(nonsensitive(data.aws_ssm_parameter.gpu_image[*].value)))
   update_default_version = true
@@ -61,7 +61,7 @@ resource "aws_launch_template" "gpu" {
     ebs {
       volume_size = var.gpu_volume_gib
       volume_type = "gp3"
-      throughput  = 250 # MB a second: the image alone has several GB
+      throughput  = 250 # MB a second, because the image alone has several GB
       encrypted   = true
     }
   }
@@ -110,6 +110,6 @@ resource "aws_autoscaling_group" "gpu" {
     propagate_at_launch = true
   }
   lifecycle {
-    ignore_changes = [desired_capacity] # gpu_scaling.py's
+    ignore_changes = [desired_capacity] # gpu_scaling.py sets it
   }
 }

@@ -1,9 +1,9 @@
 # The images cpu-TAG (server, CPU stages) and gpu-TAG (GPU stages), built from ../Dockerfile.
 
 resource "aws_ecr_repository" "this" {
-  #checkov:skip=CKV_AWS_136:Encrypted with ECR's own key (AES256): the images hold public packages and no secret
+  #checkov:skip=CKV_AWS_136:ECR encrypts with its own key (AES256), and the images contain public packages and no secret
   name                 = var.name
-  image_tag_mutability = "IMMUTABLE" # a tag is a commit: it never comes to mean other bytes
+  image_tag_mutability = "IMMUTABLE" # a tag is a commit, so its bytes never change
   force_delete         = local.emulated
   image_scanning_configuration {
     scan_on_push = true

@@ -1,8 +1,8 @@
-# Two public subnets and no way in: hosts reach out (git, packages, AWS), nothing from the internet reaches them.
-# Private subnets would need NAT gateways at about 32 USD a month each, and guard nothing more against ways in.
+# Two public subnets without inbound access: hosts can reach git, packages and AWS, and nothing on the internet can reach
+# them. Private subnets would need NAT gateways at about 32 USD a month each, without more protection.
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:The first two by name: a zone that AWS adds comes after them
+  #checkov:skip=CKV_AWS_394:The first two by name: new zones of AWS sort after them
   state = "available"
 }
 
@@ -11,19 +11,19 @@ locals {
 }
 
 resource "aws_vpc" "this" {
-  #checkov:skip=CKV2_AWS_11:Flow logs cost more than they tell here: no port is open to the internet
+  #checkov:skip=CKV2_AWS_11:Flow logs are not worth their cost here: no port is open to the internet
   cidr_block           = var.vpc_cidr
   enable_dns_hostnames = true
   tags                 = { Name = var.name }
 }
 
-# The group that AWS makes for every VPC, emptied: nothing uses it.
+# AWS creates this group in every VPC. Nothing uses it, so it has no rules.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 }
 
 resource "aws_subnet" "public" {
-  #checkov:skip=CKV_AWS_130:A public address is the way out without a NAT gateway; the security groups let nothing in
+  #checkov:skip=CKV_AWS_130:A public address gives outbound access without a NAT gateway; the security groups block inbound access
   for_each                = { for index, zone in local.zones : zone => index }
   vpc_id                  = aws_vpc.this.id
   availability_zone       = each.key
@@ -50,7 +50,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# Images, activations and models go to S3 inside AWS's network, at no charge for traffic.
+# Traffic to S3 (images, activations, models) stays inside AWS's network and is free.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id          = aws_vpc.this.id
   service_name    = "com.amazonaws.${var.region}.s3"
@@ -62,7 +62,7 @@ resource "aws_security_group" "gpu" {
   name        = "${var.name}-gpu"
   description = "GPU hosts: nothing in, everything out"
   vpc_id      = aws_vpc.this.id
-  ingress     = [] # said, so that a rule added by hand is taken away again
+  ingress     = [] # explicit, so that Terraform removes a rule added by hand
   egress {
     description = "git, ECR, S3, packages"
     from_port   = 0

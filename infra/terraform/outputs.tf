@@ -8,17 +8,17 @@ output "env" {
 }
 
 output "dvc_remote" {
-  description = "Where DVC pushes to: dvc remote add --default s3 ADDRESS"
+  description = "Address of DVC's remote: dvc remote add --default s3 ADDRESS"
   value       = local.dvc_url
 }
 
 output "image_cpu" {
-  description = "Name of the image of the server and the CPU stages, to build and push"
+  description = "Name of the image for the server and the CPU stages, to build and push"
   value       = local.images.cpu
 }
 
 output "image_gpu" {
-  description = "Name of the image of the GPU stages, to build and push"
+  description = "Name of the image for the GPU stages, to build and push"
   value       = local.images.gpu
 }
 
@@ -33,7 +33,7 @@ output "reader_role_arn" {
 }
 
 output "ci_role_arn" {
-  description = "The role of GitHub Actions on the branch main"
+  description = "The role for GitHub Actions on the branch main"
   value       = one(aws_iam_role.ci[*].arn)
 }
 
@@ -43,6 +43,6 @@ output "gpu_groups" {
 }
 
 output "tunnel" {
-  description = "Brings Prefect's UI and API to http://127.0.0.1:4200"
+  description = "Command that forwards Prefect's UI and API to http://127.0.0.1:4200"
   value       = "aws ssm start-session --region ${var.region} --target ${aws_instance.server.id} --document-name AWS-StartPortForwardingSession --parameters portNumber=4200,localPortNumber=4200"
 }

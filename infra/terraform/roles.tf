@@ -1,9 +1,9 @@
 # Who may do what with the registry:
 #   reader    reads
 #   trainer   reads, and adds versions: the GPU host and the server, which work unattended
-#   promoter  reads, signs versions, and appends to the log: says which version is live
-# Nobody may delete (`graft gc` is run by an administrator). What is create-only (buckets.tf) nobody may overwrite.
-# The policies stand as plain values, so that the tests can read them.
+#   promoter  reads, signs versions, and appends to the log, which decides which version is live
+# No role may delete (`graft gc` needs an administrator) or overwrite create-only objects (buckets.tf).
+# The policies are plain values so that the tests can read them.
 
 locals {
   read_registry = [
@@ -15,7 +15,7 @@ locals {
     Effect = "Allow"
     Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
     Resource = [
-      "${local.registry_arn}/registry.json", # says that this is a registry; whoever writes first tries the store on it
+      "${local.registry_arn}/registry.json", # marks the registry; the first writer tests the store with it
       "${local.registry_arn}/blobs/*",
       "${local.registry_arn}/models/*/versions/*",
     ]
@@ -26,7 +26,7 @@ locals {
     Action = ["s3:PutObject"]
     Resource = [
       "${local.registry_arn}/registry.json",
-      "${local.registry_arn}/models/*/versions/*/manifest.sig", # a signature that is made where no training runs
+      "${local.registry_arn}/models/*/versions/*/manifest.sig", # for a signature made outside training
       "${local.registry_arn}/models/*/log/*",
       "${local.registry_arn}/models/*/aliases.json",
     ]
@@ -112,7 +112,7 @@ resource "aws_iam_role_policy" "this" {
   policy   = local.policies[each.key]
 }
 
-# A shell on the hosts, and the way to Prefect's UI, go through Session Manager: no SSH key, no open port.
+# Session Manager gives a shell on the hosts and access to Prefect's UI, without an SSH key or an open port.
 resource "aws_iam_role_policy_attachment" "session_manager" {
   for_each   = toset(["trainer", "server"])
   role       = aws_iam_role.this[each.key].name

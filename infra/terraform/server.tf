@@ -1,8 +1,8 @@
-# Prefect's server, its Postgres and the worker of the CPU stages: ../compose.yaml, started with the profile `aws`. Its disk
-# holds the history of runs only; data and models are in S3.
+# Prefect's server, its Postgres and the worker for the CPU stages: ../compose.yaml with the profile `aws`. The disk contains
+# only the history of runs; data and models are in S3.
 
 locals {
-  server_ip = cidrhost(cidrsubnet(var.vpc_cidr, 4, 0), 10) # fixed, so that a new server is found by the GPU hosts
+  server_ip = cidrhost(cidrsubnet(var.vpc_cidr, 4, 0), 10) # fixed, so that the GPU hosts find a new server
   compose_environment = {
     COMPOSE_PROFILES     = "aws"
     AWS_DEFAULT_REGION   = var.region
@@ -10,20 +10,20 @@ locals {
     GRAFT_GPU_GROUPS     = "${local.gpu_groups.spot},${local.gpu_groups.on-demand}"
     GRAFT_IMAGE          = local.images.cpu
     GRAFT_REGISTRY       = local.registry_url
-    PREFECT_BIND         = "0.0.0.0" # who reaches it is said by the security group
+    PREFECT_BIND         = "0.0.0.0" # the security group decides who can reach it
   }
   server_user_data = templatefile("${path.module}/user-data.yaml.tftpl", {
     packages = ["docker.io", "docker-compose-v2", "amazon-ecr-credential-helper"]
     files = {
       "/opt/graft/compose.yaml"           = file("${path.module}/../compose.yaml")
       "/opt/graft/gpu_scaling.py"         = file("${path.module}/../gpu_scaling.py")
-      "/opt/graft/start-store.sh"         = file("${path.module}/../start-store.sh") # named in compose.yaml, not used here
+      "/opt/graft/start-store.sh"         = file("${path.module}/../start-store.sh") # compose.yaml refers to it; not used here
       "/opt/graft/deployment.env"         = join("", [for key, value in local.compose_environment : "${key}=${value}\n"])
       "/etc/systemd/system/graft.service" = file("${path.module}/../host/graft.service")
       "/root/.docker/config.json"         = jsonencode({ credsStore = "ecr-login" })
     }
     commands = [
-      # the database's password is made here and known to no one else; a second boot keeps it
+      # the first boot generates the database's password on this host; later boots keep it
       "test -e /opt/graft/.env || (umask 077; cat /opt/graft/deployment.env > /opt/graft/.env; echo POSTGRES_PASSWORD=$(openssl rand -hex 24) >> /opt/graft/.env)",
       "systemctl daemon-reload",
       "systemctl enable --now graft.service",
@@ -37,7 +37,7 @@ data "aws_ssm_parameter" "server_image" {
 }
 
 resource "aws_instance" "server" {
-  #checkov:skip=CKV_AWS_126:Figures for every five minutes are enough
+  #checkov:skip=CKV_AWS_126:Metrics every five minutes are enough
   ami                    = coalesce(var.server_image_id, one(nonsensitive(data.aws_ssm_parameter.server_image[*].value)))
   instance_type          = var.server_instance_type
   subnet_id              = aws_subnet.public[local.zones[0]].id
@@ -50,7 +50,7 @@ resource "aws_instance" "server" {
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
-    http_put_response_hop_limit = 2 # the containers are one hop further
+    http_put_response_hop_limit = 2 # the containers are one hop farther
   }
   root_block_device {
     volume_size = 80
@@ -59,6 +59,6 @@ resource "aws_instance" "server" {
   }
   tags = { Name = "${var.name}-server" }
   lifecycle {
-    ignore_changes = [ami, user_data_base64] # a newer Ubuntu is no reason to lose the history of runs
+    ignore_changes = [ami, user_data_base64] # a newer Ubuntu must not replace the server and its history of runs
   }
 }

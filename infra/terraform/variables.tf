@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "region" {
-  description = "AWS region. See that it offers the types in gpu_instance_types"
+  description = "AWS region. It must offer the types in gpu_instance_types"
   type        = string
   default     = "us-east-1"
 }
@@ -31,7 +31,7 @@ variable "vpc_cidr" {
 }
 
 variable "image_tag" {
-  description = "What runs on the hosts: the images cpu-TAG and gpu-TAG. Use the commit they were built from"
+  description = "The hosts run the images cpu-TAG and gpu-TAG. Use the commit from which they were built"
   type        = string
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}$", var.image_tag))
@@ -40,7 +40,7 @@ variable "image_tag" {
 }
 
 variable "gpu_instance_types" {
-  description = "Types of the GPU host, all acceptable: more types mean that a spot host is found more often"
+  description = "Acceptable types of the GPU host. With more types, a spot host is available more often"
   type        = list(string)
   default     = ["g6.xlarge", "g5.xlarge", "g6.2xlarge", "g5.2xlarge"]
   validation {
@@ -50,7 +50,7 @@ variable "gpu_instance_types" {
 }
 
 variable "gpu_on_demand_fallback" {
-  description = "Start an on-demand host when no spot host has come for a run that waits"
+  description = "Start an on-demand host if no spot host comes for a waiting run"
   type        = bool
   default     = true
 }
@@ -72,7 +72,7 @@ variable "gpu_volume_gib" {
 }
 
 variable "gpu_alarm_hours" {
-  description = "An alarm is sent when a GPU host has been up for this many hours without a break"
+  description = "Send an alarm when a GPU host has been up for this many consecutive hours"
   type        = number
   default     = 12
   validation {
@@ -82,7 +82,7 @@ variable "gpu_alarm_hours" {
 }
 
 variable "server_instance_type" {
-  description = "Type of the host of Prefect's server, its database and the worker of the CPU stages"
+  description = "Instance type of the host for Prefect's server, its database and the worker for the CPU stages"
   type        = string
   default     = "t3.large"
 }
@@ -94,19 +94,19 @@ variable "server_image_id" {
 }
 
 variable "trainer_may_promote" {
-  description = "Let the training flow promote a version that passed its gate. False: people or CI promote, as the promoter"
+  description = "Let the training flow promote a version that passes the gate. False: only the promoter's role may"
   type        = bool
   default     = false
 }
 
 variable "promoter_principals" {
-  description = "ARNs of those who may assume the promoter's role. Empty: whom IAM in this account allows to"
+  description = "ARNs that may assume the promoter's role. Empty: whoever IAM in this account allows"
   type        = list(string)
   default     = []
 }
 
 variable "reader_principals" {
-  description = "ARNs of those who may assume the reader's role, other accounts too. Empty: whom IAM in this account allows to"
+  description = "ARNs that may assume the reader's role, in this or other accounts. Empty: whoever IAM in this account allows"
   type        = list(string)
   default     = []
 }
@@ -122,7 +122,7 @@ variable "github_repository" {
 }
 
 variable "monthly_budget_usd" {
-  description = "Mails go out at 80 % of this sum and when the forecast passes it. Null for no budget"
+  description = "AWS sends a mail at 80 % of this budget and when the forecast exceeds it. Null for no budget"
   type        = number
   default     = 200
   validation {
@@ -132,7 +132,7 @@ variable "monthly_budget_usd" {
 }
 
 variable "alert_email" {
-  description = "Who hears of the budget and of a GPU host that stays up"
+  description = "Recipient of mails about the budget and about a GPU host that stays up"
   type        = string
   validation {
     condition     = can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", var.alert_email))

@@ -3,7 +3,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "5.100.0" # exact, in place of a lock file: its hashes would hold for one platform only
+      version = "5.100.0" # exact, instead of a lock file, whose hashes hold for one platform only
     }
   }
 }
@@ -20,7 +20,7 @@ provider "aws" {
   skip_credentials_validation = local.emulated
   skip_metadata_api_check     = local.emulated
   s3_use_path_style           = local.emulated
-  max_retries                 = local.emulated ? 1 : null # a call the emulator lacks answers 500: repeating it only takes time
+  max_retries                 = local.emulated ? 1 : null # the emulator answers 500 to calls it lacks: no retry helps
 
   dynamic "endpoints" {
     for_each = local.emulated ? [var.endpoint] : []

@@ -1,4 +1,4 @@
-# Plans against a mocked provider: no account, no network. Policies are compared as values, not as text.
+# Plans with a mocked provider, without account or network. Policies are compared as values, not as text.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -24,7 +24,7 @@ run "defaults" {
   command = plan
   assert {
     condition     = toset([for bucket in aws_s3_bucket.this : bucket.bucket]) == toset(["graft-123456789012-dvc", "graft-123456789012-registry"])
-    error_message = "Expected two buckets that carry the account's number."
+    error_message = "Expected two buckets whose names contain the account's number."
   }
   assert {
     condition = alltrue([for use in keys(aws_s3_bucket.this) :
@@ -33,7 +33,7 @@ run "defaults" {
       aws_s3_bucket_public_access_block.this[use].block_public_acls && aws_s3_bucket_public_access_block.this[use].block_public_policy &&
       aws_s3_bucket_public_access_block.this[use].ignore_public_acls && aws_s3_bucket_public_access_block.this[use].restrict_public_buckets
     ])
-    error_message = "A bucket is without versions, encryption or its block of public access."
+    error_message = "A bucket lacks versioning, encryption or its block of public access."
   }
   assert {
     condition = alltrue([for use, policy in aws_s3_bucket_policy.this : anytrue([for statement in jsondecode(policy.policy).Statement :
@@ -64,12 +64,12 @@ run "defaults" {
   }
   assert {
     condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.registry.rule : length(rule.expiration) + length(rule.noncurrent_version_expiration) == 0])
-    error_message = "A rule lets what was published expire."
+    error_message = "A rule lets published objects expire."
   }
   assert {
     condition = alltrue([for group in aws_autoscaling_group.gpu : group.min_size == 0 && group.max_size == 1
     && length(group.mixed_instances_policy[0].launch_template[0].override) == length(var.gpu_instance_types)])
-    error_message = "Each group has none or one host, of any of the types."
+    error_message = "Each group should have at most one host, of any of the types."
   }
   assert {
     condition = { for kind, group in aws_autoscaling_group.gpu :
@@ -86,9 +86,9 @@ run "defaults" {
     error_message = "The GPU host has another image, or its disk is not encrypted."
   }
   assert {
-    # EC2's limit is 16 KB; base64 makes 4 letters of 3 bytes
+    # EC2's limit is 16 KB; base64 encodes 3 bytes as 4 characters
     condition     = max(length(aws_launch_template.gpu.user_data), length(aws_instance.server.user_data_base64)) * 3 / 4 < 16384
-    error_message = "A host's user data is larger than EC2 takes."
+    error_message = "A host's user data exceeds EC2's limit."
   }
   assert {
     condition     = length(aws_security_group.gpu.ingress) == 0 && alltrue([for rule in aws_security_group.server.ingress : try(length(rule.cidr_blocks), 0) == 0])
@@ -96,11 +96,11 @@ run "defaults" {
   }
   assert {
     condition     = length(aws_iam_openid_connect_provider.github) == 0 && length(aws_iam_role.ci) == 0
-    error_message = "GitHub is let in although no repository was named."
+    error_message = "GitHub has access although no repository is set."
   }
   assert {
     condition     = [for statement in jsondecode(aws_iam_role.this["promoter"].assume_role_policy).Statement : statement.Principal.AWS] == [["arn:aws:iam::123456789012:root"]]
-    error_message = "Someone else than this account may promote."
+    error_message = "Someone outside this account may promote."
   }
   assert {
     condition     = output.env == "AWS_DEFAULT_REGION=us-east-1\nGRAFT_REGISTRY=s3://graft-123456789012-registry/registry\nPREFECT_API_URL=http://127.0.0.1:4200/api\n"
@@ -132,7 +132,7 @@ run "everything_changed" {
     condition = [for statement in jsondecode(aws_iam_role.this["promoter"].assume_role_policy).Statement :
       try(statement.Principal.AWS, [statement.Condition.StringEquals["token.actions.githubusercontent.com:sub"]])
     ] == [["arn:aws:iam::123456789012:user/lee"], ["repo:example/graft:environment:production"]]
-    error_message = "Others than the named person and the environment production could promote."
+    error_message = "Someone other than the named person and the environment production could promote."
   }
   assert {
     condition     = aws_autoscaling_group.gpu["on-demand"].max_size == 0 && aws_autoscaling_group.gpu["spot"].max_size == 1
@@ -140,12 +140,12 @@ run "everything_changed" {
   }
   assert {
     condition     = length(aws_budgets_budget.monthly) == 0
-    error_message = "Without a sum there is no budget."
+    error_message = "There is a budget although no amount is set."
   }
   assert {
     condition = alltrue([for role in ["trainer", "server"] :
     contains(jsondecode(aws_iam_role_policy.this[role].policy).Statement[*].Sid, "Promote")])
-    error_message = "The trainer may not promote although it was allowed to."
+    error_message = "The trainer may not promote although trainer_may_promote is set."
   }
 }
 
