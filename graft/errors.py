@@ -1,9 +1,14 @@
 """Errors that the user can fix: one message, no traceback."""
 
+import codecs
 import contextlib
+import errno
+import io
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 
 class GraftError(Exception):
@@ -16,15 +21,60 @@ class GraftError(Exception):
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Print a `GraftError` to standard error and exit with code 2, without a traceback; with 130 after Ctrl-C."""
+    """Turn what the user can fix into one message on standard error and exit code 2, without a traceback.
+
+    That is every `GraftError`, and a disk that is full or may not be written to. After Ctrl-C the exit code is 130;
+    if whoever reads standard output, such as `head`, has closed it, the process ends silently with 0.
+    """
+    _print_anything()
     try:
         yield
+        sys.stdout.flush()
     except GraftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _exit(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _exit(f"{where}{error.strerror}. {_ADVICE[error.errno]}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+_ADVICE = {
+    errno.ENOSPC: "Make room on this disk, and run it again.",
+    errno.EDQUOT: "Your quota on this disk is used up: make room, and run it again.",
+    errno.EROFS: "This disk is read-only: work in another folder.",
+    errno.EACCES: "You may not read or write there: correct its permissions, or work in another folder.",
+    errno.EMFILE: "Too many files are open: raise the limit with `ulimit -n`.",
+    errno.EIO: "The disk reports an error: check it.",
+}
+
+
+def _exit(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _print_anything() -> None:
+    """Let the standard streams take any text: names of files that are not UTF-8, and … where the terminal lacks it."""
+    codecs.register_error("graft", _encode_anything)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="graft")
+
+
+def _encode_anything(error: UnicodeError) -> tuple[bytes | str, int]:
+    """The byte that a character stands for in the name of a file, or the character as an escape such as \\u2026."""
+    handler = codecs.lookup_error("surrogateescape")
+    try:
+        return handler(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,3 +1,8 @@
+import errno
+import os
+import subprocess
+import sys
+
 import pytest
 
 from graft.errors import GraftError, did_you_mean, reported
@@ -6,6 +11,8 @@ from graft.errors import GraftError, did_you_mean, reported
 @pytest.mark.parametrize("raised, exit_code, said", [
     (GraftError("params.yaml: no such key"), 2, "error: params.yaml: no such key\n"),
     (KeyboardInterrupt(), 130, "interrupted\n"),
+    (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2,
+     "error: a/b: No space left on device. Make room on this disk, and run it again.\n"),
 ])
 def test_what_a_person_did_is_told_in_a_line(capsys, raised, exit_code, said):
     with pytest.raises(SystemExit) as left_with, reported():
@@ -22,3 +29,25 @@ def test_what_is_wrong_in_the_code_keeps_its_traceback():
 def test_the_nearest_word_is_offered():
     assert did_you_mean("epoch", ["epochs", "seed"]) == " Did you mean 'epochs'?"
     assert did_you_mean("xyz", ["epochs", "seed"]) == ""
+
+
+def run(code: str, **options) -> subprocess.CompletedProcess:
+    program = f"import sys\nfrom graft.errors import reported\nwith reported():\n    {code}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, **options)
+
+
+def test_a_full_disk_is_one_message():
+    done = run("open('/dev/full', 'w', buffering=1).write('x' * 99999)")
+    assert done.returncode == 2 and done.stderr.startswith(b"error: No space left on device")
+
+
+def test_a_terminal_that_is_not_utf8_gets_every_text():
+    done = run(r"print('a\u2026 b\udcff')", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"a\\u2026 b\xff\n", b"")
+
+
+def test_a_closed_pipe_ends_in_silence():
+    program = "from graft.errors import reported\nwith reported():\n for i in range(99999): print(i)"
+    command = f"{sys.executable} -c '{program}' | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n0\n", "")

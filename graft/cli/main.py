@@ -12,7 +12,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
     arguments = _parser().parse_args(argv)
     with reported():
-        sys.exit(arguments.run(arguments))
+        code = arguments.run(arguments)
+    sys.exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """The subcommand `graft predict`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +13,7 @@ from graft.predict.sources import STDIN, expand, read_list, read_source
 from graft.predict.urls import is_url
 from graft.predict.writers import WRITERS
 
-ALL_READ, SOME_UNREADABLE, INTERRUPTED = 0, 1, 130      # exit codes; 2 is that of a `GraftError`
+ALL_READ, SOME_UNREADABLE = 0, 1       # exit codes; `reported` has the others
 URL_READERS = 16        # threads: they mostly wait for the network
 
 
@@ -30,14 +29,8 @@ def main(arguments: argparse.Namespace) -> int:
         read = _keeping(thumbnails, read)
     top = None if arguments.style == "csv" else arguments.top
     readers = URL_READERS if any(map(is_url, sources)) else None
-    try:
-        answers = rows(classifier, sources, top, read, readers)
-        written = _write(answers, len(sources), arguments.style, classifier.class_names)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:         # the reader of our output, such as `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ALL_READ
+    answers = rows(classifier, sources, top, read, readers)
+    written = _write(answers, len(sources), arguments.style, classifier.class_names)
     if arguments.plot:
         _save_plot(arguments.plot, written, thumbnails, arguments.top)
     return _exit_code(written)
@@ -56,8 +49,6 @@ def _sources(arguments: argparse.Namespace) -> list[str]:
 
 def _write(rows: Iterator[dict], total: int, style: str, class_names: tuple[str, ...]) -> list[dict]:
     """Print each row as soon as it is known, and return all of them."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")    # print file names that are not UTF-8 unchanged
     write, written = WRITERS[style](sys.stdout, class_names), []
     for each in _with_progress(rows, total):
         write(each)
