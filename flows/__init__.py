@@ -1,6 +1,7 @@
-"""WHEN and WHERE: the only importer of Prefect, whose settings are chosen here, where the user has chosen nothing.
+"""WHEN and WHERE: the only importer of Prefect.
 
-Prefect reads them while it is imported, which is why they stand before anything else.
+Prefect reads its settings while it is imported, so those that the user has not chosen are chosen here, before anything
+else.
 """
 
 import os
@@ -11,5 +12,9 @@ SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",     # a first start migrates a database: 20 s and more
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
 }
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
+for name in ("NO_PROXY", "no_proxy"):       # a proxy cannot reach the servers of this machine
+    os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), *LOOPBACK])

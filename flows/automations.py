@@ -18,6 +18,7 @@ from prefect.blocks.webhook import Webhook
 from prefect.events.actions import CallWebhook, ChangeFlowRunState, DoNothing
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from flows import preflight
 from graft.errors import GraftError, reported
 
 WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
@@ -113,6 +114,7 @@ def _covers(there, here) -> bool:
 
 
 def main() -> None:
+    preflight.check_server()
     address = os.environ.get(WEBHOOK_VARIABLE)
     webhook_id = apply_webhook(address) if address else None
     for name, what in apply(automations(webhook_id)).items():

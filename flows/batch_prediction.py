@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
+from flows import preflight
 from flows.stages import plain_task, without_traceback
 from graft.errors import reported
 from graft.predict.find import find_model
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--registry", help="where the model is, when its address does not say")
     parser.add_argument("--shard-size", type=int, default=SHARD_SIZE, help="images in a shard (default: %(default)s)")
     arguments = parser.parse_args()
+    preflight.check_server()
     summary = batch_prediction(**vars(arguments))
     print("{output}: {images} images, {unknown} unknown, {unreadable} unreadable".format(**vars(arguments), **summary))
 

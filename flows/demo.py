@@ -22,7 +22,7 @@ def graft(*arguments: str) -> str:
 
 def main() -> None:
     began = time.monotonic()
-    result = training.training()
+    result = training.run()
     name, images = read_params("publish", PublishParams).name, Path(read_params("data", DataParams).images)
     pulled = graft("pull", name)
     test_images = artifacts.read_split("test")

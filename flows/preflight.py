@@ -29,6 +29,21 @@ def check() -> None:
         raise GraftError("\n       ".join(problems))
 
 
+def check_server() -> None:
+    """Raise `GraftError` when PREFECT_API_URL, or Prefect's profile, names a server that does not answer."""
+    from prefect import get_client
+    from prefect.settings import get_current_settings
+
+    if not (address := get_current_settings().api.url):
+        return          # the embedded one, which the flow starts
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem:
+        raise GraftError(f"no Prefect server answers at {address} ({problem}). Start it with `prefect server start`, "
+                         "or correct PREFECT_API_URL; `prefect config view` shows where it is set. Without it the flow "
+                         "starts a server of its own.")
+
+
 def _stages() -> list[str]:
     """The stages of dvc.yaml that have parameters of their own."""
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]

@@ -162,14 +162,20 @@ def summary(result: dict, seconds: float) -> str:
     return "\n".join([*lines, "report     outputs/evaluate/report.html"])
 
 
+def run(**parameters) -> dict:
+    """The flow here and now. It checks again what is checked here, where a mistake costs no start of a server."""
+    preflight.check()
+    preflight.check_server()
+    return training(**parameters)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.training", description="Run the training flow here and now.")
     parser.add_argument("--refresh", action="store_true", help="first fetch the newest version of imported data")
     parser.add_argument("--no-publish", dest="publish", action="store_false", help="stop before the gate")
     arguments = parser.parse_args()
     began = time.monotonic()
-    preflight.check()       # again inside the flow, which may run elsewhere; here a mistake costs no server start
-    result = training(**vars(arguments))
+    result = run(**vars(arguments))
     print(summary(result, time.monotonic() - began))
 
 

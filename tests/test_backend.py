@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import subprocess
@@ -56,3 +57,25 @@ def test_precision_holds_within_the_block_alone():
     with backend.precision("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_backend_that_cannot_be_used_is_one_message(name):
+    if name == "jax" and importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed here")
+    code = "from graft.errors import reported\nwith reported():\n    import pipeline.training"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": name},
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: KERAS_BACKEND is '{name}', which cannot be used")
+    assert "Traceback" not in done.stderr
+
+
+def test_keras_settings_of_other_work_do_not_count(tmp_path):
+    settings = {"floatx": "float16", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = ("import pipeline.training; from keras import backend, config; "
+            "print(backend.backend(), config.floatx(), config.image_data_format(), config.epsilon())")
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment | {"KERAS_HOME": str(tmp_path)}, text=True,
+                          capture_output=True, check=True)
+    assert done.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07"]

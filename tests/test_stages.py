@@ -12,6 +12,7 @@ stages:
   first: {cmd: "cat reason.txt >&2; exit 2", outs: [one.txt]}
   evaluate: {cmd: touch two.txt, deps: [params.yaml], outs: [two.txt]}
 """
+NO_WAY_OUT = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 FLOW = """
 from prefect import flow
 from flows import training
@@ -34,7 +35,7 @@ def test_a_stage_that_fails_ends_the_flow_and_its_reason_is_told_without_a_trace
     (project.folder / "dvc.yaml").write_text(PIPELINE)
     (project.folder / "reason.txt").write_text("error: params.yaml: x is wrong\n       and y\n")
     git(project.folder, "add", "--all")
-    environment = {**prefect_server.environment, "PYTHONPATH": str(project.folder)}
+    environment = {**prefect_server.environment, "PYTHONPATH": str(project.folder), **NO_WAY_OUT}
     done = subprocess.run([sys.executable, "-c", FLOW], cwd=project.folder, env=environment, capture_output=True,
                           text=True)
     assert done.returncode == 1
@@ -46,3 +47,10 @@ def test_a_stage_that_fails_ends_the_flow_and_its_reason_is_told_without_a_trace
     assert "Running stage 'first'" in log and "Finished in state Failed()" in log
     assert "x is wrong" not in log and "Traceback" not in log
     assert (done.stdout + done.stderr).count("x is wrong") == 1
+
+
+def test_a_server_that_does_not_answer_is_one_message(tmp_path):
+    project = Project(tmp_path)
+    done = project.run("python", "-m", "flows.training", check=False, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr

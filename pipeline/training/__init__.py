@@ -1,12 +1,19 @@
-"""The learning itself, as a library: the home of keras, written against Keras alone (`KERAS_BACKEND` chooses).
+"""The learning itself, as a library: the home of Keras, written against Keras alone.
 
-TensorFlow writes banners to the process's standard error while it is imported, whatever its log level. They tell nobody
-anything, so the first import happens here, with standard error closed for as long as it takes.
+The environment variable KERAS_BACKEND chooses the backend, TensorFlow unless it is set. What the user's keras.json says
+counts for their other work, not here.
+
+TensorFlow writes banners to the process's standard error while it is imported, whatever its log level. So the first
+import happens here, with standard error closed.
 """
 
 import contextlib
 import logging
 import os
+
+from graft.errors import GraftError
+
+BACKENDS = ("tensorflow", "jax")
 
 
 @contextlib.contextmanager
@@ -22,7 +29,17 @@ def _silent_banners():
         os.close(kept)
 
 
-with _silent_banners():
-    import keras  # noqa: F401
+_backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
+try:
+    if _backend not in BACKENDS:
+        raise ImportError(f"expected {' or '.join(BACKENDS)}")
+    with _silent_banners():
+        import keras
+except ImportError as error:
+    raise GraftError(f"KERAS_BACKEND is '{_backend}', which cannot be used here: {error}. Unset it to use TensorFlow."
+                     ) from None
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+keras.config.set_epsilon(1e-7)
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)     # it warns of retracing: each model here has one shape
