@@ -179,7 +179,7 @@ def test_findings_of_the_data_are_shown(tmp_path):
                 "conflicts": [], "expectations": [
                     {"says": "all is well", "success": False, "stops_the_run": False, "observed": "3 of 9"}]}
     text = report.write_report(make_sources(tmp_path, images=4, findings=findings))
-    assert "7 readable images of 9; 1 unreadable" in text and "all is well" in text and "warning" in text
+    assert "Files: 7 of 9 readable, 0 ignored." in text and "all is well" in text and "warning" in text
 
 
 def test_the_report_is_the_same_each_time(sources):

@@ -161,8 +161,7 @@ def _objections(rules: Rules, figures: dict) -> tuple[list[str], list[str]]:
     for each in figures["classes"]:
         if _drops(rules, each):
             reason = (f"class {each['class']}: recall fell from {each['champion']:.1%} to {each['candidate']:.1%} on "
-                      f"{each['images']} images, by more than max_class_recall_drop "
-                      f"({rules.max_class_recall_drop:.0%})")
+                      f"{each['images']} images, by more than max_class_recall_drop ({_points(rules)})")
             # among a hundred classes, some get much worse by chance (Bonferroni correction)
             expected = each["chance_of_worse"] * sum(row["images"] > 0 for row in figures["classes"])
             if expected <= rules.significance:
@@ -180,10 +179,14 @@ def _drops(rules: Rules, row: dict) -> bool:
 
 def _better(rules: Rules, figures: dict) -> str:
     dropped = [row["class"] for row in figures["classes"] if _drops(rules, row)]
-    limit = f"more than {rules.max_class_recall_drop:.0%} of its recall"
-    losers = f"{', '.join(dropped)} lost {limit}, as some of many classes do by chance"
+    loss = f"lost more than {_points(rules)} of recall"
+    losers = f"{', '.join(dropped)} {loss}, as some of many classes do by chance"
     return (f"better than the champion: {_versus(figures)}; by chance alone, this has a probability of "
-            f"{figures['chance_of_better']:.2g}; {losers if dropped else f'no class loses {limit}'}")
+            f"{figures['chance_of_better']:.2g}; {losers if dropped else f'no class {loss}'}")
+
+
+def _points(rules: Rules) -> str:
+    return f"{100 * rules.max_class_recall_drop:g} percentage points"
 
 
 def _unproven(rules: Rules, figures: dict) -> str:

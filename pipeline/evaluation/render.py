@@ -5,6 +5,11 @@ from pathlib import Path
 import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
+NAMES = {       # key -> how it reads, if that is not just its words
+    "roc_auc": "ROC AUC", "f1": "F1", "log_loss_uncalibrated": "log loss before calibration",
+    "calibration_error_uncalibrated": "calibration error before calibration",
+    "unknown_share": "share of “unknown” answers", "weights_sha256": "SHA-256 of the weights",
+}
 
 
 def render(template: str, **values) -> str:
@@ -29,8 +34,8 @@ def number(value: float | None) -> str:
 
 
 def words(name: str) -> str:
-    """`val_loss` -> `val loss`."""
-    return name.replace("_", " ")
+    """How a key reads: `val_loss` -> `val loss`."""
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def short(name: str, at_most: int = 22) -> str:
