@@ -154,7 +154,7 @@ def test_labels_that_the_model_does_not_know_are_named(project):
     table = pd.read_csv(artifacts.SPLITS)
     table.loc[table["split"] == "test", "label"] = "mauve"
     table.to_csv(artifacts.SPLITS, index=False)
-    with pytest.raises(GraftError, match="blue, green, red; images are labelled mauve too"):
+    with pytest.raises(GraftError, match="blue, green, red, but images are labelled mauve"):
         evaluate.main()
 
 

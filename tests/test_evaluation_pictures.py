@@ -20,20 +20,17 @@ def test_every_image_stands_in_its_cell_and_the_telling_ones_come_first(given):
         assert (steps >= 0).all() if label == predicted else (steps <= 0).all()
 
 
-def test_too_many_images_cut_the_fullest_cells_alone(given, monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_PICTURES", 150)
-    cut = pictures.cells(given)
-    monkeypatch.setattr(pictures, "MAX_PICTURES", 10_000)
+def test_too_many_images_cut_the_largest_cells_alone(given):
     whole = pictures.cells(given)
+    cut = pictures.limit_cells(whole, 150)
     assert 100 < sum(map(len, cut.values())) <= 150
     limit = max(map(len, cut.values()))
     assert all(len(cut[cell]) == min(len(indices), limit) for cell, indices in whole.items())
 
 
-def test_more_cells_than_pictures_leave_the_emptiest_out(given, monkeypatch):
+def test_more_cells_than_pictures_leave_the_smallest_out(given):
     whole = pictures.cells(given)
-    monkeypatch.setattr(pictures, "MAX_PICTURES", 4)
-    cut = pictures.cells(given)
+    cut = pictures.limit_cells(whole, 4)
     assert [len(indices) for indices in cut.values()] == [1] * 4
     kept = min(len(whole[cell]) for cell in cut)
     assert all(len(indices) <= kept for cell, indices in whole.items() if cell not in cut)

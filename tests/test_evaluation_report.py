@@ -3,12 +3,15 @@ import html
 import io
 import json
 import re
+from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from populations import answers
 from tiny_bundle import COLOURS, make_bundle, make_images
 
 from graft.model import bundle
@@ -64,6 +67,26 @@ def make_sources(folder, images=20, names=tuple(COLOURS), findings=None) -> repo
     )
 
 
+def make_many(folder, classes=1000, images=5000) -> report.Sources:
+    """A report on a thousand classes, of which every fifth answer is wrong; a few pictures stand for all images."""
+    rng = np.random.default_rng(1)
+    (folder / "images").mkdir(parents=True)
+    for number in range(20):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((320, 240))
+        noisy = np.asarray(coarse, dtype=float) + rng.normal(0, 25, (240, 320, 3))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{number}.png")
+    probabilities = rng.dirichlet(np.full(classes, 0.02), images)
+    labels = np.where(rng.random(images) < 0.8, probabilities.argmax(axis=1), rng.integers(0, classes, images))
+    given = replace(answers(probabilities, labels), paths=np.array([f"{n % 20}.png" for n in range(images)]))
+    overall, table = metrics.measure(given, 1.0, 0.95, 100, 1)
+    splits = pd.DataFrame({"path": given.paths, "label": np.array(given.class_names)[labels], "split": "test"})
+    (folder / "plots").mkdir()
+    classifier = Classifier(make_bundle(folder / "bundle"))
+    return report.Sources(classifier=classifier, answers=given, images=folder / "images", metrics=overall,
+                          classes=table, splits=splits, plots=folder / "plots", findings=None, stages={},
+                          confidence=0.95)
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     return make_sources(tmp_path_factory.mktemp("report"))
@@ -90,15 +113,33 @@ def test_every_cell_opens_exactly_the_images_behind_it(page, sources):
     for cell in cells:
         numbers = json.loads(cell["data-pictures"])
         assert len(numbers) == int(cell["data-count"])
-        label, called = cell["data-title"].split(", called ")
-        assert {(known[str(n)]["label"], known[str(n)]["predicted"]) for n in numbers} == {(label, called)}
+        label, predicted = cell["data-title"].split(", predicted ")
+        assert {(known[str(n)]["label"], known[str(n)]["predicted"]) for n in numbers} == {(label, predicted)}
         seen += numbers
-    assert sorted(seen) == list(range(len(answers.labels))), "each test image stands in one cell"
+    assert sorted(seen) == list(range(len(answers.labels))), "each test image is in one cell"
 
 
 def test_the_most_frequent_confusions_come_first():
-    matrix = np.array([[9, 1, 4], [0, 8, 2], [4, 0, 7]])
-    assert report._confusions(matrix) == [(0, 2), (2, 0), (1, 2), (0, 1)]
+    counts = {(0, 0): 9, (0, 1): 1, (0, 2): 4, (1, 1): 8, (1, 2): 2, (2, 0): 4, (2, 2): 7}
+    assert report._confusions(counts, 9) == [(0, 2), (2, 0), (1, 2), (0, 1)]
+    assert report._confusions(counts, 2) == [(0, 2), (2, 0)]
+
+
+def test_a_thousand_classes_make_a_page_that_opens(tmp_path):
+    sources = make_many(tmp_path)
+    text = report.write_report(sources)
+    assert len(text.encode()) < 5_000_000
+    page, given = Page(text), sources.answers
+    cells = [attributes for tag, attributes in page.tags if tag == "button" and "data-count" in attributes]
+    assert len(cells) > 50
+    occurring = Counter(zip(given.labels, given.predicted))
+    for cell in cells:
+        label, predicted = (given.class_names.index(name) for name in cell["data-title"].split(", predicted "))
+        assert label != predicted and int(cell["data-count"]) == occurring[label, predicted]
+    lowest = sources.classes["recall"].nsmallest(report.WORST).max()
+    worst = {cell["data-title"].split(",")[0] for cell in cells}
+    below = sources.classes.loc[sources.classes["recall"] < lowest, "class"]
+    assert len(below) > 5 and set(below) <= worst
 
 
 @pytest.mark.parametrize(("name", "expected"), [
@@ -138,7 +179,7 @@ def test_findings_of_the_data_are_shown(tmp_path):
                 "conflicts": [], "expectations": [
                     {"says": "all is well", "success": False, "stops_the_run": False, "observed": "3 of 9"}]}
     text = report.write_report(make_sources(tmp_path, images=4, findings=findings))
-    assert "7 images of 9 files; 1 unreadable" in text and "all is well" in text and "warning" in text
+    assert "Files: 7 of 9 readable, 0 ignored." in text and "all is well" in text and "warning" in text
 
 
 def test_the_report_is_the_same_each_time(sources):

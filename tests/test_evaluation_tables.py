@@ -3,7 +3,7 @@ import pandas as pd
 from pipeline.evaluation import report_tables
 
 
-def test_metrics_are_told_with_their_interval():
+def test_metrics_have_their_interval():
     metrics = {"accuracy": {"value": 0.985, "low": 0.97, "high": 0.99, "images": 200},
                "log_loss": {"value": 0.04567, "low": 0.03, "high": 0.1, "images": 200}}
     assert report_tables.metric_rows(metrics) == [
@@ -25,7 +25,18 @@ def test_undefined_metrics_of_a_class_are_a_dash(tmp_path):
 def test_confusion_counts_each_pair(tmp_path):
     (tmp_path / "confusion.csv").write_text("actual,predicted\na,a\na,b\na,b\nb,b\n")
     assert report_tables.confusion_rows(tmp_path / "confusion.csv") == [
-        {"label": "a", "called a": "1", "called b": "2"}, {"label": "b", "called a": "0", "called b": "1"},
+        {"label": "a", "predicted a": "1", "predicted b": "2"}, {"label": "b", "predicted a": "0", "predicted b": "1"},
+    ]
+
+
+def test_many_classes_list_the_pairs_that_were_confused(tmp_path):
+    names = [f"class {number:04}" for number in range(1000)]
+    right = "".join(f"{name},{name}\n" for name in names)
+    wrong = "class 0007,class 0001\nclass 0003,class 0002\nclass 0003,class 0002\n"
+    (tmp_path / "confusion.csv").write_text(f"actual,predicted\n{right}{wrong}")
+    assert report_tables.confusion_rows(tmp_path / "confusion.csv") == [
+        {"label": "class 0003", "predicted": "class 0002", "images": "2"},
+        {"label": "class 0007", "predicted": "class 0001", "images": "1"},
     ]
 
 

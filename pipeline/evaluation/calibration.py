@@ -1,32 +1,32 @@
-"""How far a model's probabilities can be believed, and the one number that mends them."""
+"""Measure how well a model's probabilities are calibrated, and fit the one number that improves them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 BINS = 15       # of equal width, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
-PRIOR = 0.25    # standard deviation of a temperature's logarithm. By simulation: 0.5 and none lose more than they gain
+PRIOR = 0.25    # standard deviation of log temperature. In simulations, 0.5 and no prior lose more than they gain
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature by which logits are divided for a low log loss (Guo et al. 2017), kept near 1 by a prior.
+    """Fit the temperature by which logits are divided for a low log loss (Guo et al. 2017), with a prior near 1.
 
-    Where all of 60 images are answered right, the lowest log loss of all has the smallest temperature of all, and the
-    first mistake costs more than was ever gained. The prior is worth a few images.
+    Without the prior, 60 images that are all answered right would get the smallest temperature allowed, and the first
+    mistake would then cost more than was gained. The prior weighs as much as a few images.
 
     Args:
-        logits: float `(images, classes)` of images that the model was not trained on.
+        logits: float `(images, classes)`, of images that the model was not trained on.
         labels: int `(images,)`, the true classes.
 
     Returns:
-        A number between 0.05 and 20; 1.0 where the gain is within its own standard error: the log loss on these images
-        never gets worse, and on others rarely.
+        A number between 0.05 and 20; 1.0 if the gain is within its own standard error. The log loss never increases on
+        these images, and rarely on others.
     """
     from scipy.optimize import minimize_scalar
 
     logits = np.asarray(logits, dtype=np.float64)
 
-    def loss(log_temperature: float) -> float:      # on a logarithmic scale half and double are equally far
+    def loss(log_temperature: float) -> float:      # on a logarithmic scale, half and double are equally far from 1
         prior = (log_temperature / PRIOR) ** 2 / (2 * len(labels))
         return log_loss_of_logits(logits / np.exp(log_temperature), labels) + prior
 
@@ -37,7 +37,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def log_loss_of_logits(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-probability of the true class, without going through probabilities that round to 0."""
+    """The mean negative log-probability of the true class, without probabilities that round to 0 on the way.
+
+    Args:
+        logits: float `(images, classes)`.
+        labels: int `(images,)`, the true classes.
+    """
     return float(_losses_of_logits(logits, labels).mean())
 
 
@@ -47,16 +52,27 @@ def _losses_of_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The negative log-probability of each true class, float64 `(images,)`; at most 36, as in scikit-learn: a
-    probability of 0 counts as the smallest difference from 1."""
+    """The negative log-probability of each true class.
+
+    Args:
+        probabilities: float64 `(images, classes)`. As in scikit-learn, 0 counts as the machine epsilon.
+        labels: int `(images,)`, the true classes.
+
+    Returns:
+        float64 `(images,)`, at most 36.04.
+    """
     own = probabilities[np.arange(len(labels)), labels]
     return -np.log(np.maximum(own, np.finfo(np.float64).eps))
 
 
 def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """What the probabilities were before `temperature` was applied; float64 `(images, classes)`.
+    """The probabilities before `temperature` was applied, float64 `(images, classes)`.
 
-    The logits are not needed for it: up to a constant they are the temperature times the log-probabilities.
+    This needs no logits: up to a constant, they are the temperature times the log-probabilities.
+
+    Args:
+        probabilities: float64 `(images, classes)`, calibrated.
+        temperature: see `fit_temperature`.
     """
     logits = temperature * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -68,9 +84,9 @@ class Reliability:
     """The images binned by the probability of their predicted class; each array is `(BINS,)`.
 
     Attributes:
-        images: int, how many fall into each bin.
-        confidence: mean probability of the predicted class; NaN in an empty bin.
-        accuracy: share of right answers; NaN in an empty bin.
+        images: int, the number of images in each bin.
+        confidence: float, the mean probability of the predicted class; NaN in an empty bin.
+        accuracy: float, the share of right answers; NaN in an empty bin.
     """
 
     images: np.ndarray
@@ -96,7 +112,11 @@ def bin_numbers(confidences: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(confidences: np.ndarray, is_right: np.ndarray) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy, each bin weighted by its images."""
+    """The expected calibration error, 0 to 1: the mean gap between confidence and accuracy, weighted by images per bin.
+
+    Args:
+        confidences, is_right: see `reliability`.
+    """
     bins = reliability(confidences, is_right)
     filled = bins.images > 0
     gaps = np.abs(bins.confidence - bins.accuracy)[filled]

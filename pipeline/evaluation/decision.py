@@ -1,9 +1,10 @@
-"""May a new model replace the published one? The decision alone: pure arithmetic on two models' answers.
+"""Decide whether a new model, the candidate, may replace the champion: pure arithmetic on the answers of both.
 
-PROMOTE   it is better than the champion than chance explains, and no class pays for it
-HOLD      nothing is proven either way, or a person must decide: the version is published, the champion stays
-REJECT    it is below a floor, or worse than the champion than chance explains: it is not even published.
-          Of a class, more must be wrong than chance explains: a class may have three test images
+PROMOTE   the candidate is significantly better than the champion, and no class pays for it
+HOLD      neither is significantly better, or a person must decide: the version is published, the champion stays
+REJECT    the candidate is below a floor, or significantly worse than the champion: it is not even published
+
+A failure of a single class must be significant, too: a class may have only three test images.
 """
 
 from dataclasses import dataclass, field
@@ -14,17 +15,17 @@ from pipeline.evaluation import intervals
 from pipeline.evaluation.paired import chance_of, chance_of_so_few, difference_interval
 
 PROMOTE, HOLD, REJECT = "PROMOTE", "HOLD", "REJECT"
-CONFIDENCE = 0.95       # of the intervals that are shown; no decision hangs on them
+CONFIDENCE = 0.95       # of the intervals that are shown; no decision depends on them
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When a model is promoted; all are shares of images, 0 to 1.
+    """When a model is promoted; all are 0 to 1.
 
     Attributes:
-        min_accuracy, min_class_recall: floors of every model.
+        min_accuracy, min_class_recall: floors for every model.
         significance: the largest accepted probability of promoting a model that is no better.
-        max_class_recall_drop: how much of the champion's recall no class may lose.
+        max_class_recall_drop: the largest accepted drop of a class's recall below the champion's.
     """
 
     min_accuracy: float
@@ -35,7 +36,7 @@ class Rules:
 
 @dataclass
 class Decision:
-    """A verdict, its reasons in words, and the figures it rests on."""
+    """A verdict, its reasons as sentences, and the figures behind it, which JSON can hold."""
 
     verdict: str
     reasons: list[str]
@@ -49,7 +50,7 @@ class Champion:
     Attributes:
         class_names: of the champion.
         predicted: str `(images,)`, its answers.
-        has_learnt: bool `(images,)`: it was trained or tuned on this very image; None when that is not known.
+        has_learnt: bool `(images,)`, whether it was trained or tuned on an image; None if that is unknown.
     """
 
     class_names: list[str]
@@ -62,14 +63,15 @@ def decide(rules: Rules, class_names: list[str], labels: np.ndarray, predicted: 
     """Decide on a candidate.
 
     Args:
+        rules: when to promote.
         class_names: of the candidate.
-        labels, predicted: str `(images,)`: the true classes of the test images and the candidate's answers.
-        champion: None when no model was ever promoted: the floors alone decide.
+        labels, predicted: str `(images,)`, the true classes of the test images, and the candidate's answers.
+        champion: None if no model was ever promoted: the floors alone decide.
     """
     below, perhaps_below = _below_floors(rules, labels, predicted)
     figures = {"candidate": share(predicted == labels)}
     if champion is None:
-        reasons = [f"the first model: {_said(predicted == labels)}, and no class is below its floor"]
+        reasons = [f"the first model: {_rated('accuracy', predicted == labels)}, and no class is below its floor"]
         verdict = REJECT if below else HOLD if perhaps_below else PROMOTE
         return Decision(verdict, below + perhaps_below or reasons, figures)
     seen = np.zeros(len(labels), dtype=bool) if champion.has_learnt is None else champion.has_learnt
@@ -78,7 +80,7 @@ def decide(rules: Rules, class_names: list[str], labels: np.ndarray, predicted: 
     against, doubts = _objections(rules, figures)
     doubts = perhaps_below + doubts
     if champion.has_learnt is None:
-        doubts.append("the champion's split is not published with it: it may have learnt some of these images")
+        doubts.append("the champion was published without its split: it may have been trained on these test images")
     if below or against:
         return Decision(REJECT, below + against, figures)
     if doubts or figures["chance_of_better"] > rules.significance:
@@ -87,31 +89,40 @@ def decide(rules: Rules, class_names: list[str], labels: np.ndarray, predicted: 
 
 
 def share(flags: np.ndarray) -> dict:
-    """A share with its interval: value, low, high, images; without images the value is None."""
+    """The share of True with its interval.
+
+    Args:
+        flags: bool `(images,)`.
+
+    Returns:
+        `value`, `low`, `high`, each 0 to 1, and `images`; without images, the value is None.
+    """
     value = float(flags.mean()) if len(flags) else None
     low, high = intervals.proportion(value or 0.0, len(flags), CONFIDENCE)
     return {"value": value, "low": float(low), "high": float(high), "images": len(flags)}
 
 
 def _below_floors(rules: Rules, labels: np.ndarray, predicted: np.ndarray) -> tuple[list[str], list[str]]:
-    """What is below a floor, and the classes that are it perhaps by chance."""
+    """The floors that are not reached, and those that a class perhaps misses by chance."""
     is_right = predicted == labels
-    found, perhaps = [], []
+    below, perhaps = [], []
     if is_right.mean() < rules.min_accuracy:
-        found.append(f"{_said(is_right)}, below the floor of {rules.min_accuracy:.1%} (params.yaml: gate.min_accuracy)")
+        below.append(f"{_rated('accuracy', is_right)}, below min_accuracy ({rules.min_accuracy:.1%})")
     for name in np.unique(labels):
         recall = is_right[labels == name]
         if recall.mean() < rules.min_class_recall:
-            said = (f"class {name}: {_said(recall)}, below the floor of {rules.min_class_recall:.1%} "
-                    "(params.yaml: gate.min_class_recall)")
+            reason = (f"class {name}: {_rated('recall', recall)}, below min_class_recall "
+                      f"({rules.min_class_recall:.1%})")
             is_proven = chance_of_so_few(int(recall.sum()), len(recall), rules.min_class_recall) <= rules.significance
-            found.append(said) if is_proven else perhaps.append(f"{said}; it may be chance")
-    return found, perhaps
+            below.append(reason) if is_proven else perhaps.append(f"{reason}; this may be chance")
+    return below, perhaps
 
 
 def _compare(class_names: list[str], champion: Champion, labels, predicted, by_champion) -> dict:
-    """All figures of both models on the same images. Images of a class that the champion does not know count as its
-    mistakes: whoever asks it about them gets a wrong answer."""
+    """All figures of both models on the same images.
+
+    Images of a class that the champion does not know count as its mistakes: its answer to them is always wrong.
+    """
     is_right, was_right = predicted == labels, by_champion == labels
     wins, losses = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
     low, high = difference_interval(wins, losses, len(labels), CONFIDENCE)
@@ -121,7 +132,7 @@ def _compare(class_names: list[str], champion: Champion, labels, predicted, by_c
         "difference": {"value": (wins - losses) / max(len(labels), 1), "low": low, "high": high},
         "wins": wins, "losses": losses,
         "chance_of_better": chance_of(wins, losses),
-        # classes that the champion does not know must not hide a loss in those that it does
+        # wins in classes that the champion does not know must not hide losses in the others
         "chance_of_worse": chance_of(losses, int((is_right & ~was_right & known).sum())),
         "classes": [_class(name, is_right[labels == name], was_right[labels == name])
                     for name in class_names if name in champion.class_names],
@@ -140,26 +151,25 @@ def _class(name: str, is_right: np.ndarray, was_right: np.ndarray) -> dict:
 
 
 def _objections(rules: Rules, figures: dict) -> tuple[list[str], list[str]]:
-    """What speaks against the candidate: proven, and what may be chance or is for a person to decide."""
+    """The significant objections to the candidate, and those that may be chance or that a person must decide on."""
     against, doubts = [], []
     if not figures["images"]:
-        doubts.append("there is no test image that the champion did not learn: nothing can be compared")
+        doubts.append("the models cannot be compared: the champion was trained on every test image")
     if figures["chance_of_worse"] <= rules.significance:
-        against.append(f"worse than the champion: {_versus(figures)}, chance alone does this with a probability of "
+        against.append(f"worse than the champion: {_versus(figures)}; by chance alone, this has a probability of "
                        f"{figures['chance_of_worse']:.2g}")
     for each in figures["classes"]:
         if _drops(rules, each):
-            said = (f"class {each['class']}: recall {each['champion']:.1%} to {each['candidate']:.1%} on "
-                    f"{each['images']} images, a loss of more than {rules.max_class_recall_drop:.0%} "
-                    "(params.yaml: gate.max_class_recall_drop)")
-            # of a hundred classes chance alone makes some much worse: the more there are, the less is proven by one
+            reason = (f"class {each['class']}: recall fell from {each['champion']:.1%} to {each['candidate']:.1%} on "
+                      f"{each['images']} images, by more than max_class_recall_drop ({_points(rules)})")
+            # among a hundred classes, some get much worse by chance (Bonferroni correction)
             expected = each["chance_of_worse"] * sum(row["images"] > 0 for row in figures["classes"])
             if expected <= rules.significance:
-                against.append(said)
+                against.append(reason)
             elif expected <= 1:
-                doubts.append(f"{said}; it may be chance")
+                doubts.append(f"{reason}; this may be chance")
     if lost := figures["classes_lost"]:
-        doubts.append(f"the champion knows classes that this model does not: {', '.join(lost)}")
+        doubts.append(f"the new model lacks classes that the champion knows: {', '.join(lost)}")
     return against, doubts
 
 
@@ -168,23 +178,27 @@ def _drops(rules: Rules, row: dict) -> bool:
 
 
 def _better(rules: Rules, figures: dict) -> str:
-    lost = [row["class"] for row in figures["classes"] if _drops(rules, row)]
-    said = f"{', '.join(lost)} lost" if lost else "no class loses"
-    return (f"better than the champion: {_versus(figures)}, chance alone does this with a probability of "
-            f"{figures['chance_of_better']:.2g}; {said} more than {rules.max_class_recall_drop:.0%}"
-            + ", as chance alone does to some of so many classes" * bool(lost))
+    dropped = [row["class"] for row in figures["classes"] if _drops(rules, row)]
+    loss = f"lost more than {_points(rules)} of recall"
+    losers = f"{', '.join(dropped)} {loss}, as some of many classes do by chance"
+    return (f"better than the champion: {_versus(figures)}; by chance alone, this has a probability of "
+            f"{figures['chance_of_better']:.2g}; {losers if dropped else f'no class {loss}'}")
+
+
+def _points(rules: Rules) -> str:
+    return f"{100 * rules.max_class_recall_drop:g} percentage points"
 
 
 def _unproven(rules: Rules, figures: dict) -> str:
-    return (f"not proven better than the champion: {_versus(figures)}; a model that is no better does as well with a "
-            f"probability of {figures['chance_of_better']:.2g}, at most {rules.significance:g} is accepted")
+    return (f"not significantly better than the champion: {_versus(figures)}; by chance alone, this has a probability "
+            f"of {figures['chance_of_better']:.2g}, above significance ({rules.significance:g})")
 
 
 def _versus(figures: dict) -> str:
-    return (f"{figures['candidate_on_same']['value']:.1%} against {figures['champion']['value']:.1%} of the same "
-            f"{figures['images']} images, {figures['wins']} won and {figures['losses']} lost")
+    return (f"accuracy {figures['candidate_on_same']['value']:.1%} against {figures['champion']['value']:.1%} on the "
+            f"same {figures['images']} images, {figures['wins']} won and {figures['losses']} lost")
 
 
-def _said(is_right: np.ndarray) -> str:
-    found = share(is_right)
-    return f"{found['value']:.1%} right ({found['low']:.1%} to {found['high']:.1%}) of {found['images']} images"
+def _rated(metric: str, is_right: np.ndarray) -> str:
+    rate = share(is_right)
+    return f"{metric} {rate['value']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) on {rate['images']} images"

@@ -1,7 +1,7 @@
-"""What a model looked at, found through the published bundle itself: no gradient is needed.
+"""Show which parts of an image matter for the answer, using only the published bundle, without gradients.
 
-A patch of the image's mean colour is slid over the image (Zeiler & Fergus 2014, "Visualizing and Understanding
-Convolutional Networks"). Where hiding a part makes the model less sure of its answer, the part mattered.
+A patch of the image's mean colour slides over the image (Zeiler and Fergus 2014, "Visualizing and Understanding
+Convolutional Networks"). A part matters if hiding it makes the model less confident of its answer.
 """
 
 import numpy as np
@@ -9,19 +9,21 @@ from PIL import Image
 
 from graft.model.classifier import Classifier
 
-STEPS = 8           # positions along each side: 64 images are predicted for one heat map
-PATCH = 0.25        # side of the patch, as a share of the image's
+STEPS = 8           # positions along each side: one heat map takes 64 predictions
+PATCH = 0.25        # side of the patch, as a share of the image's side
 
 
 def occlusion(classifier: Classifier, image: np.ndarray, batch_size: int = 25) -> np.ndarray:
-    """How much each place speaks for the model's answer.
+    """Measure how much each part of an image supports the model's answer.
 
     Args:
-        image: uint8 `(height, width, 3)` of the model's size.
+        classifier: the bundle that answers.
+        image: uint8 `(height, width, 3)`, of the model's size.
+        batch_size: images predicted at a time.
 
     Returns:
-        float `(STEPS, STEPS)`: the loss of log-odds of the answer when the patch about this place is hidden; below 0
-        where hiding makes the model surer.
+        float64 `(STEPS, STEPS)`: how much the log-odds of the answer drop if this part is hidden; negative where hiding
+        it makes the model more confident.
     """
     answer = int(classifier.run(image[None])[0].argmax())
     windows = _windows(image.shape[:2])
@@ -35,7 +37,12 @@ def occlusion(classifier: Classifier, image: np.ndarray, batch_size: int = 25) -
 
 
 def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    """The picture, grey and dim where nothing speaks for the answer, red where most does."""
+    """Colour a picture by its heat map: grey and dim where the answer has no support, red where it has most.
+
+    Args:
+        image: RGB, of any size.
+        heat: see `occlusion`.
+    """
     strength = np.clip(heat, 0, None) / max(float(heat.max()), 1e-12)
     smooth = Image.fromarray(np.uint8(255 * strength)).resize(image.size, Image.Resampling.BICUBIC)
     share = np.asarray(smooth, dtype=float)[..., None] / 255
@@ -46,7 +53,7 @@ def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:
 
 
 def _windows(size: tuple[int, int]) -> list[tuple[slice, slice]]:
-    """The patches, row by row; those at the edges reach over it."""
+    """The patches, row by row; those at an edge are cut off there."""
     sides = []
     for length in size:
         half = max(round(PATCH * length / 2), 1)
@@ -56,7 +63,7 @@ def _windows(size: tuple[int, int]) -> list[tuple[slice, slice]]:
 
 
 def _log_odds(logits: np.ndarray, answer: int) -> np.ndarray:
-    """float64 `(batch,)`: the answer against all others together; unlike a probability it never saturates."""
+    """float64 `(batch,)`: the answer against all other classes together; unlike a probability, it never saturates."""
     logits = logits.astype(np.float64)
     others = np.delete(logits, answer, axis=1)
     highest = others.max(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""Confidence intervals that stay honest with few images and with results near 0 % or 100 %.
+"""Confidence intervals that keep their coverage with few images and with results near 0 % or 100 %.
 
-Each returns `(low, high)`. Their coverage is checked by simulation in tests and in `benchmarks/evaluation.py`.
+Each returns `(low, high)`. The tests and `benchmarks/evaluation.py` check the coverage by simulation.
 """
 
 from statistics import NormalDist
@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.evaluation.calibration import BINS, bin_numbers
 
-CHUNK = 1_000_000       # numbers drawn at once
+CHUNK = 1_000_000       # numbers drawn at a time
 
 
 def z_value(confidence: float) -> float:
@@ -18,7 +18,13 @@ def z_value(confidence: float) -> float:
 
 
 def proportion(share: float, images: float, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927); the whole of 0 to 1 when there are no images."""
+    """Wilson's score interval of a share (Wilson 1927).
+
+    Args:
+        share: 0 to 1.
+        images: how many the share was observed on; 0 gives the interval 0 to 1. May be fractional.
+        confidence: 0 to 1.
+    """
     if images == 0:
         return 0.0, 1.0
     z = z_value(confidence)
@@ -28,20 +34,23 @@ def proportion(share: float, images: float, confidence: float) -> tuple[float, f
 
 
 def f1(share: float, images: float, confidence: float) -> tuple[float, float]:
-    """Interval of F1 from the share of right answers among the images that are of the class or were called so.
+    """Interval of F1, from the share of right answers among the images labelled or predicted as the class.
 
-    This share j = TP / (TP + FP + FN) is a proportion, and F1 = 2 j / (1 + j) rises with it.
+    This share j = TP / (TP + FP + FN) is a proportion, and F1 = 2 j / (1 + j) increases with it.
+
+    Args:
+        share, images, confidence: see `proportion`.
     """
     low, high = proportion(share, images, confidence)
     return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 def mean_of(values, lows, highs, correlation=None) -> tuple[float, float]:
-    """Interval of the plain mean of several estimates with intervals of their own (MOVER, Zou & Donner 2008).
+    """Interval of the unweighted mean of estimates that have their own intervals (MOVER, Zou and Donner 2008).
 
     Args:
         values, lows, highs: float `(estimates,)`.
-        correlation: float `(estimates, estimates)` of the estimates; independent by default.
+        correlation: float `(estimates, estimates)`; the estimates are independent by default.
     """
     values, lows, highs = (np.asarray(each, dtype=float) for each in (values, lows, highs))
     correlation = np.eye(len(values)) if correlation is None else correlation
@@ -52,14 +61,15 @@ def mean_of(values, lows, highs, correlation=None) -> tuple[float, float]:
 
 
 def mean_share(values, lows, highs, variance: float, confidence: float, correlation=None) -> tuple[float, float]:
-    """Interval of the plain mean of shares: what `mean_of` gives, or Wilson's where that reaches further.
+    """Interval of the unweighted mean of shares: that of `mean_of`, extended to Wilson's.
 
-    Of many classes with few images each, most are at 100 % and have no room above, so that `mean_of` alone ends too
-    low. Wilson's interval is that of one share with the same variance as the mean.
+    If there are many classes with few images each, most are at 100 % and have no room above, so that `mean_of` alone
+    ends too low. Wilson's interval is that of a single share with the same variance as the mean.
 
     Args:
-        values, lows, highs, correlation: as in `mean_of`.
+        values, lows, highs, correlation: see `mean_of`.
         variance: of the mean.
+        confidence: 0 to 1.
     """
     mean, edges = float(np.mean(values)), mean_of(values, lows, highs, correlation)
     if variance < 1e-12 or not 0 < mean < 1:
@@ -69,17 +79,26 @@ def mean_share(values, lows, highs, variance: float, confidence: float, correlat
 
 
 def roc_variance(area: float, positives: int, negatives: int) -> float:
-    """The variance of a ROC area, for scores of the usual spread (Hanley & McNeil 1982, as in Newcombe 2006)."""
+    """The textbook variance of a ROC area (Hanley and McNeil 1982, as in Newcombe 2006).
+
+    Args:
+        area: 0 to 1.
+        positives, negatives: images of the class, and other images; at least 1 each.
+    """
     extra = (positives + negatives) / 2 - 1
     spread = 1 + extra * ((1 - area) / (2 - area) + area / (1 + area))
     return area * (1 - area) * spread / (positives * negatives)
 
 
 def roc_area(area: float, positives: int, negatives: int, ratio: float, confidence: float) -> tuple[float, float]:
-    """Newcombe's interval of the area under a ROC curve (2006, method 5): of use at an area of exactly 1, too.
+    """Newcombe's interval of a ROC area (Newcombe 2006, method 5), which works for an area of exactly 1, too.
 
-    It holds the areas that are at most z standard errors away, each with the error that *it* would have. `ratio` is
-    this model's variance over the usual one.
+    It contains the areas at most z standard errors away, where the standard error is that of the other area.
+
+    Args:
+        area, positives, negatives: see `roc_variance`.
+        ratio: this model's variance over the textbook variance.
+        confidence: 0 to 1.
     """
     z = z_value(confidence)
 
@@ -90,7 +109,7 @@ def roc_area(area: float, positives: int, negatives: int, ratio: float, confiden
 
 
 def _edge(is_within, inside: float, outside: float) -> float:
-    """Bisect for where `is_within` ends between a point that is within and one that need not be."""
+    """Bisect for the point where `is_within` ends, between a point within and one that may be outside."""
     for _ in range(40):
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if is_within(middle) else (inside, middle)
@@ -98,8 +117,15 @@ def _edge(is_within, inside: float, outside: float) -> float:
 
 
 def mean_loss(losses: np.ndarray, confidence: float, draws: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Bootstrap-t interval of a mean (Efron & Tibshirani 1993, 12.5): few images carry most of a log loss, which the
-    percentile bootstrap does not see."""
+    """Bootstrap-t interval of a mean loss (Efron and Tibshirani 1993, section 12.5).
+
+    A few images carry most of a log loss; the percentile bootstrap ignores that.
+
+    Args:
+        losses: float `(images,)`, 0 or more.
+        confidence: 0 to 1.
+        draws: how many bootstrap draws.
+    """
     mean, error = losses.mean(), losses.std() / np.sqrt(len(losses))
     if error < 1e-12:
         return float(mean), float(mean)
@@ -111,37 +137,43 @@ def mean_loss(losses: np.ndarray, confidence: float, draws: int, rng: np.random.
 
 
 def _bootstrap_ratios(losses: np.ndarray, error: float, draws: int, rng) -> np.ndarray:
-    """How many standard errors of its own each draw's mean is away, float `(draws,)`."""
+    """How far each draw's mean is from the observed mean, in its own standard errors, float `(draws,)`."""
     samples = losses[rng.integers(0, len(losses), (draws, len(losses)))]
     own = samples.std(axis=1) / np.sqrt(len(losses))
-    # a draw of equal losses has no error of its own: the floor keeps the interval finite
+    # a draw of equal losses has a standard error of 0: the floor keeps the interval finite
     return (samples.mean(axis=1) - losses.mean()) / np.maximum(own, 0.1 * error)
 
 
 def _chunks(total: int, size: int) -> list[int]:
-    """`total` in parts of at most `size`: so much is held in memory at once."""
+    """Split `total` into parts of at most `size`, which bounds the memory in use."""
     return [min(size, total - start) for start in range(0, total, size)]
 
 
 def calibration_error(confidences, is_right, confidence: float, draws: int, rng) -> tuple[float, float]:
-    """Interval of the expected calibration error, which chance alone makes larger than it is.
+    """Interval of the expected calibration error, which chance alone makes appear larger than it is.
 
-    It holds the errors t that could well have given the one seen: each bin's gap is taken t times as large as it was
-    seen, normal noise of the bin's own size is added, and the one seen must not be among the rarest results.
+    It contains the true errors that could plausibly produce the observed one. For each multiple of the observed gaps,
+    normal noise of each bin's own variance is added; the observed error must not be among the rarest results.
+
+    Args:
+        confidences: float `(images,)`, the probability of each answer, 0 to 1.
+        is_right: bool `(images,)`.
+        confidence: of the interval, 0 to 1.
+        draws: how many draws of the noise.
     """
     bins = bin_numbers(confidences)
     gaps = np.bincount(bins, confidences - is_right, BINS) / len(bins)
     counts, sums = np.maximum(np.bincount(bins, minlength=BINS), 1), gaps * len(bins)
-    # within a bin the variance that its confidences claim, or the one seen where that is larger …
+    # within a bin: the variance that its confidences imply, or the observed one if that is larger …
     claimed = np.bincount(bins, confidences * (1 - confidences), BINS)
     seen = np.bincount(bins, (confidences - is_right) ** 2, BINS) - sums**2 / counts
-    # … and that of how many images fall into it
+    # … plus the variance of the number of images in it
     variance = np.maximum(claimed, seen) + sums**2 * (1 / counts - 1 / len(bins))
     noise = rng.normal(size=(draws, BINS)) * np.sqrt(variance) / len(bins)
     error = np.abs(gaps).sum()
 
     def largest(quantile: float) -> float:
-        """The multiple of the gaps at which this quantile of the results is the error that was seen."""
+        """The multiple of the gaps for which this quantile of the results equals the observed error."""
         def too_small(multiple):
             return np.quantile(np.abs(multiple * gaps + noise).sum(axis=1), quantile) <= error
 

@@ -1,4 +1,4 @@
-"""Every metric of a model from its stored predictions, each with its interval."""
+"""Every metric of a model, computed from its stored predictions, with its interval."""
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,20 @@ from pipeline.evaluation.predictions import Answers
 
 def measure(answers: Answers, temperature: float, confidence: float, bootstrap_draws: int, seed: int
             ) -> tuple[dict, pd.DataFrame]:
-    """All metrics of the model, and those of each class.
+    """Compute all metrics of the model, and those of each class.
 
     Args:
-        temperature: of the model; the `_uncalibrated` metrics are what they were without it.
-        confidence: of the intervals, such as 0.95.
-        bootstrap_draws, seed: of the bootstrap.
+        answers: to the test images.
+        temperature: of the model; the `_uncalibrated` metrics are those without it.
+        confidence: of the intervals, 0 to 1.
+        bootstrap_draws: draws behind every interval that is bootstrapped: areas, log loss, calibration error.
+        seed: of the draws.
 
     Returns:
-        metric -> `{"value", "low", "high", "images"}`, without those that the test images leave undefined (a ROC curve
-        of one class); and a row per class with its images, precision, recall, F1, ROC area and average precision, with
-        `_low` and `_high`: NaN where undefined, such as the precision of a class that was never predicted.
+        metric -> `{"value", "low", "high", "images"}`, without metrics that the test images leave undefined, such as
+        the ROC area if they are all of one class; and a row per class with its images, precision, recall, F1, ROC area
+        and average precision, with `_low` and `_high`, NaN where undefined, such as the precision of a class that was
+        never predicted.
     """
     rng = np.random.default_rng(seed)
     rows, means = class_areas(answers.probabilities, answers.labels, confidence, bootstrap_draws, rng)
@@ -46,17 +49,17 @@ def _overall(answers: Answers, temperature: float, areas: dict, bootstrap: tuple
 
 
 def _class(answers: Answers, index: int, confidence: float) -> dict:
-    own, called = answers.labels == index, answers.predicted == index
-    hits = int((own & called).sum())
-    row = {"class": answers.class_names[index], "images": int(own.sum()), "predicted": int(called.sum())}
-    row |= _ranged("precision", hits, called.sum(), intervals.proportion, confidence)
+    own, predicted = answers.labels == index, answers.predicted == index
+    hits = int((own & predicted).sum())
+    row = {"class": answers.class_names[index], "images": int(own.sum()), "predicted": int(predicted.sum())}
+    row |= _ranged("precision", hits, predicted.sum(), intervals.proportion, confidence)
     row |= _ranged("recall", hits, own.sum(), intervals.proportion, confidence)
-    row |= _ranged("f1", hits, (own | called).sum(), intervals.f1, confidence)
-    return row | {"f1": 2 * row["f1"] / (1 + row["f1"])}        # the share of hits among both -> F1
+    row |= _ranged("f1", hits, (own | predicted).sum(), intervals.f1, confidence)
+    return row | {"f1": 2 * row["f1"] / (1 + row["f1"])}        # from the share that `intervals.f1` describes
 
 
 def confusion(answers: Answers) -> np.ndarray:
-    """int `(classes, classes)`: images of the row's class that were called the column's."""
+    """The confusion matrix, int `(classes, classes)`: images with the row's label that were predicted as the column."""
     matrix = np.zeros((len(answers.class_names),) * 2, dtype=int)
     np.add.at(matrix, (answers.labels, answers.predicted), 1)
     return matrix
@@ -75,7 +78,7 @@ def _balanced_accuracy(answers: Answers, confidence: float) -> dict:
     hits = np.bincount(answers.labels, answers.is_right, len(answers.class_names))
     recalls, counts = hits[counts > 0] / counts[counts > 0], counts[counts > 0]
     edges = np.array([intervals.proportion(*each, confidence) for each in zip(recalls, counts)])
-    shrunk = (recalls * counts + recalls.mean()) / (counts + 1)         # 2 of 2 right is no certainty
+    shrunk = (recalls * counts + recalls.mean()) / (counts + 1)         # 2 of 2 right is not certainty
     variance = (shrunk * (1 - shrunk) / counts).sum() / len(counts) ** 2
     interval = intervals.mean_share(recalls, *edges.T, variance, confidence)
     return _metric(recalls.mean(), interval, len(answers.labels))

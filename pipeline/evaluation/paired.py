@@ -1,4 +1,4 @@
-"""Two models on the same images: what their disagreements prove, and what they do not."""
+"""Compare two models on the same images by their disagreements."""
 
 from statistics import NormalDist
 
@@ -6,10 +6,13 @@ import numpy as np
 
 
 def chance_of(wins: int, losses: int) -> float:
-    """The probability of at least so many wins among the disagreements if both models were equally good.
+    """The probability of at least this many wins among the disagreements if both models were equally good.
 
-    McNemar's test, exact and one-sided: each image that only one of the two answers right is a coin toss. Images that
-    both answer alike say nothing about which is better.
+    This is McNemar's test, exact and one-sided: each image that only one model answers right is a coin toss. Images
+    that both answer right, or both wrong, carry no information about which is better.
+
+    Args:
+        wins, losses: images that only the one, or only the other, model answers right.
     """
     from scipy.stats import binom
 
@@ -17,16 +20,29 @@ def chance_of(wins: int, losses: int) -> float:
 
 
 def chance_of_so_few(hits: int, images: int, share: float) -> float:
-    """The probability of at most so many right answers if the true share of them were `share`: exact, binomial."""
+    """The probability of at most this many right answers if their true share were `share`: exact, binomial.
+
+    Args:
+        hits: right answers among `images`.
+        share: 0 to 1.
+    """
     from scipy.stats import binom
 
     return float(binom.cdf(hits, images, share))
 
 
 def difference_interval(wins: int, losses: int, images: int, confidence: float) -> tuple[float, float]:
-    """Interval of the difference of two accuracies on the same images (Bonett & Price 2012).
+    """Interval of the difference between two accuracies on the same images (Bonett and Price 2012).
 
-    A normal interval after one win and one loss were added, which keeps it honest with few disagreements or none.
+    It is a normal interval with one win and one loss added, which keeps its coverage with few disagreements or none.
+
+    Args:
+        wins, losses: see `chance_of`.
+        images: all images, including those that both models answer right or wrong.
+        confidence: 0 to 1.
+
+    Returns:
+        `(low, high)`, each -1 to 1.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     win, loss = (wins + 1) / (images + 2), (losses + 1) / (images + 2)

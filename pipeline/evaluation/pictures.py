@@ -1,4 +1,4 @@
-"""Which test images a report shows, and their thumbnails."""
+"""Choose the test images that a report shows, and make their thumbnails."""
 
 import base64
 import io
@@ -11,54 +11,60 @@ from tqdm import tqdm
 from graft.images import decode, read_bytes
 from pipeline.evaluation.predictions import Answers
 
-SIDE_PX = 112           # of a thumbnail's longer side; about 3 KB as JPEG
-MAX_PICTURES = 1200     # about 5 MB of a report
+SIDE_PX = 112           # the longer side of a thumbnail, which is about 3 KB as JPEG
+MAX_PICTURES = 1200     # behind the cells of a report: about 5 MB
 
 
 def cells(answers: Answers) -> dict[tuple[int, int], np.ndarray]:
-    """The images behind each cell (label, predicted) of the confusion matrix, in the order in which they tell most.
+    """Sort the images into the cells of the confusion matrix, the most informative first.
 
-    Wrong answers: the surest first. Right ones: the least sure first. When there are more than `MAX_PICTURES` in all,
-    the fullest cells are cut; when there are more cells than that, the emptiest are left out.
+    Returns:
+        (label, predicted) -> int `(images,)`, the indices of its images, for each cell that has any: the most confident
+        first if the answer is wrong, the least confident first if it is right.
     """
-    found = {}
-    for label, predicted in sorted(set(zip(answers.labels.tolist(), answers.predicted.tolist()))):
-        indices = np.flatnonzero((answers.labels == label) & (answers.predicted == predicted))
-        sureness = answers.confidences[indices] if label == predicted else -answers.confidences[indices]
-        found[label, predicted] = indices[np.argsort(sureness, kind="stable")]
-    limit = _limit([len(indices) for indices in found.values()])
-    fullest = sorted(found, key=lambda cell: -len(found[cell]))[:MAX_PICTURES]
-    return {cell: found[cell][:limit] for cell in sorted(fullest)}
+    surest_last = np.where(answers.is_right, answers.confidences, -answers.confidences)
+    order = np.lexsort((surest_last, answers.predicted, answers.labels))
+    pairs = np.stack([answers.labels, answers.predicted], axis=1)[order]
+    starts = np.flatnonzero(np.diff(pairs, axis=0, prepend=-1).any(axis=1))
+    return {(int(label), int(predicted)): indices
+            for (label, predicted), indices in zip(pairs[starts], np.split(order, starts[1:]))}
 
 
-def _limit(counts: list[int]) -> int:
-    """The largest number of images per cell for which all cells together hold at most `MAX_PICTURES`; at least 1."""
+def limit_cells(cells: dict[tuple[int, int], np.ndarray], at_most: int) -> dict[tuple[int, int], np.ndarray]:
+    """Keep at most this many images in all: the first of the largest cells, and no more cells than images."""
+    limit = _limit([len(indices) for indices in cells.values()], at_most)
+    largest = sorted(cells, key=lambda cell: -len(cells[cell]))[:at_most]
+    return {cell: cells[cell][:limit] for cell in sorted(largest)}
+
+
+def _limit(counts: list[int], at_most: int) -> int:
+    """The largest number of images per cell with which all cells together have at most `at_most`; at least 1."""
     limit = max(counts, default=1)
-    while limit > 1 and sum(min(count, limit) for count in counts) > MAX_PICTURES:
+    while limit > 1 and sum(min(count, limit) for count in counts) > at_most:
         limit -= max(1, limit // 50)
     return limit
 
 
 def surest_mistakes(answers: Answers, at_most: int) -> np.ndarray:
-    """Indices of wrong answers, the surest first."""
+    """Indices of wrong answers, the most confident first."""
     wrong = np.flatnonzero(~answers.is_right)
     return wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:at_most]
 
 
 def least_sure(answers: Answers, at_most: int) -> np.ndarray:
-    """Indices of the answers with the smallest lead over the second most probable class."""
+    """Indices of the answers with the smallest lead over the second most probable class, the smallest lead first."""
     ordered = np.sort(answers.probabilities, axis=1)
     return np.argsort(ordered[:, -1] - ordered[:, -2], kind="stable")[:at_most]
 
 
 def strangest(answers: Answers, at_most: int) -> np.ndarray:
-    """Indices of the images called unknown, the strangest first."""
+    """Indices of the images answered "unknown", those with the highest score first."""
     unknown = np.flatnonzero(answers.is_unknown)
     return unknown[np.argsort(-answers.unknown_scores[unknown], kind="stable")][:at_most]
 
 
 def examples(answers: Answers, at_most: int) -> np.ndarray:
-    """Indices of some wrong answers (the surest) and as many right ones, spread over the test set."""
+    """Indices of the most confident wrong answers, up to half, and of right answers spread over the test set."""
     wrong = surest_mistakes(answers, at_most // 2)
     right = np.flatnonzero(answers.is_right)
     count = min(at_most - len(wrong), len(right))
@@ -66,19 +72,25 @@ def examples(answers: Answers, at_most: int) -> np.ndarray:
 
 
 def thumbnails(answers: Answers, indices, images: Path) -> dict[int, str]:
-    """index -> a small JPEG as a `data:` address."""
+    """index -> a thumbnail as a `data:` URL, each image once.
+
+    Args:
+        indices: of images, in any order.
+        images: the folder that `answers.paths` are relative to.
+    """
     progress = tqdm(sorted(set(map(int, indices))), desc="pictures", unit="image", disable=None)
     return {index: data_url(thumbnail(images / answers.paths[index])) for index in progress}
 
 
 def thumbnail(path: Path) -> Image.Image:
-    """The whole picture at its own aspect ratio, `SIDE_PX` long at the most."""
+    """The whole picture in its own aspect ratio, its longer side at most `SIDE_PX`. Raises `UnreadableImage`."""
     picture = decode(read_bytes(path), at_least=(SIDE_PX, SIDE_PX))
     picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
     return picture
 
 
 def data_url(picture: Image.Image) -> str:
+    """The picture as a JPEG in a `data:` URL."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as pictures for people and as tables for `dvc plots`."""
+"""The plots of an evaluation, as pictures, and as tables for `dvc plots`."""
 
 import warnings
 
@@ -14,12 +14,16 @@ from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.render import short
 
 GRID = np.linspace(0, 1, 101)
-MAX_CURVES = 10         # more lines in one picture cannot be told apart: then only the mean is drawn
+MAX_CURVES = 10         # of more classes, whose lines would be indistinguishable, only the mean is drawn
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#8a8f98"
 
 
 def training_table(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The histories of the stages, one under the other; `step` counts epochs through all of them."""
+    """Concatenate the histories of the stages; `step` counts the epochs through all of them, from 1.
+
+    Args:
+        histories: name of a stage -> its history, see `tasks.artifacts.HISTORY_COLUMNS`.
+    """
     tables = [history.assign(stage=stage) for stage, history in histories.items()]
     table = pd.concat(tables, ignore_index=True)
     columns = ["step", "stage", "epoch", "accuracy", "val_accuracy", "loss", "val_loss", "learning_rate"]
@@ -27,20 +31,29 @@ def training_table(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def confusion_table(answers: Answers) -> pd.DataFrame:
-    """actual, predicted: a row per image, as DVC's template `confusion` wants it."""
+    """A row per image with the columns actual and predicted, as DVC's template `confusion` expects them."""
     names = np.array(answers.class_names)
     return pd.DataFrame({"actual": names[answers.labels], "predicted": names[answers.predicted]})
 
 
 def roc_table(answers: Answers) -> pd.DataFrame:
-    """The mean ROC curve of all classes on a grid, which two revisions can be compared by."""
+    """The mean ROC curve of all classes, on a fixed grid so that revisions can be compared.
+
+    Returns:
+        `false_positive_rate` and `true_positive_rate`, 0 to 1; NaN if no class has a curve.
+    """
     curves = [np.interp(GRID, *_roc(answers, index)) for index in _drawn(answers)]
     return pd.DataFrame({"false_positive_rate": GRID, "true_positive_rate": _mean(curves)}).round(6)
 
 
 def precision_recall_table(answers: Answers) -> pd.DataFrame:
-    """The mean precision-recall curve of all classes on a grid: at each recall the best precision that is had at it or
-    at a higher one, as in COCO's 101 points (Lin et al. 2014)."""
+    """The mean precision-recall curve of all classes, on a fixed grid so that revisions can be compared.
+
+    The precision at each recall is the best one at this or a higher recall, as in COCO's 101 points (Lin et al. 2014).
+
+    Returns:
+        `recall` and `precision`, 0 to 1; NaN if no class has a curve.
+    """
     curves = []
     for index in _drawn(answers):
         recall, precision = _precision_recall(answers, index)
@@ -50,7 +63,12 @@ def precision_recall_table(answers: Answers) -> pd.DataFrame:
 
 
 def reliability_table(answers: Answers, temperature: float) -> pd.DataFrame:
-    """A row per bin: images, confidence and accuracy, after and `_before` calibration; empty cells for empty bins."""
+    """A row per bin: images, confidence and accuracy, after and `_before` calibration; NaN in empty bins.
+
+    Args:
+        answers: with calibrated probabilities.
+        temperature: of the model.
+    """
     after = calibration.reliability(answers.confidences, answers.is_right)
     raw = calibration.uncalibrated(answers.probabilities, temperature)
     before = calibration.reliability(raw[np.arange(len(raw)), answers.predicted], answers.is_right)
@@ -62,10 +80,10 @@ def reliability_table(answers: Answers, temperature: float) -> pd.DataFrame:
 
 
 def draw_training(table: pd.DataFrame) -> Figure:
-    """Accuracy and loss of training and validation over the epochs of both stages."""
+    """Draw accuracy and loss over the epochs of both stages, from a `training_table`."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss")):
-        for stage, rows in table.groupby("stage", sort=False):      # a line each: between two stages there is no epoch
+        for stage, rows in table.groupby("stage", sort=False):      # a line each, interrupted between the stages
             axes.plot(rows["step"], rows[name], color=BLUE, marker=".")
             axes.plot(rows["step"], rows[f"val_{name}"], color=ORANGE, marker=".")
             start = rows["step"].iloc[0] - 0.5
@@ -79,7 +97,7 @@ def draw_training(table: pd.DataFrame) -> Figure:
 
 
 def draw_confusion(answers: Answers) -> Figure:
-    """Shares of each class's images; the numbers are counts."""
+    """Draw the confusion matrix: colours are shares of a label's images, numbers are counts."""
     matrix, names = confusion(answers), answers.class_names
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(max(3.2, 1.2 + 0.55 * len(names)), 14)
@@ -87,7 +105,7 @@ def draw_confusion(answers: Answers) -> Figure:
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 25:
-        for row, column in np.argwhere(matrix):         # zeros would hide the rest
+        for row, column in np.argwhere(matrix):         # zeros would hide the other numbers
             colour = "white" if shares[row, column] > 0.6 else "black"
             axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour)
     labels, is_crowded = [short(name) for name in names], len(names) > 6 or max(map(len, names)) > 10
@@ -99,6 +117,7 @@ def draw_confusion(answers: Answers) -> Figure:
 
 
 def draw_roc(answers: Answers) -> Figure:
+    """Draw the ROC curve of each class against all others, and their mean."""
     figure, axes = _square("false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
     _draw_curves(axes, answers, _roc, roc_table(answers))
@@ -106,19 +125,20 @@ def draw_roc(answers: Answers) -> Figure:
 
 
 def draw_precision_recall(answers: Answers) -> Figure:
+    """Draw the precision-recall curve of each class against all others, and their mean."""
     figure, axes = _square("recall", "precision")
     _draw_curves(axes, answers, _precision_recall, precision_recall_table(answers), drawstyle="steps-pre")
     return figure
 
 
 def draw_reliability(table: pd.DataFrame) -> Figure:
-    """Accuracy over confidence before and after calibration: on the diagonal, probabilities mean what they say.
+    """Draw accuracy over confidence, before and after calibration, from a `reliability_table`.
 
-    The bars are 95 % intervals: a bin of few images proves little.
+    A calibrated model is on the diagonal. The bars are 95 % intervals, because a bin of few images proves little.
     """
     figure, axes = _square("probability of the answer", "share of right answers")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
-    for suffix, colour, label in (("_before", ORANGE, "before"), ("", BLUE, "after calibration")):
+    for suffix, colour, label in (("_before", ORANGE, "before calibration"), ("", BLUE, "after")):
         filled = table[table[f"images{suffix}"] > 0]
         points = filled[f"confidence{suffix}"], filled[f"accuracy{suffix}"]
         sizes = 10 + 150 * filled[f"images{suffix}"] / filled[f"images{suffix}"].sum()
@@ -130,7 +150,7 @@ def draw_reliability(table: pd.DataFrame) -> Figure:
 
 
 def draw_unknown(answers: Answers, threshold: float) -> Figure:
-    """How strange the test images are to the model, and where "unknown" begins."""
+    """Draw the unknown scores of the test images, and the threshold above which the answer is "unknown"."""
     figure = Figure(figsize=(4.4, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.hist(answers.unknown_scores, bins=40, color=BLUE)
@@ -141,9 +161,9 @@ def draw_unknown(answers: Answers, threshold: float) -> Figure:
 
 
 def save_png(figure: Figure, path) -> None:
-    """Write a picture whose bytes depend on what is drawn alone."""
+    """Write a picture whose bytes depend only on what is drawn."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")       # of a name in a script that no font here has: a box
+        warnings.filterwarnings("ignore", "Glyph .* missing")       # a name in a script without a font here: a box
         figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
@@ -167,7 +187,7 @@ def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame, drawstyle: s
 
 
 def _drawn(answers: Answers) -> list[int]:
-    """The classes that have a curve: some test images are of it and some are not."""
+    """The indices of the classes that have a curve: some test images are of the class, and some are not."""
     return [index for index in np.unique(answers.labels) if (answers.labels != index).any()]
 
 

@@ -1,4 +1,4 @@
-"""What a model said of labelled images: the table from which every number of a report is computed."""
+"""A model's answers to labelled images: the table from which every number of a report is computed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Answers:
 
     Attributes:
         class_names: in the order of the probabilities' columns.
-        paths: str `(images,)`.
+        paths: str `(images,)`, relative to the folder of the images.
         labels: int `(images,)`, the true class.
         predicted: int `(images,)`, the most probable class.
-        probabilities: float64 `(images, classes)`, calibrated.
-        unknown_scores: float64 `(images,)`.
-        is_unknown: bool `(images,)`.
+        probabilities: float64 `(images, classes)`, calibrated, 0 to 1.
+        unknown_scores: float64 `(images,)`, higher for an image less like the training images.
+        is_unknown: bool `(images,)`, whether the answer is "unknown".
     """
 
     class_names: list[str]
@@ -39,7 +39,7 @@ class Answers:
 
     @property
     def is_right(self) -> np.ndarray:
-        """bool `(images,)`."""
+        """bool `(images,)`: whether the predicted class is the true one."""
         return self.predicted == self.labels
 
     @property
@@ -54,7 +54,12 @@ class Answers:
 
 
 def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> pd.DataFrame:
-    """Predict the images of a table with the columns path and label, as any user of the bundle would.
+    """Predict the images of a table, as any user of the bundle would.
+
+    Args:
+        classifier: the bundle.
+        table: with the columns path and label.
+        images: the folder that the paths are relative to.
 
     Returns:
         path, label, predicted, unknown_score, is_unknown, and `p:CLASS` for each class in the model's order.
@@ -67,8 +72,8 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
     answers = list(progress)
     unreadable = [f"{path}: {answer}" for path, answer in zip(paths, answers) if not isinstance(answer, Prediction)]
     if unreadable:
-        raise GraftError("images of the split cannot be read (any more):\n       " + "\n       ".join(unreadable)
-                         + "\n       Bring them back, or run `dvc repro` from `validate` on.")
+        raise GraftError("images that were readable before cannot be read now:\n       " + "\n       ".join(unreadable)
+                         + "\n       Restore them, or validate the images again.")
     columns = {
         "path": table["path"], "label": table["label"], "predicted": [answer.label for answer in answers],
         "unknown_score": [answer.unknown_score for answer in answers],
@@ -80,22 +85,22 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
 
 
 def columns(class_names: Iterable[str]) -> dict:
-    """The columns of `predict_table` with their types."""
+    """The columns of `predict_table`: name -> type."""
     fixed = {"path": str, "label": str, "predicted": str, "unknown_score": float, "is_unknown": bool}
     return fixed | {PREFIX + name: float for name in class_names}
 
 
 def class_names(columns: Iterable[str]) -> list[str]:
-    """The classes that a table of predictions has columns for."""
+    """The classes that a table of predictions has columns for, in their order."""
     return [name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)]
 
 
 def to_answers(table: pd.DataFrame) -> Answers:
-    """The arrays of a table of predictions. Raises `GraftError` for labels that the model does not know."""
+    """Convert a table of predictions to arrays. Raises `GraftError` for labels that the model does not know."""
     names = class_names(table.columns)
     if unknown := sorted(set(table["label"]) - set(names)):
-        raise GraftError(f"the model knows the classes {', '.join(names)}; images are labelled {', '.join(unknown)} "
-                         "too. Run `dvc repro`: the model was made of other data.")
+        raise GraftError(f"the model knows the classes {', '.join(names)}, but images are labelled "
+                         f"{', '.join(unknown)}. It was trained on other data: train it again on these images.")
     number = {name: index for index, name in enumerate(names)}
     return Answers(
         class_names=names, paths=table["path"].to_numpy(str),

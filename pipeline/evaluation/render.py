@@ -1,14 +1,19 @@
-"""Templates -> HTML, with every value escaped and the few formats that all pages share."""
+"""Render HTML from templates, with every value escaped, and the number formats that all pages share."""
 
 from pathlib import Path
 
 import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
+NAMES = {       # key -> how it reads, if that is not just its words
+    "roc_auc": "ROC AUC", "f1": "F1", "log_loss_uncalibrated": "log loss before calibration",
+    "calibration_error_uncalibrated": "calibration error before calibration",
+    "unknown_share": "share of “unknown” answers", "weights_sha256": "SHA-256 of the weights",
+}
 
 
 def render(template: str, **values) -> str:
-    """Fill a template of `templates/`. A value that the template asks for and does not get is an error."""
+    """Render a template of `templates/`. A value that the template uses and does not get is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
@@ -19,21 +24,21 @@ def render(template: str, **values) -> str:
 
 
 def percent(share: float | None) -> str:
-    """`97.3 %`, never parted at the end of a line; a dash for what is undefined."""
+    """Format a share as `97.3 %` with a no-break space; an undefined one as a dash."""
     return "–" if share is None or share != share else f"{100 * share:.1f}\u00a0%"
 
 
 def number(value: float | None) -> str:
-    """Three significant digits; a dash for what is undefined."""
+    """Format a number with three significant digits; an undefined one as a dash."""
     return "–" if value is None or value != value else f"{value:.3g}"
 
 
 def words(name: str) -> str:
-    """`val_loss` -> `val loss`."""
-    return name.replace("_", " ")
+    """How a key reads: `val_loss` -> `val loss`."""
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def short(name: str, at_most: int = 22) -> str:
-    """A long name without its middle: names of classes differ at their ends as often as at their beginnings."""
+    """Shorten a long name in its middle: class names differ at the end as often as at the beginning."""
     kept = at_most - 1
     return name if len(name) <= at_most else f"{name[:kept - kept // 2].rstrip()}…{name[-(kept // 2):].lstrip()}"

@@ -1,4 +1,4 @@
-"""One self-contained HTML file that says what a model can be trusted with; it opens offline, alone."""
+"""The model report: one self-contained HTML file that opens offline and shows what a model can be trusted with."""
 
 import base64
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from tqdm import tqdm
 
 from graft.model.classifier import Classifier
 from pipeline.evaluation import heatmaps, pictures, suspects
-from pipeline.evaluation.metrics import confusion
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.render import render
+from pipeline.evaluation.report_tables import MATRIX_CLASSES
 
 GALLERY = 24            # pictures in a gallery
 HEATMAPS = 12
-CONFUSIONS = 12         # pairs of classes that are named
+CONFUSIONS = 12         # of the most frequent confusions, beside a confusion matrix …
+MANY_CONFUSIONS = 50    # … and in place of one
+WORST = 20              # classes with the lowest recall, in place of a confusion matrix
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Sources:
 
     Attributes:
         classifier: the bundle that was scored.
-        answers: what it said.
+        answers: its answers to the test images.
         images: the folder of the images.
-        metrics, classes: as `pipeline.evaluation.metrics` gives them.
-        splits: path, label, split of every image.
-        plots: a folder with the PNGs.
-        stages: stage name -> what it reports of itself.
-        findings: of the data, as `validate` wrote them; None when it wrote none.
-        confidence: of the intervals.
+        metrics, classes: see `pipeline.evaluation.metrics.measure`.
+        splits: a table with the columns path, label and split, of every image.
+        plots: a folder with the plots as PNG files.
+        stages: name of a stage that trains -> its summary.
+        findings: of the data, see `pipeline.intake.findings.collect`; None if there are none.
+        confidence: of the intervals, 0 to 1.
     """
 
     classifier: Classifier
@@ -49,7 +51,7 @@ class Sources:
 
 
 def write_report(sources: Sources) -> str:
-    """The text of the report."""
+    """Render the HTML of the report."""
     answers = sources.answers
     galleries = {
         "mistakes": pictures.surest_mistakes(answers, GALLERY),
@@ -57,31 +59,57 @@ def write_report(sources: Sources) -> str:
         "suspects": suspects.label_suspects(answers)[:GALLERY],
         "strange": pictures.strangest(answers, GALLERY),
     }
-    cells, matrix = pictures.cells(answers), confusion(answers)
-    shown = pictures.thumbnails(answers, chain(*galleries.values(), *cells.values()), sources.images)
+    mistakes = _mistakes(answers, sources.classes)
+    shown = pictures.thumbnails(answers, chain(*galleries.values(), *mistakes["cells"].values()), sources.images)
     return render(
         "report.html",
         names=answers.class_names, metrics=sources.metrics, classes=sources.classes.to_dict("records"),
         confidence=sources.confidence, description=sources.classifier.description, stages=sources.stages,
-        findings=sources.findings, counts=_counts(sources.splits), galleries=_lists(galleries),
-        matrix=matrix.tolist(), cells=_lists(cells), confusions=_confusions(matrix),
+        findings=sources.findings, split_counts=_split_counts(sources.splits), galleries=_lists(galleries),
+        **mistakes | {"cells": _lists(mistakes["cells"])},
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
         images=len(answers.labels), mistakes=int((~answers.is_right).sum()),
     )
 
 
-def _counts(splits: pd.DataFrame) -> list[dict]:
-    """A row per class: how many images of it stand in each split."""
+def _mistakes(answers: Answers, classes: pd.DataFrame) -> dict:
+    """What the section on mistakes shows: a confusion matrix, or the worst classes if it would be too large.
+
+    Returns:
+        `has_matrix`; `counts`, (label, predicted) -> images; `confusions`, the most frequent pairs; `worst`, see
+        `_worst`; and `cells`, the images behind the pairs that are shown.
+    """
+    cells, has_matrix = pictures.cells(answers), len(answers.class_names) <= MATRIX_CLASSES
+    counts = {cell: len(indices) for cell, indices in cells.items()}
+    confusions = _confusions(counts, CONFUSIONS if has_matrix else MANY_CONFUSIONS)
+    worst = [] if has_matrix else _worst(classes, counts)
+    at_most = pictures.MAX_PICTURES
+    if not has_matrix:
+        named = {*confusions, *chain.from_iterable(row["confusions"] for row in worst)}
+        cells, at_most = {cell: cells[cell] for cell in named}, at_most // 2        # long tables take the other half
+    return {"has_matrix": has_matrix, "counts": counts, "confusions": confusions, "worst": worst,
+            "cells": pictures.limit_cells(cells, at_most)}
+
+
+def _confusions(counts: dict[tuple[int, int], int], at_most: int) -> list[tuple[int, int]]:
+    """(label, predicted) of the most frequent mistakes, the most frequent first."""
+    wrong = [cell for cell in counts if cell[0] != cell[1]]
+    return sorted(wrong, key=lambda cell: (-counts[cell], cell))[:at_most]
+
+
+def _worst(classes: pd.DataFrame, counts: dict[tuple[int, int], int]) -> list[dict]:
+    """The rows of the classes with the lowest recall, each with its most frequent `confusions`."""
+    lowest = classes[classes["recall"] < 1].sort_values(["recall", "images"], ascending=[True, False], kind="stable")
+    return [{**classes.loc[label], "index": label,
+             "confusions": _confusions({cell: counts[cell] for cell in counts if cell[0] == label}, CONFUSIONS)}
+            for label in lowest.index[:WORST]]
+
+
+def _split_counts(splits: pd.DataFrame) -> list[dict]:
+    """A row per class with the number of its images in each split."""
     table = pd.crosstab(splits["label"], splits["split"]).reindex(columns=["train", "val", "test"], fill_value=0)
     return [{"class": name, **row} for name, row in table.to_dict("index").items()]
-
-
-def _confusions(matrix: np.ndarray) -> list[tuple[int, int]]:
-    """Label and answer of the most frequent mistakes, the most frequent first."""
-    wrong = matrix * ~np.eye(len(matrix), dtype=bool)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:min(CONFUSIONS, np.count_nonzero(wrong))]
-    return [tuple(map(int, np.unravel_index(each, matrix.shape))) for each in order]
 
 
 def _lists(groups: dict) -> dict:

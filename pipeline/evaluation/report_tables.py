@@ -1,38 +1,49 @@
-"""The tables of the report as plain rows of text, for whoever shows them elsewhere: the flow, a terminal."""
+"""The tables of the report as plain rows of text, to be shown elsewhere: by the flow, or in a terminal."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.evaluation.render import number, percent, words
 
+MATRIX_CLASSES = 50     # a confusion matrix of more classes is neither legible nor small
+
 
 def metric_rows(metrics: dict) -> list[dict[str, str]]:
-    """A row per metric of metrics.json: metric, value, interval, images."""
+    """A row per metric of metrics.json, with the columns metric, value, interval and images."""
     rows = []
     for name, metric in metrics.items():
-        said = number if "loss" in name else percent
-        rows.append({"metric": words(name), "value": said(metric["value"]),
-                     "interval": f"{said(metric['low'])} to {said(metric['high'])}", "images": str(metric["images"])})
+        text = number if "loss" in name else percent
+        rows.append({"metric": words(name), "value": text(metric["value"]),
+                     "interval": f"{text(metric['low'])} to {text(metric['high'])}", "images": str(metric["images"])})
     return rows
 
 
 def class_rows(classes_csv: Path) -> list[dict[str, str]]:
-    """A row per class of classes.csv: class, images, predicted, then each metric with its interval in brackets."""
+    """A row per class of classes.csv, with the columns class, images, predicted, and each metric with its interval."""
     with open(classes_csv, encoding="utf-8", newline="") as file:
         return [_class_row(row) for row in csv.DictReader(file)]
 
 
 def confusion_rows(confusion_csv: Path) -> list[dict[str, str]]:
-    """A row per label of plots/confusion.csv: how many of its images were called what."""
+    """Count the answers in plots/confusion.csv.
+
+    Returns:
+        A row per label with a column per class, `predicted CLASS`. With more than `MATRIX_CLASSES` classes, a row per
+        pair that was confused, with the columns label, predicted and images, the most frequent first.
+    """
     with open(confusion_csv, encoding="utf-8", newline="") as file:
-        pairs = [(row["actual"], row["predicted"]) for row in csv.DictReader(file)]
-    names = sorted({name for pair in pairs for name in pair})
-    return [{"label": label} | {f"called {name}": str(pairs.count((label, name))) for name in names} for label in names]
+        counts = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
+    names = sorted({name for pair in counts for name in pair})
+    if len(names) <= MATRIX_CLASSES:
+        return [{"label": label} | {f"predicted {name}": str(counts[label, name]) for name in names} for label in names]
+    wrong = sorted((-count, pair) for pair, count in counts.items() if pair[0] != pair[1])
+    return [{"label": label, "predicted": predicted, "images": str(-count)} for count, (label, predicted) in wrong]
 
 
 def markdown(rows: Iterable[dict[str, str]]) -> str:
-    """The rows as a Markdown table; `|` and line breaks in a cell do not break it."""
+    """Format the rows as a Markdown table; `|` and line breaks in a cell do not break it."""
     rows = list(rows)
     if not rows:
         return ""
@@ -41,12 +52,12 @@ def markdown(rows: Iterable[dict[str, str]]) -> str:
 
 
 def _class_row(row: dict[str, str]) -> dict[str, str]:
-    found = {"class": row["class"], "images": row["images"], "predicted": row["predicted"]}
+    texts = {"class": row["class"], "images": row["images"], "predicted": row["predicted"]}
     for name in ("precision", "recall", "f1", "roc_auc", "average_precision"):
         # an undefined metric is an empty cell
         value, low, high = (percent(float(row[f"{name}{end}"] or "nan")) for end in ("", "_low", "_high"))
-        found[words(name)] = value if value == percent(None) else f"{value} ({low} to {high})"
-    return found
+        texts[words(name)] = value if value == percent(None) else f"{value} ({low} to {high})"
+    return texts
 
 
 def _cell(text: str) -> str:

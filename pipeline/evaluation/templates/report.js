@@ -1,5 +1,5 @@
 "use strict";
-// Every thumbnail stands once in the page; galleries and the cells of the confusion matrix name them by number.
+// The page holds every thumbnail once; galleries and the cells of the confusion matrix refer to it by its number.
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
