@@ -6,6 +6,7 @@
     openvino        openvino.xml, openvino.bin      for Intel processors (the extra `openvino`)
 """
 
+import os
 import threading
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ class Onnx(Runtime):
     """`model.onnx` in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int | None):
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")     # or it reports to its makers over the network
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
