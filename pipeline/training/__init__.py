@@ -1,7 +1,7 @@
-"""The learning itself, as a library: the home of keras, written against Keras alone (`KERAS_BACKEND` chooses).
+"""Training, as a library: the home of Keras, written against Keras alone (`KERAS_BACKEND` chooses the backend).
 
-TensorFlow writes banners to the process's standard error while it is imported, whatever its log level. They tell nobody
-anything, so the first import happens here, with standard error closed for as long as it takes.
+While it is imported, TensorFlow writes banners to standard error, whatever its log level. They are of no use to anyone,
+so the first import happens here, with standard error closed meanwhile.
 """
 
 import contextlib
@@ -25,4 +25,4 @@ def _silent_banners():
 with _silent_banners():
     import keras  # noqa: F401
 
-logging.getLogger("tensorflow").setLevel(logging.ERROR)     # it warns of retracing: each model here has one shape
+logging.getLogger("tensorflow").setLevel(logging.ERROR)     # hides warnings about retracing: each model has one shape

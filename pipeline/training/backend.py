@@ -1,4 +1,4 @@
-"""What the machine computes with: seeds, precision, devices. The only file that knows a Keras backend by name."""
+"""Seeds, precision and devices: the only file that names a Keras backend."""
 
 import os
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ PACKAGES = ("keras", "numpy", "opencv-python-headless", "pillow")       # they d
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed Python, NumPy and the backend, and ask the backend for operations that give the same bits every time."""
+    """Seed Python, NumPy and the backend, and make the backend use operations that give the same bits every time."""
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -22,7 +22,11 @@ def make_deterministic(seed: int) -> None:
 
 @contextmanager
 def precision(policy: str):
-    """Build the models of this block with one Keras dtype policy: float32, mixed_bfloat16, mixed_float16 or auto."""
+    """Build the models of this block with a Keras dtype policy.
+
+    Args:
+        policy: float32, mixed_bfloat16, mixed_float16, or auto for `fastest_policy`.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(fastest_policy() if policy == "auto" else policy)
     try:
@@ -33,10 +37,13 @@ def precision(policy: str):
 
 @contextmanager
 def all_devices(batch_size: int, kind: str = "gpu"):
-    """Models that are built in this block compute on all GPUs of this machine: each takes its part of every batch.
+    """Let models built in this block compute on all GPUs of this machine, each on its part of every batch.
 
-    By TensorFlow's MirroredStrategy, or Keras's DataParallel elsewhere. Of several GPUs as many are used as divide
-    `batch_size`; with one or none, nothing changes.
+    TensorFlow uses its MirroredStrategy, other backends Keras's DataParallel. With one GPU or none, nothing changes.
+
+    Args:
+        batch_size: the number of GPUs in use is the largest that divides it.
+        kind: of device, "gpu" or "cpu".
     """
     devices = list_devices(kind)
     count = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
@@ -58,7 +65,7 @@ def all_devices(batch_size: int, kind: str = "gpu"):
 
 
 def shared(model: keras.Model, batch: np.ndarray):
-    """A batch as `model`'s `..._on_batch` takes it: in equal parts if TensorFlow computes it on several devices."""
+    """A batch as the `..._on_batch` methods of `model` expect it: in equal parts if TensorFlow uses several devices."""
     if not is_distributed(model):
         return batch
     strategy = model.distribute_strategy
@@ -69,26 +76,30 @@ def shared(model: keras.Model, batch: np.ndarray):
 
 
 def is_distributed(model: keras.Model) -> bool:
-    """Whether TensorFlow computes it on several devices. JAX parts the batches by itself."""
+    """Whether TensorFlow computes a model on several devices. JAX splits the batches itself."""
     return keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
 
 
 def fastest_policy() -> str:
-    """mixed_float16 on a GPU; mixed_bfloat16 on a processor that multiplies bfloat16 itself; else float32."""
+    """The fastest Keras dtype policy on this machine.
+
+    That is mixed_float16 on a GPU, mixed_bfloat16 on a processor with instructions for bfloat16, and else float32.
+    """
     if has_gpu():
         return "mixed_float16"
     return "mixed_bfloat16" if "avx512_bf16" in processor_flags() or "amx_bf16" in processor_flags() else "float32"
 
 
 def has_gpu() -> bool:
+    """Whether the backend sees a GPU."""
     return bool(list_devices("gpu"))
 
 
 def list_devices(kind: str) -> list[str]:
-    """The names of all devices of a kind, "gpu" or "cpu"; JAX raises where there is none."""
+    """The names of all devices of a kind, "gpu" or "cpu"; an empty list if there are none."""
     try:
         return keras.distribution.list_devices(kind)
-    except RuntimeError:
+    except RuntimeError:        # from JAX, if there are none
         return []
 
 
@@ -106,7 +117,7 @@ def versions() -> list[str]:
 
 
 def processor_flags() -> set[str]:
-    """What Linux says of the first processor; empty elsewhere."""
+    """The features of the first processor that Linux lists; empty on other systems."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return set()
