@@ -68,13 +68,11 @@ def fit(
     Args:
         model: gives logits, float `(batch, classes)`. Its weights before the first epoch may turn out the best, too.
         train, val: `pipeline.training.examples.Examples` or `Vectors`.
-        checkpoint: a file that is written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists. The
-            caller deletes it when the result is safe. See `pipeline.training.checkpoints`.
-        epochs: how many at most.
-        patience: epochs without a lower val loss before training stops.
+        checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
+            deletes it when the result is safe. See `pipeline.training.checkpoints`.
+        epochs, patience: how many epochs at most, and how many without a lower val loss before training stops.
         batch_size: images per step.
-        optimizer, momentum: see `pipeline.training.optimizers.build`.
-        learning_rate, warmup_epochs, decay: see `pipeline.training.optimizers.Schedule`.
+        optimizer, momentum, learning_rate, warmup_epochs, decay: see `pipeline.training.optimizers`.
         label_smoothing: 0 to 1, see `keras.losses.CategoricalCrossentropy`.
         class_weights: with "balanced", every class has the same weight in the loss; with "none", every image.
         seed: of the order of the images.
@@ -152,6 +150,7 @@ class _Fit:
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
+        """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
         if self.checkpoint.exists():
             self._restore()
         if self._is_open(epochs, patience):
