@@ -177,8 +177,8 @@ class _Fit:
             self._train(inputs, indices)
         step_s = time.perf_counter() - began
         assign(self._arrays(), before)
-        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # forward alone: a third of a step
-        print(f"{self.steps} steps an epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, "
+        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # a forward pass is a third of a step
+        print(f"{self.steps} steps per epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, about "
               f"{pace.duration(epochs * epoch_s)}", flush=True)
 
     def _epoch(self, terminated: threading.Event) -> None:
