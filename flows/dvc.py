@@ -90,7 +90,7 @@ class Dvc:
         return self._ask("restore", stage)
 
     def plan(self, target: str | None = None) -> list[str]:
-        """The names of the stages that make `target`, or of all in dvc.yaml, in the order in which they run.
+        """The names of the stages that make `target`, or of all that have a use, in the order in which they run.
 
         Those that DVC always runs, since others depend on what they find, have run then and are left out.
         """

@@ -60,15 +60,21 @@ def _dvc(arguments: list[str]) -> int:
 
 
 def _plan(target: str | None = None) -> list[str]:
-    """The names of the stages that make `target`, or of all in dvc.yaml, in the order in which DVC would run them.
+    """The names of the stages that make `target`, in the order in which DVC would run them.
+
+    Without a target those that all stages of dvc.yaml with dependencies need: one without, such as `sample`, is only
+    there for others.
 
     Those that are always run, because others depend on what they find, have run by then and are not among them.
     """
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
     from dvc.repo.reproduce import plan_repro
 
     with Repo() as repo:
         wanted = repo.stage.collect(target or "dvc.yaml")
+        if not target:
+            wanted = [stage for stage in wanted if any(type(dep) is not ParamsDependency for dep in stage.deps)]
         stages = [step for step in plan_repro(repo.index.graph, wanted) if hasattr(step, "name")]
         for stage in stages:
             if stage.always_changed:

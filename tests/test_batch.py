@@ -120,9 +120,9 @@ def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle
 
 
 @pytest.mark.parametrize("source, output, said", [
-    ("{empty}", "{tmp}/out.csv", "there is no image in it"),
-    ("{tmp}/missing", "{tmp}/out.csv", "there is no image in it"),
-    ("{images}", "{tmp}/out.xlsx", "ends in .csv or .parquet"), ("{images}", "{tmp}/no/out.csv", "there is no folder"),
+    ("{empty}", "{tmp}/out.csv", "contains no images"),
+    ("{tmp}/missing", "{tmp}/out.csv", "contains no images"),
+    ("{images}", "{tmp}/out.xlsx", "ends in .csv or .parquet"), ("{images}", "{tmp}/no/out.csv", "does not exist"),
 ])
 def test_a_mistake_is_one_message(bundle, images, tmp_path, source, output, said):
     (tmp_path / "empty").mkdir()

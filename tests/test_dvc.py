@@ -35,6 +35,7 @@ def quiet(line):
 def test_the_plan_is_what_the_target_needs_in_the_order_of_the_graph(repository):
     with Dvc() as dvc:
         assert dvc.plan("second") == ["first", "second"]
+        assert dvc.plan() == ["first", "second"]        # nothing depends on the others
 
 
 def test_a_stage_runs_then_is_unchanged_then_comes_from_the_run_cache(repository):

@@ -1,5 +1,6 @@
 """Who may import whom within pipeline/: the rooms have an order, and no file comes to import itself."""
 
+import ast
 import pickle
 from pathlib import Path
 
@@ -57,3 +58,11 @@ def test_no_two_files_import_each_other():
 def test_a_wrong_argument_survives_a_process_boundary():
     error = pickle.loads(pickle.dumps(WrongArgument({"alpha": "expected 1", "cut": "expected 2"})))
     assert str(error) == "alpha: expected 1\n       cut: expected 2"
+
+
+def test_no_message_of_the_pipeline_names_the_file_of_its_caller():
+    """It names its own argument; `tasks.params.named` adds where the user set it."""
+    for file in FILES:
+        used = [node.value for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        assert not [text for text in used if text.lstrip().startswith("params.yaml")], file

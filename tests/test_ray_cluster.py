@@ -111,7 +111,7 @@ def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
 def test_workers_with_other_packages_are_refused(address, monkeypatch):
     here = ray_cluster._versions() | {"pillow": "1.0"}
     monkeypatch.setattr(ray_cluster, "_versions", lambda: here)
-    with pytest.raises(GraftError, match=r"the Ray worker on .* has pillow [0-9.]+ instead of 1\.0: its results"):
+    with pytest.raises(GraftError, match=r"the Ray worker on .* has pillow [0-9.]+ instead of 1\.0, so its results"):
         list(spread(lambda: str, range(3)))
 
 

@@ -1,11 +1,12 @@
-"""Predict a whole folder or S3 prefix into one CSV or Parquet file, in shards that survive being killed.
+"""Predict a whole folder or S3 prefix into one CSV or Parquet file, in shards, so that a killed run can continue.
 
-On a Ray cluster if there is one (`pipeline.cluster.ray_cluster`): this machine reads the images and writes the shards.
+If there is a Ray cluster (`pipeline.cluster.ray_cluster`), it predicts; this machine reads the images and writes the
+shards.
 
-    OUTPUT              appears whole, when every image has its row; the rows are in the order of the images' names
-    OUTPUT.parts/       until then: one file per finished shard, named by what is in it and by the model
+    OUTPUT              appears complete, when every image has its row; rows are in the order of the images' names
+    OUTPUT.parts/       until then, a file per finished shard, named after its contents and the model
 
-A shard whose images or model have changed meanwhile has another name, and is predicted again.
+A shard whose images or model have changed gets another name, and is predicted again.
 """
 
 import hashlib
@@ -32,22 +33,34 @@ from graft.store import Missing, open_store
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
 SHARD_SIZE = 1000
-CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at once: the same batches as on this machine
-S3_READERS = 16         # reads at one time: S3 answers after 10 to 50 ms, whatever the number of cores
+CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at a time, which gives the same batches as on this machine
+S3_READERS = 16         # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some images in order: `names` below the source, and the file that holds their rows once they are predicted."""
+    """Consecutive images that are predicted together.
 
-    number: int         # from 1
+    Attributes:
+        number: from 1.
+        names: of the images, relative to the source.
+        part: the file that has their rows once they are predicted.
+    """
+
+    number: int
     names: tuple[str, ...]
     part: Path
 
 
 @dataclass
 class Summary:
-    """How many images there were, and how many got which answer; an unknown one has a label too."""
+    """Counts of the images by their answer.
+
+    Attributes:
+        images: all of them.
+        unreadable, unknown: how many are unreadable, or answered "unknown".
+        labels: label -> images, including those answered "unknown".
+    """
 
     images: int = 0
     unreadable: int = 0
@@ -55,6 +68,7 @@ class Summary:
     labels: Counter = field(default_factory=Counter)
 
     def count(self, row: dict) -> None:
+        """Count an image by its row, see `graft.predict.rows`."""
         self.images += 1
         self.unreadable += "error" in row
         self.unknown += bool(row.get("is_unknown"))
@@ -63,33 +77,35 @@ class Summary:
 
 
 class Batch:
-    """Everything that is to be predicted, and what of it is done."""
+    """All images to predict, and the progress so far."""
 
     def __init__(self, source: str, output: str | Path, model: Path, shard_size: int = SHARD_SIZE):
-        """Look what there is to predict.
+        """List the images to predict.
 
         Args:
             source: a folder, or `s3://bucket/prefix`.
             output: a file whose name ends in .csv or .parquet.
             model: a bundle's folder.
+            shard_size: images per shard, 1 or more.
 
         Raises:
-            GraftError: when there is no image or no model, or the output cannot be written there.
+            GraftError: if there is no image or no model, or the output cannot be written there.
         """
         self.source, self.output, self.model = source.rstrip("/"), Path(output), model
         self.classifier = Classifier(model)
         if self.output.suffix not in (".csv", ".parquet"):
-            raise GraftError(f"output {output}: expected a name that ends in .csv or .parquet")
+            raise GraftError(f"output '{output}': expected a name that ends in .csv or .parquet")
         if not self.output.absolute().parent.is_dir():
-            raise GraftError(f"output {output}: there is no folder {self.output.absolute().parent}")
+            raise GraftError(f"output '{output}': the folder {self.output.absolute().parent} does not exist. Create it "
+                             "first.")
         self.parts = self.output.with_name(self.output.name + ".parts")
         if shard_size < 1:
-            raise GraftError(f"shard_size: expected a whole number from 1, received {shard_size}")
+            raise GraftError(f"shard_size: expected 1 or more, received {shard_size}")
         images = self._list()
         chunks = iter(lambda: list(islice(images, shard_size)), [])
         self.shards = [self._shard(number, chunk) for number, chunk in enumerate(chunks, start=1)]
         if not self.shards:
-            raise GraftError(f"source {source}: there is no image in it ({', '.join(SUFFIXES)})")
+            raise GraftError(f"source '{source}' contains no images. Expected files ending in {', '.join(SUFFIXES)}")
 
     @property
     def pending(self) -> list[Shard]:
@@ -97,10 +113,10 @@ class Batch:
         return [shard for shard in self.shards if not shard.part.exists()]
 
     def predict(self, shards: list[Shard]) -> Iterator[Shard]:
-        """Predict some shards, each when it is asked for; yield it when its part is there, which appears whole.
+        """Predict shards lazily, and yield each when its part is written.
 
         Raises:
-            GraftError: when the source cannot be reached any more.
+            GraftError: if the source cannot be reached any more.
         """
         self.parts.mkdir(exist_ok=True)
         predicted = self._rows_of_cluster(shards) if on_cluster() else map(self._rows, shards)
@@ -148,7 +164,7 @@ class Batch:
         return S3_READERS if self._store else None
 
     def _list(self) -> Iterator[tuple[str, str]]:
-        """Every image's name and what would change with its content, in the order of the names."""
+        """Every image's name with a mark that changes with its contents, in the order of the names."""
         if self._store:
             found = ((each.key, each.size_bytes, each.modified.timestamp()) for each in self._store.scan(""))
             return ((name, f"{size} {time}") for name, size, time in found if name.lower().endswith(SUFFIXES))
@@ -183,7 +199,7 @@ class Batch:
         return data
 
     def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
-        """The rows of each part, which are counted on the way."""
+        """The rows of each part, counting them on the way."""
         for shard in self.shards:
             with open(shard.part, encoding="utf-8") as file:
                 part = [json.loads(line) for line in file]
@@ -193,7 +209,7 @@ class Batch:
 
 
 def _open_worker(model: dict[str, bytes]) -> Callable:
-    """In a worker, which has no file of this machine: the model, loaded once."""
+    """Load the model once, in a worker, which has no files of this machine."""
     with TemporaryDirectory() as folder:
         for name, data in model.items():
             Path(folder, name).write_bytes(data)

@@ -1,14 +1,14 @@
-"""Spread what goes through many images over a Ray cluster: an ordered map. The only file that knows Ray.
+"""An ordered map over many images on a Ray cluster. This is the only file that imports Ray.
 
-Ray's own environment variable is the one setting; without it nothing here is used:
+Ray's own environment variable is the only setting; without it, nothing here is used:
 
     RAY_ADDRESS=auto                    the cluster that this machine belongs to
-    RAY_ADDRESS=HOST:6379               the same, named by its head
-    RAY_ADDRESS=ray://HOST:10001        from a machine that does not belong to it
+    RAY_ADDRESS=HOST:6379               the same cluster, by the address of its head
+    RAY_ADDRESS=ray://HOST:10001        a cluster that this machine does not belong to
 
-This machine reads the files and writes the results. A worker is sent the bytes of the images, the weights and the code
-of `graft` and `pipeline`, so that it needs the locked Python environment and nothing else: no clone,
-no shared folder, no credentials.
+This machine reads the files and writes the results. Workers receive the bytes of the images, the weights, and the code
+of `graft` and `pipeline`. They need the locked Python environment and nothing else: no clone, no shared folder, no
+credentials.
 """
 
 import functools
@@ -25,19 +25,24 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes
 
-AHEAD = 2       # chunks under way for each worker: the next one is there when a worker has finished
+AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
 PACKAGES = ("imagehash", "keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
-            "tensorflow-cpu")       # another version of these may give other results
-ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # of the project's folder; as in a .gitignore
+            "tensorflow-cpu")       # other versions of these may give other results
+ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # what not to send of the project's folder, as in a .gitignore
 OR_HERE = "or unset RAY_ADDRESS to compute on this machine."
 
 
 def on_cluster() -> bool:
+    """Whether RAY_ADDRESS is set."""
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
 def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
-    """What a worker is sent for a file: its bytes, or why they cannot be had. `read_bytes` takes either."""
+    """Read a file to send it to a worker.
+
+    Returns:
+        Its bytes, or the reason why it cannot be read. `graft.images.read_bytes` takes either.
+    """
     try:
         return read(source)
     except UnreadableImage as reason:
@@ -45,17 +50,17 @@ def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
 
 
 def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False, gpu: bool = False) -> Iterator:
-    """What the cluster's workers make of each chunk, in the order of the chunks. A lost worker's chunks are repeated.
+    """Process chunks on the workers of the cluster, and yield the results in order. Chunks of a lost worker are redone.
 
     Args:
-        open_worker: called once in each worker; returns what is then called with one chunk after the other. It is
-            sent to the workers with all that it holds.
-        chunks: are taken as workers become free.
-        whole_machine: a worker computes on all cores of its machine, or on one.
-        gpu: a worker has a GPU for itself, where the cluster has any.
+        open_worker: called once in each worker; returns a function that is then called with one chunk at a time. It is
+            sent to the workers with everything it refers to.
+        chunks: taken as workers become free.
+        whole_machine: whether a worker computes on all cores of its machine, instead of on one.
+        gpu: give each worker a GPU of its own, if the cluster has any.
 
     Raises:
-        GraftError: when there is no such cluster, its workers have other packages than this machine, or are lost.
+        GraftError: if there is no such cluster, its workers have other packages than this machine, or lose the work.
     """
     ray = _connected()
     work = [ray.put((open_worker, _versions()))]        # in a list: sent once to each worker, not with each chunk
@@ -77,7 +82,7 @@ def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False,
 
 
 def _connected():
-    """Ray, connected to the cluster."""
+    """The module `ray`, connected to the cluster."""
     address = os.environ["RAY_ADDRESS"]
     try:
         import ray
@@ -89,23 +94,23 @@ def _connected():
         _answers(address)
         ray.init(address, log_to_driver=False, logging_level="ERROR",
                  runtime_env={"working_dir": str(Path(__file__).parents[2]), "excludes": ONLY_CODE})
-    except Exception as error:          # ConnectionError, RuntimeError, ValueError …, as Ray's version has it
+    except Exception as error:          # ConnectionError, RuntimeError, ValueError …, depending on Ray's version
         raise GraftError(f"RAY_ADDRESS is '{address}', but this cluster cannot be used: {error}\n"
                          f"Start one with `ray start --head`, {OR_HERE}") from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)      # Ray has put its own in its place
+        signal.signal(signal.SIGTERM, handler)      # Ray has replaced it with its own
     return ray
 
 
 def _answers(address: str) -> None:
-    """Raises `OSError` when nothing listens there: Ray itself would try for minutes."""
+    """Raise `OSError` if nothing listens there; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _places(nodes: list[dict], whole_machine: bool, gpu: bool) -> tuple[dict, int]:
-    """What one worker needs, in Ray's words, and how many such workers the cluster has room for, at least 1."""
+    """What one worker needs, as options of a Ray task, and how many such workers fit into the cluster, at least 1."""
     resources = [node["Resources"] for node in nodes if node["Alive"]]
     gpus = int(sum(each.get("GPU", 0) for each in resources))
     if gpu and gpus:
@@ -116,7 +121,7 @@ def _places(nodes: list[dict], whole_machine: bool, gpu: bool) -> tuple[dict, in
 
 
 def _work(work: list, chunk):
-    """In a worker: one chunk."""
+    """Process one chunk, in a worker."""
     return _opened(work[0])(chunk)
 
 
@@ -129,7 +134,7 @@ def _opened(work) -> Callable:
     if theirs != versions:
         differences = [f"{name} {theirs[name]} instead of {versions[name]}"
                        for name in PACKAGES if theirs[name] != versions[name]]
-        raise GraftError(f"the Ray worker on {socket.gethostname()} has {', '.join(differences)}: its results might "
+        raise GraftError(f"the Ray worker on {socket.gethostname()} has {', '.join(differences)}, so its results might "
                          "differ. Install the same requirements on all machines of the cluster.")
     return open_worker()
 
@@ -145,7 +150,7 @@ def _versions() -> dict[str, str | None]:
 
 
 def _cause(error: Exception) -> Exception:
-    """What a worker raised, as if it had been raised here; or that workers were lost."""
+    """The error that a worker raised, or else that workers were lost."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
         return cause

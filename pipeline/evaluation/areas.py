@@ -114,7 +114,7 @@ def _mean(rows: list[dict], name: str, drawn: np.ndarray, confidence: float) -> 
     values, lows, highs = (np.array([row[f"{name}{end}"] for row in rows]) for end in ENDS)
     filled = np.where(np.isnan(drawn), values[:, None], drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
-        # an area that never varies has no correlation: assume the widest interval, that it varies with all others
+        # an area that never varies has no correlation: assuming 1 gives the widest interval
         correlation = np.nan_to_num(np.atleast_2d(np.corrcoef(filled)), nan=1.0)
     variance = filled.mean(axis=0).var()
     return (float(values.mean()), *intervals.mean_share(values, lows, highs, variance, confidence, correlation))

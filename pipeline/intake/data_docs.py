@@ -20,6 +20,7 @@ class _Page(DefaultJinjaPageView):
         super().__init__(custom_views_directory=str(Path(__file__).parent))
 
     def generate_html_element_uuid(self, prefix=None) -> str:
+        """An id that is not random."""
         return f"{prefix}body"
 
 

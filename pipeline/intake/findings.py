@@ -60,8 +60,8 @@ def summarize(findings: dict) -> str:
         f"{findings['images']} images in {len(findings['classes'])} classes: "
         + ", ".join(f"{name} {count}" for name, count in list(findings["classes"].items())[:CLASSES_SHOWN])
         + (" …" if len(findings["classes"]) > CLASSES_SHOWN else ""),
-        f"{len(findings['unreadable'])} unreadable files, {len(findings['stray'])} ignored files, "
-        f"{duplicates} duplicates of other images, {len(findings['conflicts'])} pictures with conflicting labels",
+        f"unreadable files: {len(findings['unreadable'])}; ignored files: {len(findings['stray'])}; "
+        f"duplicates of other images: {duplicates}; pictures with conflicting labels: {len(findings['conflicts'])}",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
         *_named("duplicates", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
         *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),

@@ -40,8 +40,8 @@ def summarize(findings: dict) -> str:
     shares, asked, deviation = findings["shares"], findings["asked_shares"], findings["largest_class_deviation"]
     totals = {name: sum(row[name] for row in findings["classes"].values()) for name in shares}
     lines = [", ".join(f"{name} {totals[name]} ({shares[name]:.1%}, asked for {asked[name]:.0%})" for name in shares),
-             f"the shares of class '{deviation['class']}' differ most: by {deviation['share']:.1%} in "
-             f"{deviation['split']}"]
+             f"class '{deviation['class']}' differs most from these shares, by "
+             f"{100 * deviation['share']:.1f} percentage points in {deviation['split']}"]
     if findings["left_out"]:
         lines.append(f"{len(findings['left_out'])} images left out, as duplicates of an image in another split or with "
                      "conflicting labels")

@@ -42,4 +42,4 @@ keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
 keras.config.set_epsilon(1e-7)
 
-logging.getLogger("tensorflow").setLevel(logging.ERROR)     # it warns of retracing: each model here has one shape
+logging.getLogger("tensorflow").setLevel(logging.ERROR)     # hides warnings about retracing: each model has one shape

@@ -1,8 +1,8 @@
-"""Random views of an image: one geometric resample and one colour matrix, whatever is asked for.
+"""Random views of an image, made by one geometric resampling and one colour matrix.
 
-Rotation, shift, shear, zoom, stretch, crop and flip multiply into one affine matrix; lens distortion bends the same
-sampling grid, so that each pixel is interpolated once. Brightness, contrast, saturation and hue are all linear in RGB
-and multiply into one matrix too. OpenCV does the arithmetic on pixels.
+Rotation, shift, shear, zoom, stretch, crop and flip multiply into one affine matrix. Lens distortion bends the same
+sampling grid, so that each pixel is interpolated only once. Brightness, contrast, saturation and hue are linear in RGB
+and multiply into one matrix, too. OpenCV does the arithmetic on pixels.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-# NTSC's luma and chroma of RGB: hue is a rotation of the chroma plane (ITU-R BT.470, rounded as in the standard)
+# NTSC's luma and chroma from RGB (ITU-R BT.470, rounded as in the standard): hue rotates the chroma plane
 RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 def generator(seed: int, image_sha256: str, view: int) -> np.random.Generator:
-    """Random numbers that depend on the seed, the image's bytes and the view's number, and on nothing else."""
+    """Random numbers that depend only on the seed, the image's bytes and the view's number."""
     digest = hashlib.sha256(f"{seed}:{image_sha256}:{view}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
@@ -38,24 +38,24 @@ def augment(
     saturation: float = 0,
     hue_degrees: float = 0,
 ) -> np.ndarray:
-    """One random view of an image, of the same size.
+    """Make one random view of an image, of the same size. Each argument is the largest change; 0 switches it off.
 
     Args:
         image: uint8 `(height, width, 3)`, RGB in 0 to 255.
         random: see `generator`.
-        rotation_degrees: up to this to either side.
-        shift: up to this share of height and of width, in each direction.
-        shear: up to this tangent, in x and in y.
-        zoom: magnified or shrunk by a factor in 1 - zoom to 1 + zoom.
-        stretch: width over height is changed by a factor in 1 / (1 + stretch) to 1 + stretch.
-        crop: up to this share of the area is cut away, and the rest enlarged.
-        horizontal_flip: mirrored in every second view.
-        lens_distortion: radial coefficient in -this (pincushion) to this (barrel), at the middle of the nearer edge.
-        brightness, contrast, saturation: a factor in 1 - this to 1 + this.
-        hue_degrees: rotation of the hue, up to this to either side.
+        rotation_degrees: rotation to either side.
+        shift: in either direction, as a share of the height and of the width.
+        shear: in x and in y, as a tangent.
+        zoom: magnifies or shrinks by a factor from 1 - zoom to 1 + zoom.
+        stretch: multiplies the aspect ratio by a factor from 1 / (1 + stretch) to 1 + stretch.
+        crop: the share of the area that is cut away; the rest is enlarged.
+        horizontal_flip: whether half of the views are mirrored.
+        lens_distortion: the radial coefficient at the middle of the nearer edge, from pincushion (negative) to barrel.
+        brightness, contrast, saturation: multiply by a factor from 1 - this to 1 + this.
+        hue_degrees: rotation of the hue to either side.
 
     Returns:
-        uint8 `(height, width, 3)`. What lies outside the picture is filled with its mirror image.
+        uint8 `(height, width, 3)`. The picture is continued beyond its edges by its mirror image.
     """
     geometry = _geometry(
         random, image.shape[:2], rotation_degrees, shift, shear, zoom, stretch, crop, horizontal_flip
@@ -66,7 +66,12 @@ def augment(
 
 
 def contact_sheet(rows: list[list[np.ndarray]], cell_px: int = 128) -> Image.Image:
-    """A picture of pictures: one row per image, uint8 `(height, width, 3)` views side by side."""
+    """Arrange views in one picture, a row per image.
+
+    Args:
+        rows: the views of each image, uint8 `(height, width, 3)`.
+        cell_px: both sides of a cell.
+    """
     sheet = Image.new("RGB", (cell_px * max(map(len, rows)), cell_px * len(rows)), "white")
     for top, row in enumerate(rows):
         for left, view in enumerate(row):
@@ -75,7 +80,7 @@ def contact_sheet(rows: list[list[np.ndarray]], cell_px: int = 128) -> Image.Ima
 
 
 def _geometry(random, size_px, rotation_degrees, shift, shear, zoom, stretch, crop, horizontal_flip) -> np.ndarray:
-    """3 × 3 matrix from a pixel of the view to one of the image, both measured from the centre."""
+    """The 3 × 3 matrix that maps a pixel of the view to one of the image, both measured from the centre."""
     angle = np.deg2rad(random.uniform(-rotation_degrees, rotation_degrees))
     rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     shear_x, shear_y = random.uniform(-shear, shear, 2)
@@ -84,7 +89,7 @@ def _geometry(random, size_px, rotation_degrees, shift, shear, zoom, stretch, cr
     aspect = (1 + stretch) ** (random.uniform(-1, 1) / 2)
     mirror = -1 if horizontal_flip and random.random() < 0.5 else 1
     scaling = np.diag([mirror * size * aspect, size / aspect, 1])
-    kept = np.sqrt(1 - random.uniform(0, crop))         # of each side
+    kept = np.sqrt(1 - random.uniform(0, crop))         # share of each side
     height, width = size_px
     moves = random.uniform(-1, 1, 2) * shift + random.uniform(-0.5, 0.5, 2) * (1 - kept)
     moving = np.array([[1, 0, moves[0] * width], [0, 1, moves[1] * height], [0, 0, 1]])
@@ -94,11 +99,11 @@ def _geometry(random, size_px, rotation_degrees, shift, shear, zoom, stretch, cr
 def _resample(image: np.ndarray, geometry: np.ndarray, bend: float) -> np.ndarray:
     height, width = image.shape[:2]
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-    if not bend:                # four times as fast as a map of every pixel
+    if not bend:                # four times as fast as mapping every pixel
         to_centre, back = np.eye(3), np.eye(3)
         to_centre[:2, 2], back[:2, 2] = (-centre_x, -centre_y), (centre_x, centre_y)
         matrix = (back @ geometry @ to_centre)[:2]
-        four_channels = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)     # two thirds of the time of three, the same numbers
+        four_channels = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)     # takes two thirds of the time, with equal results
         view = cv2.warpAffine(four_channels, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                               borderMode=cv2.BORDER_REFLECT_101)
         return cv2.cvtColor(view, cv2.COLOR_RGBA2RGB)
@@ -113,14 +118,14 @@ def _resample(image: np.ndarray, geometry: np.ndarray, bend: float) -> np.ndarra
 
 
 def _colours(random, image, brightness, contrast, saturation, hue_degrees) -> np.ndarray:
-    """3 × 4 matrix from RGB and 1 to RGB."""
+    """The 3 × 4 matrix that maps RGB and 1 to RGB."""
     bright, contrasted, saturated = (1 + random.uniform(-each, each) for each in (brightness, contrast, saturation))
     angle = np.deg2rad(random.uniform(-hue_degrees, hue_degrees))
     turned = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     chroma = np.eye(3)
     chroma[1:, 1:] = saturated * np.array(turned)
     matrix = contrasted * bright * np.linalg.inv(RGB_TO_YIQ) @ chroma @ RGB_TO_YIQ
-    grey = bright * (RGB_TO_YIQ[0] @ cv2.mean(image)[:3])        # contrast is measured from the picture's mean grey
+    grey = bright * (RGB_TO_YIQ[0] @ cv2.mean(image)[:3])        # contrast changes around the picture's mean grey
     return np.hstack([matrix, np.full((3, 1), (1 - contrasted) * grey)])
 
 

@@ -1,4 +1,4 @@
-"""What the machine computes with: seeds, precision, devices. The only file that knows a Keras backend by name."""
+"""Seeds, precision and devices: the only file that names a Keras backend."""
 
 import os
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed Python, NumPy and the backend, and ask the backend for operations that give the same bits every time."""
+    """Seed Python, NumPy and the backend, and make the backend use operations that give the same bits every time."""
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -18,7 +18,11 @@ def make_deterministic(seed: int) -> None:
 
 @contextmanager
 def precision(policy: str):
-    """Build the models of this block with one Keras dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    """Build the models of this block with a Keras dtype policy.
+
+    Args:
+        policy: float32, mixed_bfloat16 or mixed_float16.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -29,10 +33,13 @@ def precision(policy: str):
 
 @contextmanager
 def all_devices(batch_size: int, kind: str = "gpu"):
-    """Models that are built in this block compute on all GPUs of this machine: each takes its part of every batch.
+    """Let models built in this block compute on all GPUs of this machine, each on its part of every batch.
 
-    By TensorFlow's MirroredStrategy, or Keras's DataParallel elsewhere. Of several GPUs as many are used as divide
-    `batch_size`; with one or none, nothing changes.
+    TensorFlow uses its MirroredStrategy, other backends Keras's DataParallel. With one GPU or none, nothing changes.
+
+    Args:
+        batch_size: the number of GPUs in use is the largest that divides it.
+        kind: of device, "gpu" or "cpu".
     """
     devices = list_devices(kind)
     count = max((n for n in range(1, len(devices) + 1) if batch_size % n == 0), default=1)
@@ -54,7 +61,7 @@ def all_devices(batch_size: int, kind: str = "gpu"):
 
 
 def shared(model: keras.Model, batch: np.ndarray):
-    """A batch as `model`'s `..._on_batch` takes it: in equal parts if TensorFlow computes it on several devices."""
+    """A batch as the `..._on_batch` methods of `model` expect it: in equal parts if TensorFlow uses several devices."""
     if not is_distributed(model):
         return batch
     strategy = model.distribute_strategy
@@ -65,19 +72,20 @@ def shared(model: keras.Model, batch: np.ndarray):
 
 
 def is_distributed(model: keras.Model) -> bool:
-    """Whether TensorFlow computes it on several devices. JAX parts the batches by itself."""
+    """Whether TensorFlow computes a model on several devices. JAX splits the batches itself."""
     return keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
 
 
 def has_gpu() -> bool:
+    """Whether the backend sees a GPU."""
     return bool(list_devices("gpu"))
 
 
 def list_devices(kind: str) -> list[str]:
-    """The names of all devices of a kind, "gpu" or "cpu"; JAX raises where there is none."""
+    """The names of all devices of a kind, "gpu" or "cpu"; an empty list if there are none."""
     try:
         return keras.distribution.list_devices(kind)
-    except RuntimeError:
+    except RuntimeError:        # from JAX, if there are none
         return []
 
 

@@ -1,4 +1,4 @@
-"""Where a training keeps its checkpoint, and what stands in it: a file named by all that decides on the outcome."""
+"""Where training keeps its checkpoint, and its contents: a file named after everything that determines the result."""
 
 import hashlib
 import json
@@ -47,7 +47,11 @@ def write(path: Path, progress: dict, now: list, best: list) -> None:
 
 
 def read(path: Path) -> tuple[dict, list[np.ndarray], list[np.ndarray]]:
-    """What `write` was given."""
+    """Read what `write` was given.
+
+    Returns:
+        The progress, as plain data; the current arrays; and those of the best model.
+    """
     with np.load(path, allow_pickle=False) as arrays:
         now, best = ([arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(f"{kind}_") for name in arrays.files))]
                      for kind in ("now", "best"))

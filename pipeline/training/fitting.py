@@ -1,7 +1,7 @@
-"""The training loop: deterministic, stopped early on val, killed and continued without a trace.
+"""The training loop: deterministic, with early stopping on val; a killed run continues to the same result.
 
-Why not `Model.fit` with `BackupAndRestore`: that replays the epoch, forgets early stopping and the random state, and
-deletes its folder at the end. Here the whole state is a handful of arrays and five numbers, and one file holds them.
+`Model.fit` with `BackupAndRestore` would replay the epoch, forget early stopping and the random state, and delete its
+folder at the end. Here, one file holds the whole state: some arrays and a few numbers.
 """
 
 import threading
@@ -21,13 +21,14 @@ CHECKPOINT_EVERY_S = 20
 
 @dataclass
 class Progress:
-    """Where a fit stands; together with the arrays in `_arrays` this is all there is to continue from.
+    """How far a fit is. Together with the arrays in `_arrays`, this is the whole state to continue from.
 
     Attributes:
-        epoch, step: the next ones to run.
-        losses, accuracies: of the steps of this epoch that have run.
-        history: a row per finished epoch.
-        best_epoch: the epoch with the lowest val loss, -1 for the model as it was before the first.
+        epoch, step: the next ones to run, from 0.
+        losses, accuracies: of the finished steps of this epoch.
+        history: a row per finished epoch, see `tasks.artifacts.HISTORY_COLUMNS`.
+        best_epoch: the epoch with the lowest val loss, from 0; -1 for the model before the first epoch.
+        best_loss: that val loss.
     """
 
     epoch: int = 0
@@ -39,7 +40,7 @@ class Progress:
     best_loss: float = float("inf")
 
     def summary(self) -> dict:
-        """What to tell of a finished fit: how many epochs it took, and its best model on val."""
+        """A finished fit in three numbers: its epochs, the best epoch (from 1; 0 for none), and the best val loss."""
         return {"epochs": len(self.history), "best_epoch": self.best_epoch + 1, "val_loss": self.best_loss}
 
 
@@ -62,19 +63,23 @@ def fit(
     seed: int,
     learning_rate_factors: dict[str, float] | None = None,
 ) -> Progress:
-    """Train until `epochs` are done or the val loss has not fallen for `patience` epochs; the best weights are kept.
+    """Train until `epochs` are done or the val loss has not fallen for `patience` epochs, and keep the best weights.
 
     Args:
-        model: gives logits, float `(batch, classes)`. Its weights before the first epoch compete for the best, too.
+        model: gives logits, float `(batch, classes)`. Its weights before the first epoch may turn out the best, too.
         train, val: `pipeline.training.examples.Examples` or `Vectors`.
-        checkpoint: a file that is written every `CHECKPOINT_EVERY_S` seconds and continued from if it is there. The
-            caller deletes it when the result is safe. See `pipeline.training.checkpoints`.
-        warmup_epochs, decay: see `pipeline.training.optimizers.Schedule`.
-        class_weights: "balanced": each class weighs the same in the loss; "none": each image does.
-        learning_rate_factors: of single variables, by their paths.
+        checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
+            deletes it when the result is safe. See `pipeline.training.checkpoints`.
+        epochs, patience: how many epochs at most, and how many without a lower val loss before training stops.
+        batch_size: images per step.
+        optimizer, momentum, learning_rate, warmup_epochs, decay: see `pipeline.training.optimizers`.
+        label_smoothing: 0 to 1, see `keras.losses.CategoricalCrossentropy`.
+        class_weights: with "balanced", every class has the same weight in the loss; with "none", every image.
+        seed: of the order of the images.
+        learning_rate_factors: path of a variable -> factor of its learning rate, 1 by default.
 
     Returns:
-        The finished `Progress`. The model holds the best weights.
+        The finished `Progress`. The model has the best weights.
     """
     steps = -(-len(train) // batch_size)
     schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
@@ -87,7 +92,7 @@ def fit(
 
 
 def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None) -> None:
-    """Compile a model; see `pipeline.training.optimizers.build` for the arguments."""
+    """Compile a model for `fit`; see `pipeline.training.optimizers.build` for the arguments."""
     model.compile(
         optimizers.build(optimizer, schedule, momentum, factors or {}),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
@@ -109,13 +114,25 @@ def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """float32 `(images,)`: each class weighs the same in all, the mean weight is 1 (scikit-learn's "balanced")."""
+    """Weights that give every class the same total, with a mean of 1, as scikit-learn's "balanced".
+
+    Args:
+        labels: int `(images,)`.
+
+    Returns:
+        float32 `(images,)`.
+    """
     counts = np.bincount(labels)
     return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Accuracy and log loss of logits, float `(images, classes)`."""
+    """Compute the accuracy and the log loss.
+
+    Args:
+        logits: float `(images, classes)`.
+        labels: int `(images,)`, the true classes.
+    """
     logits = logits.astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -133,6 +150,7 @@ class _Fit:
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
+        """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
         if self.checkpoint.exists():
             self._restore()
         if self._is_open(epochs, patience):
@@ -151,7 +169,7 @@ class _Fit:
         return progress.epoch < epochs and progress.epoch - (progress.best_epoch + 1) < patience
 
     def _estimate(self, epochs: int) -> None:
-        """Rehearse a step (the first compiles, the second is timed), take it back, and say how long all will take."""
+        """Print an estimate of the time, from a step that is run twice (to compile it, and to time it) and undone."""
         before = [np.array(each) for each in self._arrays()]
         inputs, indices = self._batch(np.resize(np.arange(len(self.train)), self.batch_size))
         for _ in range(2):
@@ -159,14 +177,14 @@ class _Fit:
             self._train(inputs, indices)
         step_s = time.perf_counter() - began
         assign(self._arrays(), before)
-        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # forward alone: a third of a step
-        print(f"{self.steps} steps an epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, "
+        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # a forward pass is a third of a step
+        print(f"{self.steps} steps per epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, about "
               f"{pace.duration(epochs * epoch_s)}", flush=True)
 
     def _epoch(self, terminated: threading.Event) -> None:
         progress = self.progress
         order = np.random.default_rng((self.seed, progress.epoch)).permutation(len(self.train))
-        batches = np.resize(order, (self.steps, self.batch_size))       # the last one is filled up from the first
+        batches = np.resize(order, (self.steps, self.batch_size))       # the last one is filled with the first images
         with tqdm(desc=f"epoch {progress.epoch + 1}", total=self.steps, initial=progress.step, unit="step",
                   leave=False, disable=None) as bar:
             for inputs, indices in self.pace.inputs(pace.ahead(self._batch, batches[progress.step :])):
@@ -184,7 +202,7 @@ class _Fit:
     def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
         batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
         if backend.is_distributed(self.model) and not self.steps_run:
-            self.model.test_on_batch(*batch)        # builds the metrics, which Keras cannot from a batch in parts
+            self.model.test_on_batch(*batch)        # builds the metrics; Keras cannot do so from a batch in parts
         x, y, sample_weight = (backend.shared(self.model, each) for each in batch)
         return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
 

@@ -1,8 +1,8 @@
-"""BatchNormalization folded into the convolution before it: the same function with fewer passes over memory.
+"""Fold BatchNormalization into the convolution before it: the same function with fewer passes over memory.
 
-A frozen BatchNormalization is `x * scale + shift` for each channel, and so may stand in the kernel and the bias of the
-convolution that made `x`. Keras computes it as operations of its own, in float32 whatever the precision: folded, the
-frozen part of InceptionV3 in bfloat16 is more than twice as fast on a CPU (measured by `benchmarks/learning.py`).
+A frozen BatchNormalization is `x * scale + shift` for each channel, so the kernel and the bias of the convolution that
+computes `x` can include it. Keras computes it in separate operations, and in float32 whatever the precision. Folding
+makes the frozen part of InceptionV3 in bfloat16 more than twice as fast on a CPU (see `benchmarks/learning.py`).
 """
 
 import keras
@@ -13,15 +13,16 @@ CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 
 def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> keras.Model:
-    """A model that computes what `network` computes.
+    """Build a model that computes the same function as `network`, up to rounding.
 
-    A BatchNormalization that follows a convolution, and nothing else does, is folded into it; all other layers are
-    shared. Identity in real numbers: kernel' = kernel · scale, bias' = bias · scale + shift, where
+    A BatchNormalization is folded into a convolution if it is the only layer that reads its output; all other layers
+    are shared with `network`. kernel' = kernel · scale and bias' = bias · scale + shift, where
     scale = gamma / √(variance + epsilon) and shift = beta - mean · scale (Jacob et al. 2018, section 3.2).
 
     Args:
-        trainable: the convolutions still train, with the weights of `network`, and are scaled in every step; else
-            they are copied for inference. SeparableConv2D is then left as it is.
+        network: its BatchNormalization layers are frozen.
+        trainable: True shares the convolutions' weights with `network` and scales them in every step, so that they can
+            be trained; SeparableConv2D is not folded. False copies the convolutions for inference.
     """
     after = _normalization_after(network, CONVOLUTIONS[:2] if trainable else CONVOLUTIONS)
     folded_away = {id(normalization) for normalization in after.values()}
@@ -38,7 +39,7 @@ def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> k
 
 
 def _normalization_after(network: keras.Model, convolutions: tuple) -> dict[int, layers.BatchNormalization]:
-    """The id of each linear convolution that a BatchNormalization reads, and nothing else does -> that one."""
+    """id of each linear convolution that only a BatchNormalization reads -> that BatchNormalization."""
     nodes = [node for depth in network._nodes_by_depth.values() for node in depth]
     readers = {id(tensor): [network] for tensor in network.outputs}
     for node in nodes:
@@ -54,7 +55,7 @@ def _normalization_after(network: keras.Model, convolutions: tuple) -> dict[int,
 
 
 def _copied(convolution, normalization: layers.BatchNormalization):
-    """A convolution with a bias, in place of both."""
+    """One convolution with a bias, in place of both layers."""
     copy = type(convolution).from_config({**convolution.get_config(), "use_bias": True})
     copy.build(convolution.input.shape)
     scale, shift = _scale_and_shift(normalization)
@@ -64,7 +65,7 @@ def _copied(convolution, normalization: layers.BatchNormalization):
 
 
 class _Scaled(layers.Layer):
-    """Both in one, where the convolution trains and the BatchNormalization does not."""
+    """Both layers in one, if the convolution trains and the BatchNormalization does not."""
 
     def __init__(self, convolution, normalization: layers.BatchNormalization):
         super().__init__(name=f"{convolution.name}_scaled", dtype=convolution.dtype_policy, autocast=False)
@@ -84,13 +85,16 @@ class _Scaled(layers.Layer):
 
 
 def _weights(convolution) -> list[np.ndarray]:
-    """With a bias, if of zeros."""
+    """The weights of a convolution, with a bias of zeros if it has none."""
     weights = convolution.get_weights()
     return weights if convolution.use_bias else [*weights, np.zeros(convolution.output.shape[-1], np.float32)]
 
 
 def _by_channel(convolution, scale: np.ndarray) -> np.ndarray:
-    """A depthwise kernel's last two dimensions are the channel and its multiplier, together the outputs."""
+    """Reshape a scale of the output channels to the kernel's last dimensions.
+
+    Those of a depthwise kernel are the input channel and its multiplier.
+    """
     return scale.reshape(convolution.kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else scale
 
 

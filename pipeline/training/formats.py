@@ -1,4 +1,4 @@
-"""A Keras model in the formats that may be published beside ONNX. See `graft.model.inference` for what runs them."""
+"""Write a Keras model in the formats that can be published beside ONNX. `graft.model.inference` runs them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +10,15 @@ from graft.model import bundle
 
 
 def write(format: str, model: keras.Model, folder: Path, calibration: Callable[[], np.ndarray]) -> None:
-    """Write one format's files into a bundle's folder, beside its model.onnx.
+    """Write the files of one format into a bundle's folder, beside its model.onnx.
 
     Args:
-        calibration: gives uint8 `(images, height, width, 3)`, on which the ranges of an int8 model are measured.
+        format: a key of `graft.model.bundle.FORMATS` other than "onnx".
+        model: from `heads.whole_model`.
+        calibration: gives uint8 `(images, height, width, 3)`, from which the ranges of an int8 model are measured.
+
+    Raises:
+        ImportError: if the library of the format is not installed.
     """
     if format == "openvino":
         write_openvino(folder / bundle.MODEL, folder / bundle.FORMATS[format][0])
@@ -22,7 +27,13 @@ def write(format: str, model: keras.Model, folder: Path, calibration: Callable[[
 
 
 def write_litert(model: keras.Model, path: Path, calibration: np.ndarray | None = None) -> None:
-    """float32; or int8 weights and activations (input and outputs stay as they are) when `calibration` is given."""
+    """Write a LiteRT model: in float32, or with int8 weights and activations if `calibration` is given.
+
+    Args:
+        model: from `heads.whole_model`; its inputs and outputs keep their types.
+        path: the .tflite file.
+        calibration: uint8 `(images, height, width, 3)`.
+    """
     options = {}
     if calibration is not None:
         from tensorflow import lite
@@ -33,8 +44,8 @@ def write_litert(model: keras.Model, path: Path, calibration: np.ndarray | None 
 
 
 def write_openvino(onnx_path: Path, path: Path) -> None:
-    """The published ONNX file in OpenVINO's format: `path`, and its weights beside it as .bin."""
+    """Convert the published ONNX file to OpenVINO's format: `path`, and its weights beside it as .bin."""
     import openvino
 
-    # not `convert_model`, which reports to its makers over the network
+    # not `convert_model`, which sends telemetry
     openvino.save_model(openvino.Core().read_model(onnx_path), path, compress_to_fp16=False)

@@ -1,15 +1,16 @@
-"""The new classifier that is grafted onto a backbone, and the whole model put together."""
+"""The new classifier that is grafted onto a backbone, and the models made of both."""
 
 import keras
 from keras import layers
 
 
 def build_head(units: int, classes: int, hidden_units: int, dropout: float) -> keras.Model:
-    """A head from pooled features, float `(batch, units)`, to logits, float32 `(batch, classes)`.
+    """Build a head from pooled features, float `(batch, units)`, to logits, float32 `(batch, classes)`.
 
     Args:
-        hidden_units: of one hidden layer with ReLU; 0 for none.
-        dropout: share of the last layer's inputs that training sets to zero.
+        units, classes: the sizes of its input and output.
+        hidden_units: size of one hidden layer with ReLU; 0 for none.
+        dropout: share of the last layer's inputs that training sets to zero, 0 to 1.
     """
     inputs = hidden = keras.Input((units,), name="features")
     if hidden_units:
@@ -20,12 +21,16 @@ def build_head(units: int, classes: int, hidden_units: int, dropout: float) -> k
 
 
 def trainable_model(top: keras.Model, head: keras.Model) -> keras.Model:
-    """From activations at the cut to logits: all that is left to train once the frozen part's output is known."""
+    """Build the model from activations at the cut to logits: everything that trains, since the frozen part does not."""
     return keras.Model(top.input, head(top.output), name="trainable")
 
 
 def whole_model(frozen: keras.Model, top: keras.Model, head: keras.Model) -> keras.Model:
-    """From uint8 `(batch, height, width, 3)` RGB images to logits and pooled features, as it is published."""
+    """Build the model that is published, from uint8 `(batch, height, width, 3)` RGB images to logits and features.
+
+    Returns:
+        A model with the outputs `logits`, float32 `(batch, classes)`, and `features`, float32 `(batch, units)`.
+    """
     images = keras.Input(frozen.input.shape[1:], dtype="uint8", name="images")
     features = top(frozen(images))
     return keras.Model(images, {"logits": head(features), "features": features}, name="classifier")

@@ -1,4 +1,4 @@
-"""A network of Keras with its ImageNet weights and its own thousand classes, as a bundle.
+"""Make a bundle of a Keras network with its ImageNet weights and its own 1,000 classes.
 
     python -m pipeline.training.imagenet NETWORK FOLDER
 """
@@ -17,17 +17,25 @@ from pipeline.training import backbones, onnx_file
 
 
 def write_bundle(name: str, folder: Path) -> None:
-    """Raises `GraftError` when there is no such network, or its weights cannot be had."""
+    """Write the bundle of a network.
+
+    Args:
+        name: a key of `backbones.BACKBONES`.
+        folder: an existing folder, into which the bundle's files are written.
+
+    Raises:
+        GraftError: if there is no such network, or its weights or class names cannot be loaded.
+    """
     if name not in backbones.BACKBONES:
         known = ", ".join(backbones.BACKBONES)
         raise GraftError(f"imagenet:{name}: expected one of {known}.{did_you_mean(name, backbones.BACKBONES)}")
     image_size = backbones.BACKBONES[name].image_size
     try:
         network, names = build(name, image_size), class_names()
-    except Exception as error:      # a network library's many exceptions, and Keras's own bare Exception
+    except Exception as error:      # many kinds from the network library, and Keras's own bare Exception
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise GraftError(f"imagenet:{name}: its weights or class names are neither in $KERAS_HOME/models (by default "
-                         f"~/.keras/models) nor can Keras download them: {reason}") from error
+        raise GraftError(f"imagenet:{name}: its weights or class names are not in $KERAS_HOME/models (by default "
+                         f"~/.keras/models), and Keras cannot download them: {reason}") from error
     onnx_file.write_onnx(network, folder / bundle.MODEL)
     bundle.write_description(folder, bundle.Description(
         class_names=names, image_size=list(image_size),
@@ -36,7 +44,15 @@ def write_bundle(name: str, folder: Path) -> None:
 
 
 def build(name: str, image_size: tuple[int, int]) -> keras.Model:
-    """From uint8 `(batch, height, width, 3)` RGB images to 1,000 logits and the features before them."""
+    """Build the network with its ImageNet weights.
+
+    Args:
+        name: a key of `backbones.BACKBONES`.
+        image_size: `(height, width)` in pixels.
+
+    Returns:
+        A model from uint8 `(batch, height, width, 3)` RGB to `logits`, float32 `(batch, 1000)`, and `features`.
+    """
     builder, options = getattr(applications, name), {"classifier_activation": None}
     if backbones.BACKBONES[name].alphas:
         options["alpha"] = 1.0
@@ -48,7 +64,7 @@ def build(name: str, image_size: tuple[int, int]) -> keras.Model:
 
 
 def class_names() -> list[str]:
-    """ImageNet's names in the order of the logits; the two that occur twice are told apart by their WordNet number."""
+    """ImageNet's class names in the order of the logits; two names occur twice and get their WordNet number."""
     entries = [best[:2] for (best,) in applications.imagenet_utils.decode_predictions(np.eye(1000), top=1)]
     counts = Counter(name for _, name in entries)
     return [(name if counts[name] == 1 else f"{name} ({number})").replace("_", " ") for number, name in entries]

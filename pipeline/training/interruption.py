@@ -1,4 +1,4 @@
-"""SIGTERM as a flag: the step in progress ends and its state is saved before the process does."""
+"""SIGTERM as a flag, so that a step in progress can finish and save its state before the process ends."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def sigterm_as_flag():
-    """While this block runs, SIGTERM sets the `threading.Event` that it gives instead of ending the process."""
+    """In this block, SIGTERM sets the `threading.Event` that it yields, instead of ending the process."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():       # only the main thread may handle signals
         yield flag
@@ -20,5 +20,5 @@ def sigterm_as_flag():
 
 
 def leave() -> None:
-    """End the process as SIGTERM would have done. Call it when all is saved."""
+    """End the process as SIGTERM would have done. Call it when the state is saved."""
     raise SystemExit(128 + signal.SIGTERM)

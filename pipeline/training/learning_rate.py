@@ -1,4 +1,4 @@
-"""Which learning rate to begin with: a sweep from far too low to far too high (the range test of Smith 2017)."""
+"""Find an initial learning rate by a sweep from far too low to far too high (the range test of Smith 2017)."""
 
 import keras
 import numpy as np
@@ -6,19 +6,22 @@ import numpy as np
 from pipeline.training import fitting, pace
 
 LOWEST, HIGHEST = 1e-7, 1.0
-SMOOTHING = 0.9         # of the exponential moving average of the loss
-DIVERGED = 4.0          # times the lowest loss: the sweep ends
+SMOOTHING = 0.9         # weight of the past in the moving average of the loss
+DIVERGED = 4.0          # the sweep ends at this multiple of the lowest loss
 
 
 def sweep(model: keras.Model, train, *, batch_size: int, seed: int, steps: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """Train with a learning rate that grows by the same factor in each step, and write down the loss.
+    """Train with a learning rate that grows by the same factor in each step, and record the loss.
 
     Args:
-        model: compiled, as `fitting.prepare` leaves it. What the sweep does to its weights is taken back.
+        model: compiled by `fitting.prepare`. Its weights are restored at the end.
         train: `pipeline.training.examples.Examples` or `Vectors`.
+        batch_size: images per step.
+        seed: of the order of the images.
+        steps: how many at most.
 
     Returns:
-        float `(steps run,)` learning rates and smoothed losses; fewer than `steps` where the loss diverged.
+        Learning rates and smoothed losses, float64 `(steps run,)` each; fewer than `steps` if the loss diverged.
     """
     state = [*model.variables, *model.optimizer.variables]
     before = [np.array(each) for each in state]
@@ -39,5 +42,9 @@ def sweep(model: keras.Model, train, *, batch_size: int, seed: int, steps: int =
 
 
 def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
-    """A tenth of the rate at which the loss is lowest: Smith's rule of thumb keeps away from where it turns."""
+    """A tenth of the learning rate with the lowest loss, a rule of thumb that stays clear of divergence.
+
+    Args:
+        rates, losses: see `sweep`.
+    """
     return float(rates[int(np.nanargmin(losses))] / 10)

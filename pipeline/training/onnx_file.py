@@ -1,4 +1,4 @@
-"""A Keras model as an ONNX file whose bytes depend on the model alone."""
+"""Write a Keras model as an ONNX file whose bytes depend only on the model."""
 
 import warnings
 from pathlib import Path
@@ -10,16 +10,19 @@ import onnx
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write a float32 model with the input `images` and the outputs `logits` and `features`.
+    """Write a model in float32 with the input `images` and the outputs `logits` and `features`.
 
-    tf2onnx names its values by a counter and merges equal constants by their address in memory, so that two exports
-    of one model differ. What it writes is brought into one canonical order here.
+    tf2onnx names values by a counter and merges equal constants in the order of their memory addresses, so that two
+    exports of one model differ. The export is therefore brought into a canonical form.
+
+    Args:
+        model: from `heads.whole_model`.
     """
     model.predict_on_batch(np.zeros((1, *model.input.shape[1:]), np.uint8))
     with TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)      # of tf2onnx, about a name in NumPy
+            warnings.simplefilter("ignore", FutureWarning)      # from tf2onnx, about a name in NumPy
             model.export(raw, format="onnx", verbose=False)
         exported = onnx.load(raw)
     canonical = canonicalise(exported, ["images"], ["logits", "features"])
@@ -28,10 +31,15 @@ def write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    """Rename every value and node by its place, order the initializers, and drop what only describes.
+    """Rename every value and node by its position, sort the initializers, and drop metadata.
 
     Args:
-        inputs, outputs: the new names, in the order of the graph's own.
+        model: changed in place.
+        inputs: new names of the graph's inputs, in their order.
+        outputs: new names of the graph's outputs, which their own names begin with.
+
+    Returns:
+        `model`.
     """
     graph = model.graph
     _drop_idle_reshapes(model)
@@ -56,15 +64,15 @@ def canonicalise(model: onnx.ModelProto, inputs: list[str], outputs: list[str]) 
 
 
 def _drop_idle_reshapes(model: onnx.ModelProto) -> None:
-    """Remove each Reshape to the shape that its input has: tf2onnx leaves some, and not the same ones in each process.
+    """Remove each Reshape to the shape that its input already has: tf2onnx leaves some, and others in each process.
 
-    They stand where a map is one pixel in size, and a transposition moves nothing.
+    They occur where a map is one pixel in size, so that a transposition moves nothing.
     """
     graph, inferred = model.graph, onnx.shape_inference.infer_shapes(model).graph
     shapes = {each.name: [size.dim_value for size in each.type.tensor_type.shape.dim] for each in inferred.value_info}
     numbers = [each for each in graph.initializer if each.data_type == onnx.TensorProto.INT64]
     wanted = {each.name: onnx.numpy_helper.to_array(each).tolist() for each in numbers}
-    source = {}         # the output of a Reshape that is dropped -> what it was made from
+    source = {}         # the output of a dropped Reshape -> its input
     for node in list(graph.node):
         node.input[:] = [source.get(value, value) for value in node.input]
         if node.op_type == "Reshape" and _is_idle(shapes.get(node.input[0]), wanted.get(node.input[1])):
@@ -73,12 +81,12 @@ def _drop_idle_reshapes(model: onnx.ModelProto) -> None:
 
 
 def _is_idle(shape: list[int] | None, wanted: list[int] | None) -> bool:
-    """Whether a reshape changes nothing; the size of the batch is 0, not known, in `shape`, and -1 in `wanted`."""
+    """Whether a reshape changes nothing; the batch size is 0 (unknown) in `shape`, and -1 in `wanted`."""
     return shape is not None and wanted == [-1 if size == 0 else size for size in shape] and wanted.count(-1) == 1
 
 
 def _output(graph: onnx.GraphProto, wanted: str) -> str:
-    """The graph's own name of an output; Keras calls them by their key, with or without a suffix."""
+    """The graph's own name of an output: its key in Keras, with or without a suffix."""
     return next(each.name for each in graph.output if each.name.split(":")[0].split("/")[-1].startswith(wanted))
 
 

@@ -1,4 +1,4 @@
-"""Optimizers: the learning rate over time, and from layer to layer."""
+"""Optimizers whose learning rate changes over time, and from layer to layer."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ from pipeline.training import backbones
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over time: from 0 up to `learning_rate`, then along half a cosine to 0, or as it is.
+    """The learning rate over time: it rises from 0 to `learning_rate`, then stays, or falls to 0 along half a cosine.
 
     Attributes:
-        warmup_epochs: how long it rises in a straight line; 0 for not at all.
-        decay: "cosine" (to 0 in the last of all epochs) or "none".
+        learning_rate: the highest value.
+        warmup_epochs: how long it rises linearly; 0 starts with the highest value.
+        decay: "cosine", to reach 0 at the end of the last epoch, or "none".
     """
 
     learning_rate: float
@@ -22,7 +23,11 @@ class Schedule:
     decay: str = "none"
 
     def over(self, epochs: int, steps_per_epoch: int):
-        """As Keras takes it: a number, or a schedule over the optimizer's steps, which its checkpoint counts."""
+        """The schedule as Keras expects it: a number, or a function of the optimizer's step count.
+
+        Args:
+            epochs, steps_per_epoch: of the whole training.
+        """
         steps, warmup = epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch)
         if self.decay == "none" and not warmup:
             return self.learning_rate
@@ -34,12 +39,13 @@ class Schedule:
 
 
 def build(name: str, schedule, momentum: float, factors: dict[str, float]) -> keras.optimizers.Optimizer:
-    """An optimizer whose learning rate is multiplied, for each variable, by its factor.
+    """Build an optimizer that multiplies the learning rate of each variable by a factor.
 
     Args:
-        name: adam, sgd or rmsprop; `momentum` is of the last two.
-        schedule: a number or a schedule of Keras.
-        factors: by the variables' paths; 1 for those that are not named.
+        name: adam, sgd or rmsprop.
+        schedule: a number, or a Keras schedule.
+        momentum: for sgd and rmsprop.
+        factors: path of a variable -> its factor, 1 by default.
     """
     options = {} if name == "adam" else {"momentum": momentum}
     optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](schedule, **options)
@@ -49,19 +55,25 @@ def build(name: str, schedule, momentum: float, factors: dict[str, float]) -> ke
 
 
 def _multiply(optimizer, factors: dict[str, float]) -> None:
-    step = optimizer.update_step            # in every optimizer of Keras: what changes one variable
+    step = optimizer.update_step            # in every Keras optimizer, the method that changes one variable
 
     def update_step(gradient, variable, learning_rate):
-        own = optimizer._trainable_variables[optimizer._get_variable_index(variable)]   # `variable` is the backend's
+        own = optimizer._trainable_variables[optimizer._get_variable_index(variable)]   # `variable` has no path
         step(gradient, variable, learning_rate * factors.get(own.path, 1.0))
 
     optimizer.update_step = update_step
 
 
 def layer_factors(top: keras.Model, layer_decay: float) -> dict[str, float]:
-    """A factor for each variable of the top: `layer_decay` to the power of the blocks from it to the head.
+    """Learning rate factors that fall from block to block (discriminative fine-tuning, Howard and Ruder 2018).
 
-    The last block has `layer_decay` itself, the head 1 (Howard and Ruder 2018: discriminative fine-tuning).
+    Args:
+        top: the part of the backbone that trains.
+        layer_decay: the ratio between one block and the next, above 0 to 1.
+
+    Returns:
+        path of each variable of the top -> `layer_decay` to the power of the number of blocks from it to the head: the
+        last block has `layer_decay` itself. Empty if `layer_decay` is 1. The head's variables keep factor 1.
     """
     if layer_decay == 1:
         return {}

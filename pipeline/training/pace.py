@@ -1,4 +1,4 @@
-"""What a loop's time goes into: waiting for its inputs, or computing. Said on the log, never written into an output."""
+"""Measure whether a loop spends its time on inputs or on computing. Results go to the log, never into an output."""
 
 import time
 from collections import deque
@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.training import backend
 
-# of the time: inputs are made while the network computes, so that any real wait means they are slower
+# Share of the time spent waiting. Inputs are made while the network computes, so any real wait means they are slower.
 INPUT_BOUND = 0.1
 
 
 class Pace:
-    """A stopwatch for loops over `inputs(...)`: what is left of the time, the loop's body has taken."""
+    """A stopwatch for loops over `inputs(...)`; the time that is not spent waiting belongs to the loop's body."""
 
     def __init__(self):
         self.began_s, self.waited_s = time.perf_counter(), 0.0
 
     def inputs(self, iterable: Iterable) -> Iterator:
-        """The same items; the time until each is there counts as waiting."""
+        """Yield the same items, and count the time until each is ready as waiting."""
         iterator, end = iter(iterable), object()
         while True:
             began = time.perf_counter()
@@ -29,13 +29,13 @@ class Pace:
             yield item
 
     def report(self, count: int, unit: str) -> str:
-        """Seconds, `unit`s a second, and which side sets the pace and why."""
-        taken = max(time.perf_counter() - self.began_s, 1e-9)
-        share = self.waited_s / taken
-        said = f"{count:,} {unit} in {duration(taken)}, {count / taken:,.0f} a second, {share:.0%} of it waiting"
+        """Describe the time, the throughput in `unit`s per second, and whether inputs or computing limit it."""
+        taken_s = max(time.perf_counter() - self.began_s, 1e-9)
+        share = self.waited_s / taken_s
+        rate = f"{count:,} {unit} in {duration(taken_s)}, {count / taken_s:,.0f} per second, {share:.0%} waiting"
         if share > INPUT_BOUND:
-            return f"{said}: input-bound, reading, decoding and augmenting are slower than the network"
-        return f"{said}: compute-bound, the network is slower than its inputs ({backend.describe_devices()})"
+            return f"{rate}: input-bound, reading, decoding and augmenting are slower than the network"
+        return f"{rate}: compute-bound, the network is slower than its inputs ({backend.describe_devices()})"
 
 
 def ahead(make: Callable, arguments: Iterable, count: int = 1) -> Iterator:
@@ -55,7 +55,7 @@ def ahead(make: Callable, arguments: Iterable, count: int = 1) -> Iterator:
 
 
 def duration(seconds: float) -> str:
-    """`4.2 s`, `31 s`, `12 min` or `3.5 h`."""
+    """Format a duration as `4.2 s`, `31 s`, `12 min` or `3.5 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:

@@ -1,4 +1,4 @@
-"""Arrays on disk under keys, in 16-bit shards that are never changed: what a killed run has written stays good."""
+"""Arrays on disk by key, in float16 shards that never change, so that what a killed run has written stays valid."""
 
 import hashlib
 import json
@@ -12,15 +12,15 @@ ROW_TYPE = np.dtype(np.float16)
 
 
 class Shards:
-    """A folder of shards: `NAME.npy`, float16 `(rows, *shape)`, and `NAME.json`, the rows' keys, written last.
+    """A folder of shards: `NAME.npy`, float16 `(rows, *shape)`, and `NAME.json`, the keys of its rows, written last.
 
-    A shard is named by its keys, so that two processes that write the same rows write the same file.
+    A shard is named after its keys, so that two processes that write the same rows write the same file.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._where: dict[str, tuple[str, int]] = {}        # key -> shard, row
-        self._layouts: dict[str, tuple[int, tuple[int, ...]]] = {}      # shard -> where its rows begin, shape of one
+        self._layouts: dict[str, tuple[int, tuple[int, ...]]] = {}      # shard -> offset of its rows, shape of a row
         for keys in sorted(folder.glob("*.json")):
             self._remember(keys.stem, json.loads(keys.read_text(encoding="utf-8")))
 
@@ -28,7 +28,12 @@ class Shards:
         return key in self._where
 
     def write(self, keys: list[str], rows) -> None:
-        """Add float16 `(len(keys), *shape)` rows. Whole or not at all."""
+        """Add rows as one shard, completely or not at all.
+
+        Args:
+            keys: of the rows.
+            rows: float16 `(len(keys), *shape)`.
+        """
         rows = np.ascontiguousarray(rows, ROW_TYPE)
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:24]
@@ -37,11 +42,11 @@ class Shards:
         self._remember(name, keys)
 
     def read(self, keys: list[str]) -> np.ndarray:
-        """float16 `(len(keys), *shape)`, in the order of the keys. Raises `KeyError` for one that is not there."""
+        """Read rows, float16 `(len(keys), *shape)`, in the order of the keys. Raises `KeyError` for an unknown key."""
         return np.stack([self._row(*self._where[key]) for key in keys])
 
     def _row(self, shard: str, row: int) -> np.ndarray:
-        """Read, not mapped: mapped pages would count as this process's memory until it is as large as the cache."""
+        """Read one row, instead of mapping the file: mapped pages would count as memory of this process."""
         begin, shape = self._layout(shard)
         values = math.prod(shape)
         offset = begin + row * values * ROW_TYPE.itemsize
