@@ -42,18 +42,9 @@ def prepare(folder: Path) -> Project:
     return project
 
 
-def start(project: Project, stage: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", STAGE, stage], cwd=project.folder, env=project.environment(),
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 def finish(project: Project, stage: str) -> str:
     """Run one stage to its end. Returns its output."""
-    process = start(project, stage)
-    output, _ = process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{stage} exited with {process.returncode}:\n{output}")
-    return output
+    return project.run(sys.executable, "-c", STAGE, stage).stdout
 
 
 def forget(project: Project) -> None:
@@ -68,13 +59,13 @@ def digests(project: Project) -> dict[str, str]:
 
 def kill_in(project: Project, stage: str, after_s: float) -> bool:
     """Start a stage and kill it after some seconds. Returns False if it had ended by then."""
-    process = start(project, stage)
+    process = subprocess.Popen([sys.executable, "-c", STAGE, stage], cwd=project.folder, env=project.environment(),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         process.wait(after_s)
     except subprocess.TimeoutExpired:
         process.kill()
-    process.communicate()
-    return process.returncode == -9
+    return process.wait() == -9
 
 
 def disturbed(project: Project, seconds: dict[str, float], chance: random.Random, kills: int) -> list[list[str]]:

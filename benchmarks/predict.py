@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +83,8 @@ def compare_throughput(model: Path, paths: list[str], rounds: int) -> None:
     paths = [path for path in paths if is_readable(path, classifier.image_size)]
     decoded = np.stack([read_image(path, classifier.image_size) for path in paths[:512]])
     ways = {
-        "runtime alone": lambda: [session.run(None, {"images": batch}) for batch in batches(decoded)],
+        "runtime alone": lambda: [session.run(None, {"images": decoded[start:start + BATCH_SIZE]})
+                                  for start in range(0, len(decoded), BATCH_SIZE)],
         "runtime + decoding": lambda: by_hand(session, paths, classifier.image_size),
         "graft": lambda: list(rows(classifier, paths)),
     }
@@ -112,10 +113,6 @@ def by_hand(session, paths: list[str], image_size: tuple[int, int]) -> None:
         for start in range(0, len(paths), BATCH_SIZE):
             batch = [next(images) for _ in paths[start:start + BATCH_SIZE]]
             session.run(None, {"images": np.stack(batch)})
-
-
-def batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    return (images[start:start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE))
 
 
 def is_readable(path: str, image_size: tuple[int, int]) -> bool:

@@ -1,6 +1,6 @@
-"""Stage `generate`: pictures by formula, each with a shape's and a texture's class. No natural image takes part.
+"""Stage `generate`: pictures made by formula, each of a shape class, a texture class or both. No natural image is used.
 
-Each picture depends on the seed and its number alone, so that any number of processes make the same file.
+A picture depends only on the seed and its number, so any number of processes write the same file.
 """
 
 from dataclasses import dataclass, fields
@@ -22,13 +22,13 @@ PARAMS = Path("starter/params.yaml")
 OUTPUTS = Path("starter/outputs")
 CHUNK = 256
 MASK_PX = 24
-NONE = -1                       # the label of what a picture does not have
-LEAST_CONTRAST = 0.4            # of an object to its ground, in RGB of 0 to 1
+NONE = -1                       # label of a missing shape or texture
+LEAST_CONTRAST = 0.4            # distance of an object's mean colour from the background's, in RGB from 0 to 1
 
 
 @params
 class GenerateParams:
-    """How many pictures of how many classes."""
+    """The number of pictures and of classes in each family."""
 
     images: int = Field(ge=1)
     size_px: int = Field(ge=16, le=512)
@@ -46,12 +46,12 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures and all that the network is asked about them.
+    """The pictures and the network's targets for them.
 
     Attributes:
         pictures: uint8 `(images, size_px, size_px, 3)`.
-        masks: where the object is, uint8 `(images, MASK_PX, MASK_PX)` in 0 to 255.
-        labels: of the object's shape and the ground's texture, int32 `(images, 2)`, -1 for none.
+        masks: of the object, uint8 `(images, MASK_PX, MASK_PX)` from 0 to 255.
+        labels: of the object's shape and the background's texture, int32 `(images, 2)`, -1 for none.
         descriptors: of the texture classes, float `(textures, numbers)`; see `textures.descriptor`.
     """
 
@@ -71,7 +71,7 @@ def read_pictures(folder: Path) -> Pictures:
 
 
 class Formulas:
-    """All classes: `shapes` and `textures`, lists in the order of the labels."""
+    """All classes: the lists `shapes` and `textures`, in the order of the labels."""
 
     def __init__(self, shape_classes: dict[str, int], texture_classes: dict[str, int], seed: int):
         self.shapes = shapes.make_classes(shape_classes, seed)
@@ -79,11 +79,14 @@ class Formulas:
         self.seed = seed
 
     def picture(self, number: int, size_px: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-        """Picture `number`: uint8 `(size_px, size_px, 3)`; where its object is, uint8 `(MASK_PX, MASK_PX)` in 0 to 255;
-        its object's shape's label and its ground's texture's, -1 for none.
+        """Draw picture `number`.
 
-        Three in ten are a texture alone and as many a shape on an even ground: a small network needs something easy
-        to begin with.
+        Three in ten pictures are a texture alone, and three in ten a shape on a plain background: a small network needs
+        easy examples to begin with.
+
+        Returns:
+            the picture, uint8 `(size_px, size_px, 3)`; its object's mask, uint8 `(MASK_PX, MASK_PX)` from 0 to 255; the
+            labels of its object's shape and of its background's texture, -1 for none.
         """
         random = np.random.Generator(np.random.Philox(key=(self.seed, number)))
         kind, shape, texture = random.random(), NONE, NONE
@@ -100,7 +103,7 @@ class Formulas:
         return _photographed(random, scene), small, shape, texture
 
     def _surface(self, random, texture: int, size_px: int, colours) -> np.ndarray:
-        """float32 `(size_px, size_px, 3)` in 0 to 1: a texture in two colours; without one, even or a gradient."""
+        """A texture in two colours, or without one a plain surface or a gradient: float32 `(size_px, size_px, 3)`."""
         dark, bright = colours
         if texture != NONE:
             grey = textures.patch(self.textures[texture], random, size_px).astype(np.float32) / 255
@@ -110,7 +113,7 @@ class Formulas:
         return dark + (bright - dark) * grey[:, :, None]
 
     def _place(self, random, scene: np.ndarray, shape: int, colours) -> tuple[np.ndarray, np.ndarray]:
-        """The scene with one object on it, even or with a texture, flat or lit from one side; and the object's mask."""
+        """Put an object on the scene, plain or textured, flat or lit from one side. Returns the scene and its mask."""
         size_px = len(scene)
         mask = shapes.instance(self.shapes[shape], random, size_px)
         texture = int(random.integers(len(self.textures))) if random.random() < 0.5 else NONE
@@ -124,7 +127,7 @@ class Formulas:
 
 
 def _colours(random: np.random.Generator, unlike=None) -> tuple[np.ndarray, np.ndarray]:
-    """Two colours, float32 `(3,)` in 0 to 1, often near to each other or grey, and not near to the mean of `unlike`."""
+    """Two colours, float32 `(3,)` from 0 to 1, often similar or grey; their mean differs from that of `unlike`."""
     while True:
         first, second = random.random((2, 3))
         if random.random() < 0.3:
@@ -135,7 +138,7 @@ def _colours(random: np.random.Generator, unlike=None) -> tuple[np.ndarray, np.n
 
 
 def _photographed(random: np.random.Generator, scene: np.ndarray) -> np.ndarray:
-    """Light, blur, noise and grey: uint8, of the same shape."""
+    """Vary light, blur, noise and saturation. Returns uint8 of the same shape."""
     if random.random() < 0.4:
         scene = cv2.GaussianBlur(scene, (0, 0), random.uniform(0.3, 1.5) * len(scene) / 96)
     if random.random() < 0.15:
@@ -146,7 +149,7 @@ def _photographed(random: np.random.Generator, scene: np.ndarray) -> np.ndarray:
     return np.clip(scene * 255, 0, 255).astype(np.uint8)
 
 
-_formulas: Formulas | None = None       # in a worker process: received once, when it starts
+_formulas: Formulas | None = None       # in a worker process: set once, when it starts
 
 
 def _receive(formulas: Formulas) -> None:
@@ -160,7 +163,7 @@ def _chunk(start: int, images: int, size_px: int) -> list:
 
 
 def generate(formulas: Formulas, images: int, size_px: int, processes: int) -> Pictures:
-    """Pictures 0 to `images` - 1."""
+    """Draw pictures 0 to `images` - 1."""
     made = Pictures(
         np.empty((images, size_px, size_px, 3), np.uint8), np.empty((images, MASK_PX, MASK_PX), np.uint8),
         np.empty((images, 2), np.int32), np.stack([textures.descriptor(tiles[0]) for tiles in formulas.textures]),

@@ -1,4 +1,4 @@
-"""Shape classes: each is a formula whose numbers are drawn once, and from which any number of instances are drawn.
+"""Shape classes: each is a formula with random numbers drawn once, which yields any number of instances.
 
 Four families: contours of sinusoids (radial contours and "visual atoms": Kataoka et al. 2022, Takashima et al. 2023),
 assemblies of simple parts, strokes along splines, and iterated function systems (FractalDB: Kataoka et al. 2020).
@@ -11,13 +11,13 @@ import numpy as np
 
 PROTOTYPE_PX = 32
 LARGEST_CORRELATION = 0.9       # of the blurred prototypes of any two shape classes
-SUBPIXEL_BITS = 4               # OpenCV draws at coordinates in sixteenths of a pixel
+SUBPIXEL_BITS = 4               # OpenCV draws in sixteenths of a pixel
 ANGLES = np.linspace(0, 2 * np.pi, 96, endpoint=False)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape class; coordinates lie in -1 to 1, y downwards.
+    """A shape class. Coordinates run from -1 to 1, y downwards.
 
     Attributes:
         filled: outlines, float `(points, 2)` each, of the filled parts.
@@ -32,7 +32,7 @@ class Shape:
 
 
 def contour(random: np.random.Generator) -> Shape:
-    """A closed outline whose radius is a sum of a few sinusoids of the angle, some with smaller copies inside it."""
+    """A closed outline whose radius is a sum of sinusoids of the angle, sometimes with smaller copies inside."""
     radius = np.ones_like(ANGLES)
     for frequency in random.choice(np.arange(1, 10), random.integers(1, 4), replace=False):
         radius += random.uniform(0.15, 0.5) * np.sin(frequency * ANGLES + random.uniform(0, 2 * np.pi))
@@ -47,7 +47,7 @@ def contour(random: np.random.Generator) -> Shape:
 
 
 def assembly(random: np.random.Generator) -> Shape:
-    """Two to five ellipses and trapezia side by side, often mirrored: silhouettes as things have them."""
+    """Two to four ellipses and trapezia side by side, often mirrored, like the silhouettes of objects."""
     parts = []
     for _ in range(random.integers(2, 5)):
         centre, size = random.uniform(-0.7, 0.7, 2), random.uniform(0.2, 0.8, 2)
@@ -74,7 +74,7 @@ def glyph(random: np.random.Generator) -> Shape:
 
 
 def fractal(random: np.random.Generator) -> Shape:
-    """The attractor of two to four affine maps; each contracts, as its singular values are below 1."""
+    """The attractor of two to four affine maps, all contractions: their singular values are below 1."""
     count = random.integers(2, 5)
     contractions = np.sort(random.uniform(0.2, 0.9, (count, 2)))
     maps = np.stack([
@@ -93,7 +93,7 @@ FAMILIES = {"contour": contour, "assembly": assembly, "glyph": glyph, "fractal":
 
 
 def make_classes(counts: dict[str, int], seed: int) -> list[Shape]:
-    """`counts` classes of each family. One that looks like an earlier one, or like next to nothing, is drawn anew."""
+    """Draw `counts` classes of each family. A class that is nearly empty or resembles an earlier one is redrawn."""
     random, shapes, prototypes = np.random.default_rng((seed, 1)), [], []
     for family, count in counts.items():
         first = len(shapes)
@@ -107,7 +107,7 @@ def make_classes(counts: dict[str, int], seed: int) -> list[Shape]:
 
 
 def prototype(shape: Shape) -> np.ndarray | None:
-    """The shape upright, small and blurred, as a vector of mean 0 and length 1; None when it covers next to nothing."""
+    """The shape upright, small and blurred, as a vector of mean 0 and length 1; None if it is nearly empty or full."""
     mask = draw(shape, np.array([[0.85, 0, 0], [0, 0.85, 0]]), PROTOTYPE_PX, thickness=0.06)
     if not 0.06 < mask.mean() / 255 < 0.85:
         return None
@@ -117,7 +117,7 @@ def prototype(shape: Shape) -> np.ndarray | None:
 
 
 def instance(shape: Shape, random: np.random.Generator, size_px: int) -> np.ndarray:
-    """A mask of one instance, uint8 `(size_px, size_px)` in 0 to 255: turned, sheared, stretched, moved and shaken."""
+    """Mask of a random instance, uint8 `(size_px, size_px)`, 0 to 255: rotated, sheared, stretched, shifted, bent."""
     scale = random.uniform(0.55, 0.95)
     stretch = np.exp(random.uniform(-0.2, 0.2))
     shear = np.array([[1, random.uniform(-0.25, 0.25)], [random.uniform(-0.15, 0.15), 1]])
@@ -128,11 +128,12 @@ def instance(shape: Shape, random: np.random.Generator, size_px: int) -> np.ndar
 
 
 def draw(shape: Shape, matrix: np.ndarray, size_px: int, thickness: float, wobble=None) -> np.ndarray:
-    """uint8 `(size_px, size_px)`: the shape under the 2 × 3 `matrix`, in units of half the picture's side.
+    """Draw the shape's mask, uint8 `(size_px, size_px)`.
 
     Args:
+        matrix: affine map, float `(2, 3)`, in units of half the picture's side.
         thickness: of strokes, in the same units.
-        wobble: amplitudes, float `(2, 2, 2)`, of a smooth bending of the plane before `matrix`; None for none.
+        wobble: amplitudes, float `(2, 2, 2)`, of a smooth bending of the plane before `matrix`; None for no bending.
     """
     mask = np.zeros((size_px, size_px), np.uint8)
 
@@ -165,7 +166,7 @@ def _draw_dots(mask, points, thickness) -> None:
 
 
 def _normalised(shape: Shape) -> Shape:
-    """Moved and scaled so that it just fits into -1 to 1."""
+    """Shift and scale the shape to fit exactly into -1 to 1."""
     everything = np.concatenate([*shape.filled, *shape.strokes, *([] if shape.points is None else [shape.points])])
     low, high = everything.min(axis=0), everything.max(axis=0)
 

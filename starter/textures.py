@@ -1,6 +1,6 @@
-"""Texture classes: each is a formula for grey tiles, from which patches are cut at random.
+"""Texture classes: each is a formula for grey tiles, from which random patches are cut.
 
-Five families: noise with a power-law spectrum and its ridges, hair (noise drawn out along a bent field), waves
+Five families: noise with a power-law spectrum and its ridges, hair (noise stretched along a curved field), waves
 (stripes, checks, plaids), cells (distances to random points), and dead leaves (Lee, Mumford and Huang 2001; for
 pre-training: Baradad et al. 2021).
 """
@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 
 TILE_PX = 256
-STANDARD_PX = 96                # at this side of a picture, a pixel of it is about one of the tile
-TILES = 2                       # of each class, so that a class is a formula and not one picture
-SMALLEST_DISTANCE = 0.4         # of the descriptors of any two texture classes
+STANDARD_PX = 96                # in pictures of this side, a pixel is about one pixel of the tile
+TILES = 2                       # per class, so that a class is a formula and not one picture
+SMALLEST_DISTANCE = 0.4         # between the descriptors of any two texture classes
 
 Tile = Callable[[np.random.Generator], np.ndarray]
 
 
 def noise(random: np.random.Generator) -> Tile:
-    """Noise whose amplitude falls with frequency by a power of the class, plain, ridged or in steps."""
+    """Noise whose amplitude falls as a power of the frequency; plain, ridged or folded by a sine."""
     return partial(
         _noise, power=random.uniform(0.7, 2.4), angle=random.uniform(0, np.pi), draw_out=np.exp(random.uniform(0, 1.2)),
         form=random.integers(3), warp=random.choice([0, 0, 12]),
@@ -28,7 +28,7 @@ def noise(random: np.random.Generator) -> Tile:
 
 
 def hair(random: np.random.Generator) -> Tile:
-    """Noise drawn out ten times and more along a field that bends."""
+    """Noise stretched 8 to 24 times along a curved field."""
     return partial(
         _noise, power=random.uniform(0.3, 1.1), angle=random.uniform(0, np.pi), draw_out=random.uniform(8, 24), form=0,
         warp=random.uniform(8, 40),
@@ -53,7 +53,7 @@ def cells(random: np.random.Generator) -> Tile:
 
 
 def leaves(random: np.random.Generator) -> Tile:
-    """Opaque leaves fallen one on the other, their sizes after a power law."""
+    """Opaque leaves on top of each other, with sizes that follow a power law."""
     return partial(
         _leaves, smallest_px=random.uniform(2, 10), power=random.uniform(1, 3), corners=random.choice([3, 4, 6, 40]),
         squeeze=random.uniform(0.25, 1), turned=random.random() < 0.6,
@@ -64,7 +64,7 @@ FAMILIES = {"noise": noise, "hair": hair, "waves": waves, "cells": cells, "leave
 
 
 def make_classes(counts: dict[str, int], seed: int) -> list[list[np.ndarray]]:
-    """For each class its tiles, uint8 `(TILE_PX, TILE_PX)`. One that looks like an earlier one is drawn anew."""
+    """Draw the tiles of each class, uint8 `(TILE_PX, TILE_PX)`. A class that resembles an earlier one is redrawn."""
     random, classes, seen = np.random.default_rng((seed, 2)), [], []
     for family, count in counts.items():
         first = len(classes)
@@ -79,7 +79,7 @@ def make_classes(counts: dict[str, int], seed: int) -> list[list[np.ndarray]]:
 
 
 def descriptor(tile: np.ndarray) -> np.ndarray:
-    """How strong a tile's edges are at four scales and in eight directions, float `(40,)`."""
+    """The strength of a tile's edges at four scales and in eight directions, float `(40,)`."""
     found = []
     for scale in range(4):
         small = cv2.resize(tile, None, fx=0.5**scale, fy=0.5**scale, interpolation=cv2.INTER_AREA)
@@ -92,7 +92,7 @@ def descriptor(tile: np.ndarray) -> np.ndarray:
 
 
 def patch(tiles: list[np.ndarray], random: np.random.Generator, size_px: int) -> np.ndarray:
-    """A piece of one of the class's tiles, turned a little, enlarged or shrunk: uint8 `(size_px, size_px)`."""
+    """A random patch of a class's tiles, slightly rotated and scaled, uint8 `(size_px, size_px)`."""
     tile, angle = tiles[random.integers(len(tiles))], random.uniform(-0.35, 0.35)
     step = np.exp(random.uniform(-0.35, 0.25)) * STANDARD_PX / size_px
     turn = step * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -1,8 +1,8 @@
-"""Stage `train`: the backbone learns to say what each picture was made from.
+"""Stage `train`: the backbone learns to predict what each picture was made from.
 
-To name one class among hundreds is too coarse a lesson for the few hundred thousand pictures that a processor gets
-through in half an hour. So the network is also asked where the object is, cell by cell, and how strong the ground's
-edges are at each scale and in each direction: everything that the generator knows anyhow.
+A CPU processes a few hundred thousand pictures in half an hour, too few to learn from class labels alone. So the
+network also predicts the object's mask, cell by cell, and the strength of the background's edges at each scale and in
+each direction, which the generator knows anyway.
 """
 
 import json
@@ -28,10 +28,10 @@ from tasks.params import params, read_params
 
 WEIGHTS, METRICS = Path("pipeline/training/starter.weights.h5"), Path("starter/training.json")
 BACKBONE = "MobileNetV2"
-FINE, COARSE = "block_6_expand_relu", "block_13_expand_relu"        # an eighth and a sixteenth of the side
+FINE, COARSE = "block_6_expand_relu", "block_13_expand_relu"        # an eighth and a sixteenth of the picture's side
 LOSS_WEIGHTS = {"mask": 4.0, "ground": 1.0, "shape": 0.3, "texture": 0.3}
-BUFFERED = 4            # batches made ahead
-REPORTED = 100          # steps from one line to the next
+BUFFERED = 4            # batches prepared in advance
+REPORTED = 100          # steps between two printed lines
 
 
 @params
@@ -44,7 +44,7 @@ class PhaseParams:
 
 @params
 class TrainParams:
-    """Phases run one after the other, each with a schedule of its own: small pictures first, as they cost less."""
+    """Phases run in order, each with its own schedule: small pictures first, which cost less."""
 
     alpha: float
     phases: list[PhaseParams] = Field(min_length=1)
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def train(params: TrainParams, data: Pictures) -> tuple[keras.Model, list[dict]]:
-    """The trained backbone, for pictures of the last phase's size, and the scores at the end of each phase."""
+    """Train all phases. Returns the backbone, for pictures of the last phase's size, and the metrics of each phase."""
     metrics, weights = [], None
     for number, phase in enumerate(params.phases):
         classes = (int(data.labels[:, 0].max()) + 1, int(data.labels[:, 1].max()) + 1)
@@ -77,21 +77,21 @@ def train(params: TrainParams, data: Pictures) -> tuple[keras.Model, list[dict]]
 
 
 def carry_over(weights: list[np.ndarray], model: keras.Model) -> None:
-    """Give the model another phase's weights, but for the head that counts cells: their number is another."""
+    """Copy the weights of the previous phase, except the mask head's, whose number of cells differs."""
     pairs = zip(weights, model.get_weights())
     model.set_weights([before if before.shape == now.shape else now for before, now in pairs])
 
 
 def build_model(size_px: int, alpha: float, classes: tuple[int, int], ground: int) -> tuple[keras.Model, keras.Model]:
-    """The backbone, and a model of all answers by name: `what_where`, each linear in the features.
+    """The backbone, and a model with all heads by name, `what_where`, each linear in the features.
 
-    Answers are asked of two earlier layers too: they bring the gradient into a deep and narrow network that else learns
-    next to nothing for a thousand steps (deep supervision: Lee et al. 2015).
+    Two earlier layers have heads too. They carry the gradient into a deep and narrow network that otherwise learns
+    almost nothing for a thousand steps (deep supervision: Lee et al. 2015).
     """
     network = backbones.build(BACKBONE, (size_px, size_px), alpha)
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.99       # Keras's 0.999 follows too slowly for some thousand steps
+            layer.momentum = 0.99       # Keras's 0.999 is too slow for a few thousand steps
     fine, coarse = network.get_layer(FINE).output, network.get_layer(COARSE).output
     pooled = {"fine": _pool(fine), "coarse": _pool(coarse), "end": _pool(network.output)}
     heads = {
@@ -108,7 +108,7 @@ def build_model(size_px: int, alpha: float, classes: tuple[int, int], ground: in
 
 
 def compile_model(model: keras.Model, phase: PhaseParams, weight_decay: float, label_smoothing: float) -> None:
-    """AdamW; the learning rate rises over a twentieth of the steps, then falls by a cosine."""
+    """AdamW with a warm-up over a twentieth of the steps, then cosine decay."""
     warmup = max(1, phase.steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, phase.steps - warmup), warmup_target=phase.learning_rate, warmup_steps=warmup
@@ -128,7 +128,7 @@ def compile_model(model: keras.Model, phase: PhaseParams, weight_decay: float, l
 
 
 def fit(model: keras.Model, data: Iterator, steps: int) -> dict:
-    """Train on `data`. Returns the losses, and the last heads' accuracies, of the last `REPORTED` steps."""
+    """Train on `data`. Returns the mean losses, and the last layer's accuracies, over the last `REPORTED` steps."""
     recent: list[dict] = []
     for step, (pictures, answers, has_answer) in enumerate(tqdm(data, total=steps, unit="step", disable=None), 1):
         model.reset_metrics()
@@ -140,7 +140,7 @@ def fit(model: keras.Model, data: Iterator, steps: int) -> dict:
 
 
 def batches(data: Pictures, model: keras.Model, phase: PhaseParams, seed) -> Iterator:
-    """The batches of a phase, the pictures in a new order each round; a thread makes them while the network learns."""
+    """The batches of a phase, shuffled in each pass; a thread prepares them while the network trains."""
     random, ahead = np.random.default_rng(seed), deque()
 
     def make(chosen, seed_of_batch):
@@ -161,7 +161,7 @@ def batches(data: Pictures, model: keras.Model, phase: PhaseParams, seed) -> Ite
 
 
 def answers(data: Pictures, chosen: np.ndarray, outputs: dict) -> tuple[dict, dict]:
-    """What each output should be, and for each picture 1 where there is something to answer, else 0."""
+    """The target of each output, and each picture's weight: 1 where it has a target, otherwise 0."""
     labels, expected, has_answer = data.labels[chosen], {}, {}
     ground = (data.descriptors - data.descriptors.mean(axis=0)) / data.descriptors.std(axis=0)
     for name, output in outputs.items():
@@ -179,7 +179,7 @@ def answers(data: Pictures, chosen: np.ndarray, outputs: dict) -> tuple[dict, di
 
 
 def jittered(pictures, chosen, size_px: int, random) -> np.ndarray:
-    """float32 `(chosen, size_px, size_px, 3)` in 0 to 255: in other light, some as negatives."""
+    """The chosen pictures in varied light, some as negatives: float32 `(chosen, size_px, size_px, 3)`, 0 to 255."""
     size = (size_px, size_px)
     views = np.stack([cv2.resize(pictures[i], size, interpolation=cv2.INTER_AREA) for i in chosen]).astype(np.float32)
     gains = random.uniform(0.8, 1.2, (len(chosen), 1, 1, 1)) * random.uniform(0.9, 1.1, (len(chosen), 1, 1, 3))
@@ -190,7 +190,7 @@ def jittered(pictures, chosen, size_px: int, random) -> np.ndarray:
 
 
 def save_half(network: keras.Model, path: Path) -> None:
-    """Write the weights as float16, half the size; Keras reads them into float32 variables."""
+    """Write the weights as float16, in half the space; Keras reads them into float32 variables."""
     with TemporaryDirectory() as folder:
         whole, half = Path(folder) / "whole.weights.h5", path.with_name(f".{path.name}")
         network.save_weights(whole)

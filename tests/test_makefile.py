@@ -1,0 +1,45 @@
+"""The Makefile: its help, the files it names, and what `make setup` says where it cannot work."""
+
+import os
+import re
+
+import pytest
+from imports import ROOT
+
+from benchmarks.scratch import Project
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A copy without .venv."""
+    return Project(tmp_path_factory.mktemp("make"))
+
+
+def test_help_lists_every_target(project):
+    [phony] = re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.M)
+    listed = [line.split()[0] for line in project.run("make", "help").stdout.splitlines()]
+    assert sorted(listed) == sorted(phony.split())
+
+
+def test_each_test_file_of_jax_exists(project):
+    named = re.findall(r"tests/test_\w+\.py", project.run("make", "--dry-run", "test-jax").stdout)
+    assert len(named) >= 12
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_setup_without_python_says_what_to_do(project):
+    done = project.run("make", "setup", "PYTHON=python9", check=False)
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: Graft needs Python 3.11, 3.12 or 3.13, and there is no command python9. ")
+
+
+def test_setup_on_a_full_disk_stops_before_it_writes(project, tmp_path):
+    """A stand-in for `df`, in the format of POSIX: no real disk can be filled here."""
+    (tmp_path / "df").write_text("#!/bin/sh\necho 'Filesystem 1024-blocks Used Available Capacity Mounted on'\n"
+                                 "echo '/dev/disk 90000000 87500000 2500000 97% /home'\n")
+    (tmp_path / "df").chmod(0o755)
+    done = project.run("make", "setup", check=False, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert done.stderr.startswith("error: the packages need 4 GB of disk, and /home has 2.5 GB free. ")
+    assert not (project.folder / ".venv").exists()
