@@ -5,7 +5,6 @@ neither. `python -m tasks.publish` does by hand what the flow does at its end.
 """
 
 import hashlib
-import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import GraftError, reported
+from graft.machine.cores import cpu_count
 from tasks.params import PARAMS, params, read_params, read_sections
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
@@ -76,7 +76,7 @@ def provenance() -> dict:
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *TOLD)),
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": cpu_count()},
     }
 
 

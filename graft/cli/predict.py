@@ -31,8 +31,8 @@ def main(arguments) -> int:
     top = None if arguments.style == "csv" else arguments.top
     readers = URL_READERS if any(map(is_url, sources)) else None
     try:
-        answers = rows(classifier, sources, top, read, readers)
-        said = _write(answers, len(sources), arguments.style, classifier.class_names)
+        with rows(classifier, sources, top, read, readers) as answers:
+            said = _write(answers, len(sources), arguments.style, classifier.class_names)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:         # whoever read the answers, such as `head`, has seen enough

@@ -6,9 +6,11 @@ A row is a plain dictionary, one JSON object:
     {"source": …, "error": reason}      where the image cannot be had or read
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 from graft.images import UnreadableImage
+from graft.machine.threads import InThreads
 from graft.model.classifier import Classifier, Prediction
 from graft.predict.sources import read_source
 
@@ -16,11 +18,15 @@ from graft.predict.sources import read_source
 def rows(
     classifier: Classifier, sources: list[str], top: int | None = None, read: Callable = read_source,
     readers: int | None = None,
-) -> Iterator[dict]:
-    """Predict every source, in order; `read` turns one into a path or bytes, in so many threads. See `row`."""
+) -> InThreads:
+    """Predict every source: an iterator over their rows (see `row`) in this order, to be opened by `with`.
+
+    Args:
+        read: turns a source into a path or bytes; it is called in many threads.
+        readers: how many threads; as many as there are cores unless given.
+    """
     outcomes = classifier.predict_many(sources, lambda source: classifier.read(read(source)), readers)
-    for source, outcome in zip(sources, outcomes):
-        yield row(source, outcome, top)
+    return outcomes.then(lambda outcomes: map(partial(row, top=top), sources, outcomes))
 
 
 def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = None) -> dict:

@@ -1,6 +1,5 @@
 """Images of many callers through one model together."""
 
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
 
 
@@ -28,7 +28,7 @@ class Batcher:
     def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None):
         """`largest` bounds a batch; `on_batch` is told the size of each."""
         self._largest, self._on_batch = largest, on_batch
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode")
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None          # taken from the queue, but meant for another model than its batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)

@@ -18,6 +18,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -44,8 +45,11 @@ def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
         return reason
 
 
+@contextmanager
 def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False, gpu: bool = False) -> Iterator:
-    """What the cluster's workers make of each chunk, in the order of the chunks. A lost worker's chunks are repeated.
+    """Open an iterator over what the cluster's workers make of each chunk, in the order of the chunks.
+
+    A lost worker's chunks are repeated. Leaving the block disconnects from the cluster, which ends what still runs.
 
     Args:
         open_worker: called once in each worker; returns what is then called with one chunk after the other. It is
@@ -58,22 +62,26 @@ def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False,
         GraftError: when there is no such cluster, its workers have other packages than this machine, or are lost.
     """
     ray = _connected()
-    work = [ray.put((open_worker, _versions()))]        # in a list: sent once to each worker, not with each chunk
-    chunks, waiting = iter(chunks), deque()
     try:
-        while True:
-            needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
-            task = ray.remote(_work).options(**needs)
-            waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
-            if not waiting:
-                return
-            result = ray.get(waiting[0])
-            waiting.popleft()
-            yield result
+        yield _in_order(ray, [ray.put((open_worker, _versions()))], chunks, whole_machine, gpu)
     except ray.exceptions.RayError as error:
         raise _cause(error) from None
     finally:
-        ray.shutdown()      # whatever still runs is ended by Ray itself; to cancel task by task can crash this process
+        ray.shutdown()      # to cancel task by task can crash this process
+
+
+def _in_order(ray, work: list, chunks: Iterable, whole_machine: bool, gpu: bool) -> Iterator:
+    """`work` is in a list so that it is sent once to each worker, not with each chunk."""
+    chunks, waiting = iter(chunks), deque()
+    while True:
+        needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
+        task = ray.remote(_work).options(**needs)
+        waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
+        if not waiting:
+            return
+        result = ray.get(waiting[0])
+        waiting.popleft()
+        yield result
 
 
 def _connected():

@@ -6,7 +6,6 @@ pair are laid over each other as exactly as they can be (enhanced correlation co
 2008) and must then agree in their brightness and in their fine detail, which no two different photographs do.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all others
@@ -29,6 +29,7 @@ DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; differ
 MIN_CONTRAST = 4.0          # of 128: an emptier picture has no content to compare
 NEAREST = 32                # most similar others of an image that are looked at more closely
 CONFIRMED = 4               # of them, those that are laid over each other
+PAIRS_AHEAD = 64            # laid over each other while the results before them are taken
 MARGIN_PX = 9               # twice what the blur of `_detail` reaches
 BLOCK = 256                 # images compared with all others at once
 ALTERNATE = np.where(np.arange(6) % 2, -1, 1).astype(np.float32)    # mirroring turns the sign of every odd frequency
@@ -66,8 +67,7 @@ def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
     candidates = search(np.stack([fingerprints[index].views for index in distinct]))
     greys = [fingerprints[index].grey for index in distinct]
     cv2.setNumThreads(1)        # the pairs are many and small: one thread each
-    with ThreadPoolExecutor() as pool:
-        confirmed = pool.map(lambda c: confirm(greys[c.first], greys[c.second], c), candidates)
+    with InThreads(lambda c: confirm(greys[c.first], greys[c.second], c), candidates, ahead=PAIRS_AHEAD) as confirmed:
         bar = tqdm(confirmed, "comparing images", len(candidates), unit="pair", disable=None, leave=False)
         same = [sorted((distinct[c.first], distinct[c.second])) for c, agree in zip(candidates, bar) if agree]
     return sorted(map(tuple, same))

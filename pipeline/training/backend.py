@@ -1,12 +1,13 @@
 """What the machine computes with: seeds, precision, devices. The only file that knows a Keras backend by name."""
 
-import os
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from graft.machine.cores import cpu_count
 
 PACKAGES = ("keras", "numpy", "opencv-python-headless", "pillow")       # they decide on the bits of an activation
 
@@ -94,7 +95,7 @@ def list_devices(kind: str) -> list[str]:
 
 def describe_devices() -> str:
     """`2 GPUs`, or `no GPU here, 8 processor cores`."""
-    count, cores = len(list_devices("gpu")), os.cpu_count()
+    count, cores = len(list_devices("gpu")), cpu_count()
     return f"{count} GPU" + "s" * (count > 1) if count else f"no GPU here, {cores} processor core" + "s" * (cores != 1)
 
 
