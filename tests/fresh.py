@@ -18,7 +18,7 @@ gate = threading.Event()        # what other threads wait for, and get when the 
 
 def abandoned(action):
     '''Keep an action's error in a cycle, as tracebacks do, and let the collector end whatever it left behind.'''
-    before = set(threading.enumerate())
+    before = workers()
     gc.collect()
     gc.set_threshold(1)
     try:
@@ -34,9 +34,12 @@ def abandoned(action):
     gate.set()
     gone(before)
 
+def workers():
+    return {thread for thread in threading.enumerate() if not thread.daemon}        # tqdm has one that is a daemon
+
 def gone(before):
     '''Wait for all threads to end that were not there before.'''
-    while set(threading.enumerate()) - before:
+    while workers() - before:
         time.sleep(0.01)
 """
 
