@@ -38,9 +38,9 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
     batch = Batch(source, output, folder, shard_size)
     pending = batch.pending
     get_run_logger().info("%s: %d of %d shards are to be predicted", name, len(pending), len(batch.shards))
-    predicted = batch.predict(pending)
-    for shard in pending:
-        predict_shard(predicted, shard.number)
+    with batch.predict(pending) as predicted:
+        for shard in pending:
+            predict_shard(predicted, shard.number)
     summary = batch.finish()
     show(summary, name, output)
     return vars(summary)

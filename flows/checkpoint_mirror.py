@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 
 from graft.errors import GraftError
+from graft.machine.files import whole
 from graft.store import Missing, Store, open_store
 from tasks.artifacts import CACHE
 
@@ -47,10 +48,8 @@ class _Mirror:
             for stored in self.store.scan(""):
                 path = CACHE / stored.key
                 if stored.size_bytes and not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    temporary = path.with_name(f".{path.name}.fetched")
-                    temporary.write_bytes(self.store.read(stored.key, 0, stored.size_bytes))
-                    temporary.replace(path)
+                    with whole(path) as unfinished:
+                        unfinished.write_bytes(self.store.read(stored.key, 0, stored.size_bytes))
                     self.known[stored.key] = path.stat().st_mtime
 
     def push(self) -> None:

@@ -6,7 +6,6 @@ A picture depends only on the seed and its number, so any number of processes wr
 from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from graft.errors import reported
+from graft.machine.cores import cpu_count
 from starter import shapes, textures
 from tasks.params import params, read_params
 
@@ -40,7 +40,7 @@ class GenerateParams:
 def main() -> None:
     params = read_params("generate", GenerateParams, PARAMS)
     formulas = Formulas(params.shapes, params.textures, params.seed)
-    generate(formulas, params.images, params.size_px, cpu_count() or 1).save(OUTPUTS)
+    generate(formulas, params.images, params.size_px, cpu_count()).save(OUTPUTS)
     print(f"{params.images} pictures of {len(formulas.shapes)} shapes and {len(formulas.textures)} textures")
 
 

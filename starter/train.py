@@ -6,9 +6,8 @@ each direction, which the generator knows anyway.
 """
 
 import json
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +21,8 @@ from pydantic import Field
 from tqdm import tqdm
 
 from graft.errors import reported
+from graft.machine.files import whole
+from graft.machine.threads import InThreads
 from pipeline.training import backbones, backend
 from starter.generate import OUTPUTS, PARAMS, Pictures, read_pictures
 from tasks.params import params, read_params
@@ -71,7 +72,9 @@ def train(params: TrainParams, data: Pictures) -> tuple[keras.Model, list[dict]]
         if weights is not None:
             carry_over(weights, model)
         compile_model(model, phase, params.weight_decay, params.label_smoothing)
-        metrics.append(fit(model, batches(data, model, phase, (params.seed, number)), phase.steps))
+        make = partial(_batch, data, model.output, phase.size_px)
+        with InThreads(make, chosen(len(data.labels), phase, (params.seed, number)), 1, ahead=BUFFERED) as batches:
+            metrics.append(fit(model, batches, phase.steps))
         weights = model.get_weights()
     return network, metrics
 
@@ -139,25 +142,19 @@ def fit(model: keras.Model, data: Iterator, steps: int) -> dict:
     return _mean(recent)
 
 
-def batches(data: Pictures, model: keras.Model, phase: PhaseParams, seed) -> Iterator:
-    """The batches of a phase, shuffled in each pass; a thread prepares them while the network trains."""
-    random, ahead = np.random.default_rng(seed), deque()
+def chosen(pictures: int, phase: PhaseParams, seed: tuple) -> Iterator[tuple[np.ndarray, tuple]]:
+    """The pictures of each step of a phase, in a new order each round, and the seed of its light."""
+    random, order = np.random.default_rng(seed), np.empty(0, int)
+    for step in range(phase.steps):
+        while len(order) < phase.batch_size:
+            order = np.concatenate([order, random.permutation(pictures)])
+        yield order[: phase.batch_size], (*seed, step)
+        order = order[phase.batch_size :]
 
-    def make(chosen, seed_of_batch):
-        light = np.random.default_rng(seed_of_batch)
-        return jittered(data.pictures, chosen, phase.size_px, light), *answers(data, chosen, model.output)
 
-    with ThreadPoolExecutor(1) as pool:
-        order = np.empty(0, int)
-        for step in range(phase.steps):
-            while len(order) < phase.batch_size:
-                order = np.concatenate([order, random.permutation(len(data.labels))])
-            chosen, order = order[: phase.batch_size], order[phase.batch_size :]
-            ahead.append(pool.submit(make, chosen, (*seed, step)))
-            if len(ahead) > BUFFERED:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def _batch(data: Pictures, outputs: dict, size_px: int, step: tuple[np.ndarray, tuple]) -> tuple:
+    pictures, seed = step
+    return jittered(data.pictures, pictures, size_px, np.random.default_rng(seed)), *answers(data, pictures, outputs)
 
 
 def answers(data: Pictures, chosen: np.ndarray, outputs: dict) -> tuple[dict, dict]:
@@ -192,11 +189,10 @@ def jittered(pictures, chosen, size_px: int, random) -> np.ndarray:
 def save_half(network: keras.Model, path: Path) -> None:
     """Write the weights as float16, in half the space; Keras reads them into float32 variables."""
     with TemporaryDirectory() as folder:
-        whole, half = Path(folder) / "whole.weights.h5", path.with_name(f".{path.name}")
-        network.save_weights(whole)
-        with h5py.File(whole) as source, h5py.File(half, "w") as target:
+        network.save_weights(Path(folder) / "float32.weights.h5")
+        with (whole(path) as half, h5py.File(Path(folder) / "float32.weights.h5") as source,
+              h5py.File(half, "w") as target):
             source.visititems(lambda name, item: _copy_half(target, name, item))
-        half.replace(path)
 
 
 def _copy_half(target: h5py.File, name: str, item) -> None:

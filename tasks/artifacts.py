@@ -5,12 +5,12 @@ stand in them: a forced rerun leaves dvc.lock as it was.
 """
 
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from graft.errors import GraftError
+from graft.machine.files import whole
 from tasks.params import read_sections
 
 OUTPUTS = Path("outputs")
@@ -134,10 +134,5 @@ def read_json(path: Path):
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: no half-written file ever has the good name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")

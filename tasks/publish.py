@@ -5,7 +5,6 @@ neither. `python -m tasks.publish` does by hand what the flow does at its end.
 """
 
 import hashlib
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import GraftError, reported
+from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
 from tasks.repository import state
@@ -79,7 +79,7 @@ def provenance() -> dict:
         **repository,
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": cpu_count()},
     }
 
 

@@ -1,8 +1,8 @@
 """Stage `sample`: the images of the demo, scikit-learn's 1,797 handwritten digits as PNG files."""
 
-import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
@@ -33,17 +33,15 @@ def write_digits(folder: Path, size_px: int) -> int:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         for number, (pixels, digit) in enumerate(zip(digits.images, digits.target)):    # pixels (8, 8), 0 to 16
             image = Image.fromarray((255 - pixels * 255 / WHITE).round().astype(np.uint8))
-            path = temporary / str(digit) / f"{number:04}.png"
+            path = Path(temporary, "digits", str(digit), f"{number:04}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             image.resize((size_px, size_px), Image.Resampling.BICUBIC).save(path)
         shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        Path(temporary, "digits").replace(folder)
     return len(digits.images)
 
 

@@ -31,8 +31,13 @@ def images(tmp_path):
     return folder
 
 
+def predicted(batch, shards) -> list:
+    with batch.predict(shards) as done:
+        return list(done)
+
+
 def run(batch):
-    assert list(batch.predict(batch.pending)) == batch.shards
+    assert predicted(batch, batch.pending) == batch.shards
     return batch.finish()
 
 
@@ -64,12 +69,13 @@ def test_a_killed_run_is_continued(bundle, images, tmp_path):
     output = tmp_path / "out.csv"
     killed = Batch(str(images), output, bundle, shard_size=4)
     first = killed.pending[0]
-    next(killed.predict(killed.pending))
+    with killed.predict(killed.pending) as done:
+        next(done)
     (killed.parts / "000002-0123456789abcdef.999.tmp").write_text('{"source": "half a')
     written = first.part.stat().st_mtime_ns
     again = Batch(str(images), output, bundle, shard_size=4)
     assert [shard.number for shard in again.pending] == [2, 3, 4] and not output.exists()
-    assert [shard.number for shard in again.predict(again.pending)] == [2, 3, 4]
+    assert [shard.number for shard in predicted(again, again.pending)] == [2, 3, 4]
     assert first.part.stat().st_mtime_ns == written
     again.finish()
     assert output.read_bytes() == whole.read_bytes()
@@ -78,7 +84,7 @@ def test_a_killed_run_is_continued(bundle, images, tmp_path):
 def test_changed_images_and_another_model_are_predicted_again(bundle, images, tmp_path):
     output = tmp_path / "out.csv"
     batch = Batch(str(images), output, bundle, shard_size=4)
-    list(batch.predict(batch.pending))
+    predicted(batch, batch.pending)
     assert Batch(str(images), output, bundle, shard_size=4).pending == []
     shutil.copy(images / "blue" / "00.png", images / "red" / "00.png")
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [3]
@@ -110,12 +116,12 @@ def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle
         s3_server.client().upload_file(str(path), bucket, f"photos/{path.relative_to(images)}")
     batch = Batch(f"s3://{bucket}/photos", tmp_path / "out.csv", bundle, shard_size=6)
     first, second = batch.pending
-    assert list(batch.predict([first])) == [first]
+    assert predicted(batch, [first]) == [first]
     for each in s3_server.client().list_objects_v2(Bucket=bucket)["Contents"]:
         s3_server.client().delete_object(Bucket=bucket, Key=each["Key"])
     s3_server.client().delete_bucket(Bucket=bucket)
     with pytest.raises(StoreError):
-        next(batch.predict([second]))
+        predicted(batch, [second])
     assert batch.pending == [second] and not (tmp_path / "out.csv").exists()
 
 

@@ -2,13 +2,14 @@
 
 import errno
 import io
+import multiprocessing
 import os
+import re
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 from intake_faults import BROKEN_PIXELS, FAULTS, ODD
@@ -95,19 +96,52 @@ def test_a_reason_that_may_pass_is_not_kept(tmp_path):
     assert cache.look_up(["cat/0.jpg", "cat/1.jpg"]) == {"cat/1.jpg": "not an image"}
 
 
-def test_a_killed_reader_is_told_and_what_was_read_is_kept(tmp_path, monkeypatch):
-    write_classes(tmp_path / "images", {"cat": 5})
-    good = take_fingerprint(tmp_path / "images" / "cat" / "0.jpg")
+class KillsReaders(ScanCache):
+    """Kills the processes that read, as a system without memory does, when the first result has come."""
 
-    def die_at_the_second(images, paths):
-        yield paths[0], good
-        with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
-            yield paths[1], pool.submit(os._exit, 9).result()
+    def store(self, path, result):
+        super().store(path, result)
+        for reader in multiprocessing.active_children():
+            reader.kill()
 
-    with monkeypatch.context() as patch, pytest.raises(GraftError, match="was killed.*at 'cat/1.jpg'"):
-        patch.setattr("pipeline.intake.scan._read_all", die_at_the_second)
-        read(tmp_path / "images", tmp_path / "cache")
-    assert read(tmp_path / "images", tmp_path / "cache").read == 4
+
+def test_a_killed_reader_is_told_and_what_was_read_is_kept(tmp_path):
+    images = tmp_path / "images"
+    write_classes(images, {"cat": 300})
+    listing = list_files(images)
+    with pytest.raises(GraftError, match="was killed.*at 'cat/") as error:
+        scan(images, listing, KillsReaders(tmp_path / "cache", images))
+    first = re.search(r"at '(.*?)'", str(error.value))[1]
+    kept = [file.path for file in listing.files].index(first)
+    assert kept > 0
+    assert read(images, tmp_path / "cache").read == 300 - kept
+
+
+SCAN = """
+import sys, time
+from pathlib import Path
+from pipeline.intake.listing import list_files
+from pipeline.intake.scan import scan
+from pipeline.intake.scan_cache import ScanCache
+
+class Cache(ScanCache):
+    def store(self, path, result):
+        left.pop()
+        if not left:            # the readers wait for more
+            print("read", flush=True)
+            time.sleep(600)
+
+images, left = Path(sys.argv[1]), list(range(100))
+scan(images, list_files(images), Cache(images.with_name("cache"), images))
+"""
+
+
+def test_a_killed_scan_leaves_no_process_behind(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 100})
+    killed = fresh.start(SCAN, tmp_path / "images")
+    assert killed.stdout.readline() == "read\n"
+    killed.kill()
+    killed.communicate(timeout=60)      # ends when nobody holds its standard output any more
 
 
 def test_other_files_are_stray_and_broken_pictures_are_not(tmp_path):

@@ -46,6 +46,11 @@ def address(cluster, monkeypatch):
     return cluster
 
 
+def collected(open_worker, chunks, **options) -> list:
+    with spread(open_worker, chunks, **options) as answers:
+        return list(answers)
+
+
 def test_chunks_are_spread_over_both_workers_and_come_back_in_order(address):
     def open_worker():
         import uuid
@@ -60,7 +65,7 @@ def test_chunks_are_spread_over_both_workers_and_come_back_in_order(address):
 
         return work
 
-    numbers, opened, processes, code = zip(*spread(open_worker, range(12), whole_machine=True))
+    numbers, opened, processes, code = zip(*collected(open_worker, range(12), whole_machine=True))
     assert numbers == tuple(range(12))
     assert len(set(processes)) == 2 == len(set(opened)) and os.getpid() not in processes
     assert not any(file.startswith(str(Path(ray_cluster.__file__).parent)) for file in code)     # it was sent along
@@ -74,7 +79,7 @@ def test_a_worker_that_is_killed_costs_time_alone(address, tmp_path):
         return chunk * chunk
 
     opened = partial(partial, work, tmp_path / "killed")
-    assert list(spread(opened, range(8))) == [number * number for number in range(8)]
+    assert collected(opened, range(8)) == [number * number for number in range(8)]
     assert (tmp_path / "killed").exists()
 
 
@@ -83,7 +88,7 @@ def test_a_mistake_found_by_a_worker_is_the_same_message(address):
         raise GraftError("weights.h5: expected 3 layers, received 2")
 
     with pytest.raises(GraftError) as caught:
-        list(spread(open_worker, range(3)))
+        collected(open_worker, range(3))
     assert type(caught.value) is GraftError and str(caught.value) == "weights.h5: expected 3 layers, received 2"
 
 
@@ -94,9 +99,8 @@ def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
         return chunk
 
     before = signal.getsignal(signal.SIGTERM)
-    answers = spread(partial(partial, work, tmp_path), range(100))
-    assert next(answers) == 0
-    answers.close()
+    with spread(partial(partial, work, tmp_path), range(100)) as answers:
+        assert next(answers) == 0
     assert signal.getsignal(signal.SIGTERM) is before
     ray = ray_cluster._connected()
     for _ in range(600):
@@ -112,7 +116,7 @@ def test_workers_with_other_packages_are_refused(address, monkeypatch):
     here = ray_cluster._versions() | {"pillow": "1.0"}
     monkeypatch.setattr(ray_cluster, "_versions", lambda: here)
     with pytest.raises(GraftError, match=r"the Ray worker on .* has pillow [0-9.]+ instead of 1\.0, so its results"):
-        list(spread(lambda: str, range(3)))
+        collected(lambda: str, range(3))
 
 
 def test_a_scan_finds_the_same(address, tmp_path, monkeypatch):
@@ -142,7 +146,8 @@ def test_batch_prediction_writes_the_same_bytes(address, tmp_path, monkeypatch):
     written = []
     for _ in range(2):
         batch = Batch(str(images), tmp_path / "out.csv", bundle, shard_size=70)
-        assert [shard.number for shard in batch.predict(batch.pending)] == [1, 2, 3]
+        with batch.predict(batch.pending) as predicted:
+            assert [shard.number for shard in predicted] == [1, 2, 3]
         parts = [shard.part.read_bytes() for shard in batch.shards]
         summary = batch.finish()
         written.append((parts, summary, batch.output.read_bytes()))
@@ -180,4 +185,4 @@ def test_without_ray_the_variable_is_explained(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(GraftError, match="RAY_ADDRESS is 'auto', but Ray is not installed here"):
-        list(spread(lambda: str, range(3)))
+        collected(lambda: str, range(3))

@@ -29,8 +29,8 @@ def main(arguments: argparse.Namespace) -> int:
         read = _keeping(thumbnails, read)
     top = None if arguments.style == "csv" else arguments.top
     readers = URL_READERS if any(map(is_url, sources)) else None
-    answers = rows(classifier, sources, top, read, readers)
-    written = _write(answers, len(sources), arguments.style, classifier.class_names)
+    with rows(classifier, sources, top, read, readers) as answers:
+        written = _write(answers, len(sources), arguments.style, classifier.class_names)
     if arguments.plot:
         _save_plot(arguments.plot, written, thumbnails, arguments.top)
     return _exit_code(written)

@@ -1,9 +1,6 @@
 """Predict with a bundle: labels, calibrated probabilities, and whether an image is unknown."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,6 +12,7 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_image, resize, upright_rgb
+from graft.machine.threads import InThreads
 from graft.model import bundle, unknown
 from graft.model.inference import open_runtime
 
@@ -92,29 +90,27 @@ class Classifier:
         """
         if not isinstance(source, (list, tuple)):
             return self.predict_batch(self.read(source)[None])[0]
-        predictions = []
-        for position, each in enumerate(self.predict_many(source)):
+        with self.predict_many(source) as answers:
+            predictions = list(answers)
+        for position, each in enumerate(predictions):
             if isinstance(each, UnreadableImage):
                 raise UnreadableImage(f"image {position} of the list: {each}") from each
-            predictions.append(each)
         return predictions
 
     def predict_many(
         self, sources: Iterable, read: Callable | None = None, readers: int | None = None,
-    ) -> Iterator[Prediction | UnreadableImage]:
-        """Predict many images in batches: for each source, in order, its prediction or why it cannot be read.
+    ) -> InThreads:
+        """Predict many images in batches: an iterator over the `Prediction` or `UnreadableImage` of each source.
 
-        Images are read ahead on all cores while the model computes.
+        All cores read the next images while the model computes. The iterator may be left at any point: opened by
+        `with`, it stops reading when the block ends, else when it is dropped.
 
         Args:
             read: turns a source into an image; `Classifier.read` unless given. It is called in many threads.
             readers: how many threads; as many as there are cores unless given.
         """
-        for images in _read_ahead(partial(_image_or_reason, read or self.read), iter(sources), readers):
-            readable = [image for image in images if isinstance(image, np.ndarray)]
-            predictions = iter(self.predict_batch(np.stack(readable)) if readable else ())
-            for image in images:
-                yield next(predictions) if isinstance(image, np.ndarray) else image
+        images = InThreads(partial(_image_or_reason, read or self.read), sources, readers, CHUNKS_AHEAD * BATCH_SIZE)
+        return images.then(self._predict_batches)
 
     def read(self, source: Source) -> np.ndarray:
         """Read an image for `predict_batch`; see `predict` for its argument.
@@ -154,6 +150,13 @@ class Classifier:
         """The unknown scores of a batch's features: float64 `(batch,)`; zeros if the model has no reference."""
         return np.zeros(len(features)) if self._reference is None else unknown.score(features, self._reference)
 
+    def _predict_batches(self, images: Iterator) -> Iterator[Prediction | UnreadableImage]:
+        while batch := list(islice(images, BATCH_SIZE)):
+            readable = [image for image in batch if isinstance(image, np.ndarray)]
+            predictions = iter(self.predict_batch(np.stack(readable)) if readable else ())
+            for image in batch:
+                yield next(predictions) if isinstance(image, np.ndarray) else image
+
     def _check(self) -> None:
         """Check that the bundle's files belong together: otherwise every prediction would be wrong or fail."""
         units = None if self._reference is None else self._reference.class_means.shape[1]
@@ -185,21 +188,7 @@ def _image_or_reason(read: Callable, source: object) -> np.ndarray | UnreadableI
     try:
         return read(source)
     except UnreadableImage as reason:
-        return reason
-
-
-def _read_ahead(read: Callable, sources: Iterator, readers: int | None) -> Iterator[list]:
-    """What `read` makes of the sources, in lists of `BATCH_SIZE`; the next lists are being read meanwhile."""
-    pool, started = ThreadPoolExecutor(readers or os.cpu_count()), deque()
-    try:
-        while chunk := list(islice(sources, BATCH_SIZE)):
-            started.append([pool.submit(read, source) for source in chunk])
-            if len(started) > CHUNKS_AHEAD:
-                yield [future.result() for future in started.popleft()]
-        while started:
-            yield [future.result() for future in started.popleft()]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)      # whoever stops listening does not wait for the rest
+        return UnreadableImage(*reason.args)        # without its traceback, whose frames hold the file's bytes
 
 
 def _load_reference(path: Path, is_needed: bool) -> unknown.Reference | None:

@@ -1,10 +1,9 @@
 """From a model's name to its bundle's folder on this machine."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from graft.errors import GraftError
 from graft.model import bundle
@@ -94,9 +93,10 @@ def _imagenet(network: str) -> Path:
     if _has_model(folder):
         return folder
     print(f"converting {IMAGENET}{network} from Keras's weights; this happens only once", file=sys.stderr)
-    draft = folder.with_name(f".{network}.{os.getpid()}")
-    draft.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{network}.", dir=folder.parent) as temporary:
+        draft = Path(temporary, network)
+        draft.mkdir()
         done = subprocess.run([sys.executable, "-P", "-m", MAKER, network, draft], capture_output=True, text=True)
         if "No module named" in done.stderr:
             raise GraftError(
@@ -107,6 +107,4 @@ def _imagenet(network: str) -> Path:
             raise GraftError(done.stderr.rpartition("error: ")[2].strip())
         if not folder.exists():             # another process may have been faster
             draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder

@@ -1,12 +1,12 @@
 """Draw each image beside a bar chart of its most probable classes, with Pillow alone."""
 
-import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from graft.errors import GraftError
 from graft.images import decode, read_bytes
+from graft.machine.files import whole
 
 MAX_PANELS = 20                     # in one file, below each other
 _PICTURE_PX, _BARS_PX, _MARGIN_PX, _LINE_PX = 320, 480, 24, 40
@@ -37,12 +37,10 @@ def save(path: str, rows: list[dict], pictures: list[Image.Image | None]) -> Non
     for panel in panels:
         sheet.paste(panel, (0, top))
         top += panel.height
-    unfinished = Path(path).with_suffix(f".{os.getpid()}.tmp")
     try:
-        sheet.save(unfinished, "PNG")
-        unfinished.replace(path)
+        with whole(path) as unfinished:
+            sheet.save(unfinished, "PNG")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise GraftError(f"--plot {path} cannot be written: {error.strerror or error}") from error
 
 

@@ -6,9 +6,11 @@ A row is a plain dictionary, one JSON object:
     {"source": …, "error": reason}      if the image cannot be fetched or read
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 from graft.images import UnreadableImage
+from graft.machine.threads import InThreads
 from graft.model.classifier import Classifier, Prediction
 from graft.predict.sources import read_source
 
@@ -16,8 +18,8 @@ from graft.predict.sources import read_source
 def rows(
     classifier: Classifier, sources: list[str], top: int | None = None,
     read: Callable[[str], str | bytes] = read_source, readers: int | None = None,
-) -> Iterator[dict]:
-    """Predict every source and yield one row for each, in order.
+) -> InThreads:
+    """Predict every source: an iterator over their rows in order, to be opened by `with`.
 
     Args:
         top: the number of most probable classes in each row; None for all.
@@ -25,8 +27,7 @@ def rows(
         readers: the number of threads that read; by default one per core.
     """
     outcomes = classifier.predict_many(sources, lambda source: classifier.read(read(source)), readers)
-    for source, outcome in zip(sources, outcomes):
-        yield row(source, outcome, top)
+    return outcomes.then(lambda outcomes: map(partial(row, top=top), sources, outcomes))
 
 
 def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = None) -> dict:

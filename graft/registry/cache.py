@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from graft.errors import GraftError
+from graft.machine.files import whole
 from graft.registry import log
 from graft.registry.address import Address
 from graft.store import identity
@@ -70,9 +71,8 @@ class Cache:
         """Write the last state seen."""
         content = asdict(seen)
         content["digest"] = content["last"].pop("digest")
-        temporary = self.folder / "seen.json.new"
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-        temporary.replace(self.folder / "seen.json")
+        with whole(self.folder / "seen.json", folder=self.incoming) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

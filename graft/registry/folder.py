@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.machine.files import whole
 from graft.model.bundle import DESCRIPTION
 from graft.registry.manifest import MANIFEST, File, Manifest, decode, describe
 from graft.registry.transfer import download
@@ -38,7 +39,7 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
             placed[file.sha256] = (incoming / file.sha256).replace(target / path)
     for name, text in texts.items():
         if text is not None:
-            _write(target / name, text)
+            _write(target / name, text, incoming)
     if target != folder:
         target.rename(folder)
     return transferred
@@ -90,13 +91,11 @@ def replace_folder(source: Path, to: Path) -> Path:
     return to
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, incoming: Path) -> None:
     """Whole or not at all, and only when it is another text: somebody may be reading it."""
-    if path.exists() and path.read_bytes() == data:
-        return
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    if not path.exists() or path.read_bytes() != data:
+        with whole(path, folder=incoming) as unfinished:        # what a kill leaves there is not taken for the model's
+            unfinished.write_bytes(data)
 
 
 def _is(path: Path, file: File) -> bool:

@@ -3,10 +3,10 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from graft.errors import GraftError
+from graft.machine.threads import InThreads
 from graft.registry import log, manifest
 from graft.registry.address import check_registry, default_registry
 from graft.registry.lookup import MARKER
@@ -15,6 +15,7 @@ from graft.registry.transfer import PART_BYTES
 from graft.store import Damaged, Missing, Store, Stored, open_store
 
 DAMAGE, LEFTOVER = "DAMAGE", "leftover"
+READERS = 4                         # each holds a part of a file
 _KEYS = re.compile(
     rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/[^/]+/aliases\.json"
     r"|models/[^/]+/log/[0-9]{6,9}\.json|models/[^/]+/versions/[0-9]{6,9}/manifest\.(json|sig)"
@@ -133,13 +134,9 @@ def _check_blobs(store: Store, needed: dict[File, str], stored: dict[str, Stored
 
     blobs = {key: each for key, each in stored.items() if key.startswith("blobs/")}
     report.blobs, report.size_bytes = len(blobs), sum(each.size_bytes for each in blobs.values())
-    with tqdm(total=report.size_bytes, unit="B", unit_scale=True, desc="verify", leave=False, disable=None) as bar:
-        def problem_of(blob: Stored) -> str | None:
-            return _problem(store, blob, bar.update)
-
-        with ThreadPoolExecutor(4) as pool:
-            problems = zip(blobs, pool.map(problem_of, blobs.values()))
-            findings = [Finding(DAMAGE, key, problem) for key, problem in problems if problem]
+    with (tqdm(total=report.size_bytes, unit="B", unit_scale=True, desc="verify", leave=False, disable=None) as bar,
+          InThreads(lambda blob: _problem(store, blob, bar.update), blobs.values(), READERS, READERS) as problems):
+        findings = [Finding(DAMAGE, key, problem) for key, problem in zip(blobs, problems) if problem]
     for file, version in needed.items():
         if file.key not in blobs and not store.stat(file.key):      # it may be newer than the listing
             findings.append(Finding(DAMAGE, file.key, f"is missing, and {version} needs it"))

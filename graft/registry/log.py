@@ -9,11 +9,12 @@ Appending an entry is the write that decides: the entries are the history, and o
 import hashlib
 import re
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from graft.machine.threads import InThreads
 from graft.registry.manifest import LIMIT_BYTES, READERS, from_json, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
@@ -66,8 +67,8 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
     if found != list(range(1, len(found) + 1)):
         gap = next(number for number, each in enumerate(found, 1) if number != each)
         raise Damaged(f"{store.address}: the promotion log of {name} has no entry {gap}. {_DISTRUST}.")
-    with ThreadPoolExecutor(READERS) as pool:
-        entries = list(pool.map(lambda number: _read_one(store, name, number), found[since - 1:]))
+    with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as entries:
+        entries = list(entries)
     for before, entry in zip([Entry() if since == 1 else None, *entries], entries):
         if before and (problem := _does_not_follow(before, entry)):
             raise Damaged(f"{store.address}/{key_of(name, entry.number)}: {problem}. {_DISTRUST}.")

@@ -7,11 +7,11 @@
 import hashlib
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.store import Damaged, Missing, Store
 
@@ -161,8 +161,8 @@ def read_all(store: Store, name: str) -> list[Manifest]:
         except Missing:
             return None
 
-    with ThreadPoolExecutor(READERS) as pool:
-        return [manifest for manifest in pool.map(read_or_none, numbers(store, name)) if manifest]
+    with InThreads(read_or_none, numbers(store, name), READERS, ahead=READERS) as manifests:
+        return [manifest for manifest in manifests if manifest]
 
 
 def is_file_name(name: object) -> bool:

@@ -3,15 +3,14 @@
 import contextlib
 import hashlib
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from graft.errors import GraftError
+from graft.machine.threads import InThreads
 from graft.registry.manifest import File, describe
 from graft.store import Damaged, Missing, Store, StoreError
 
@@ -62,8 +61,8 @@ def download(store: Store, files: Iterable[File], folder: Path) -> int:
     parts = [part for file in files for part in _missing_parts(file, folder / file.sha256)]
     missing_bytes = sum(part.length for part in parts)
     _check_room(folder, missing_bytes)
-    with tqdm(total=missing_bytes, unit="B", unit_scale=True, desc="pull", leave=False, disable=None) as bar:
-        received = _in_order(lambda part: _read(store, part), parts)
+    with (tqdm(total=missing_bytes, unit="B", unit_scale=True, desc="pull", leave=False, disable=None) as bar,
+          InThreads(partial(_read, store), parts, PARTS_AT_ONCE, ahead=PARTS_AT_ONCE) as received):
         for file in files:
             _complete(store, file, folder / file.sha256, received, bar.update)
     return missing_bytes
@@ -118,20 +117,6 @@ def _complete(store: Store, file: File, path: Path, received: Iterator, progress
     except Damaged:
         path.unlink()
         raise
-
-
-def _in_order(function: Callable, items: Iterable) -> Iterator:
-    """Like `map` with threads, but never more than a few results ahead of whoever takes them."""
-    items = iter(items)
-    pool = ThreadPoolExecutor(PARTS_AT_ONCE)
-    try:
-        waiting = deque(pool.submit(function, item) for item in islice(items, PARTS_AT_ONCE))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _check_room(folder: Path, needed_bytes: int) -> None:

@@ -1,6 +1,5 @@
 """Predict the images of concurrent requests together."""
 
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
 
 
@@ -33,7 +33,7 @@ class Batcher:
             on_batch: is called with the size of every batch.
         """
         self._largest, self._on_batch = largest, on_batch
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode")
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None          # from the queue, but for another model than the current batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)

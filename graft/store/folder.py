@@ -2,13 +2,12 @@
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
+from graft.machine.files import flush, unfinished, whole
 from graft.store.contract import Missing, Store, Stored, StoreError
 
 TEMPORARY = ".incoming"             # unfinished writes; never listed
@@ -19,31 +18,27 @@ class LocalStore(Store):
 
     def __init__(self, folder: str | Path):
         self._root = Path(folder).expanduser().absolute()
+        self._incoming = self._root / TEMPORARY         # on the same file system as the objects, which are linked
         self.address = str(folder)
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        with _explained(self.address):
-            path, temporary = self._path(key), self._write_temporary(data)
+        with _explained(self.address), unfinished(self._incoming) as temporary:
+            _write(data, temporary)
+            flush(temporary)
+            path = self._path(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(temporary, path)
             except FileExistsError:
                 return False
-            finally:
-                temporary.unlink(missing_ok=True)
             return True
 
     def link(self, key: str, media_type: str) -> str:
         return self._path(key).as_uri()
 
     def replace(self, key: str, data: bytes | Path) -> None:
-        with _explained(self.address):
-            path, temporary = self._path(key), self._write_temporary(data)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with _explained(self.address), whole(self._path(key), durable=True, folder=self._incoming) as temporary:
+            _write(data, temporary)
 
     def read(self, key: str, start: int, length: int) -> bytes:
         with _explained(self.address), open(self._path(key), "rb") as file:
@@ -59,8 +54,8 @@ class LocalStore(Store):
 
     def scan(self, prefix: str) -> Iterator[Stored]:
         with _explained(self.address):
-            found = [self.stat(f"{folder}/{name}".removeprefix(f"{self._root}/"))
-                     for folder, folders, names in os.walk(self._path(prefix)) for name in names
+            found = [self.stat(Path(folder, name).relative_to(self._root).as_posix())
+                     for folder, _, names in os.walk(self._path(prefix)) for name in names
                      if not folder.endswith(TEMPORARY)]
         return iter(sorted(stored for stored in found if stored))      # None: removed in the meantime
 
@@ -79,7 +74,7 @@ class LocalStore(Store):
 
     def sweep(self, before: datetime) -> int:
         with _explained(self.address):
-            files = list((self._root / TEMPORARY).glob("*"))
+            files = list(self._incoming.glob("*"))
             old = [path for path in files if path.stat().st_mtime < before.timestamp()]
             for path in old:
                 path.unlink(missing_ok=True)
@@ -93,28 +88,12 @@ class LocalStore(Store):
         key = path.relative_to(self._root).as_posix()
         return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
-    def _write_temporary(self, data: bytes | Path) -> Path:
-        """Written and on the disk before it gets its name; on the same file system, so that it can be linked."""
-        folder = self._root / TEMPORARY
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / secrets.token_hex(8)
-        try:
-            with open(temporary, "xb") as file:
-                _copy(data, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary
 
-
-def _copy(data: bytes | Path, file: BinaryIO) -> None:
+def _write(data: bytes | Path, path: Path) -> None:
     if isinstance(data, bytes):
-        file.write(data)
-        return
-    with open(data, "rb") as source:
-        shutil.copyfileobj(source, file, 1 << 20)
+        path.write_bytes(data)
+    else:
+        shutil.copyfile(data, path)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,10 @@ A shard whose images or model have changed gets another name, and is predicted a
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice
@@ -24,6 +23,8 @@ from tempfile import TemporaryDirectory
 
 from graft.errors import GraftError
 from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage, read_bytes
+from graft.machine.files import whole
+from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
 from graft.predict.rows import rows
@@ -112,46 +113,39 @@ class Batch:
         """The shards that are not predicted yet."""
         return [shard for shard in self.shards if not shard.part.exists()]
 
-    def predict(self, shards: list[Shard]) -> Iterator[Shard]:
-        """Predict shards lazily, and yield each when its part is written.
+    @contextmanager
+    def predict(self, shards: list[Shard]) -> Iterator[Iterator[Shard]]:
+        """Open an iterator that predicts shards lazily, and gives each when its part is written.
 
         Raises:
-            GraftError: if the source cannot be reached any more.
+            GraftError: from the iterator, if the source cannot be reached any more.
         """
-        self.parts.mkdir(exist_ok=True)
-        predicted = self._rows_of_cluster(shards) if on_cluster() else map(self._rows, shards)
-        for shard, rows_of_shard in zip(shards, predicted):
-            self._write(shard, rows_of_shard)
-            yield shard
-
-    def _rows(self, shard: Shard) -> Iterator[dict]:
-        return rows(self.classifier, list(shard.names), read=self._read, readers=self._readers)
-
-    def _rows_of_cluster(self, shards: list[Shard]) -> Iterator[Iterable[dict]]:
-        """The rows of each shard, as `_rows` gives them."""
-        names = (shard.names[start : start + CLUSTER_CHUNK]
-                 for shard in shards for start in range(0, len(shard.names), CLUSTER_CHUNK))
+        if not on_cluster():
+            yield map(self._predict_here, shards)
+            return
+        names = chain.from_iterable(shard.names for shard in shards)
         open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
-        with ThreadPoolExecutor(self._readers) as readers:
-            contents = (dict(zip(chunk, readers.map(partial(content, read=self._read), chunk))) for chunk in names)
-            answers = chain.from_iterable(spread(open_worker, contents, whole_machine=True))
-            for shard in shards:
-                yield islice(answers, len(shard.names))
+        with (InThreads(partial(content, read=self._read), names, self._readers, ahead=CLUSTER_CHUNK) as contents,
+              spread(open_worker, _chunks(shards, contents), whole_machine=True) as answers):
+            answers = chain.from_iterable(answers)
+            yield (self._write(shard, islice(answers, len(shard.names))) for shard in shards)
 
-    def _write(self, shard: Shard, rows_of_shard: Iterable[dict]) -> None:
-        unfinished = shard.part.with_suffix(f".{os.getpid()}.tmp")
-        with open(unfinished, "w", encoding="utf-8") as file:
-            for each in rows_of_shard:
+    def _predict_here(self, shard: Shard) -> Shard:
+        with rows(self.classifier, list(shard.names), read=self._read, readers=self._readers) as answers:
+            return self._write(shard, answers)
+
+    def _write(self, shard: Shard, answers: Iterable[dict]) -> Shard:
+        with whole(shard.part) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+            for each in answers:
                 file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
-        unfinished.replace(shard.part)
+        return shard
 
     def finish(self) -> Summary:
         """Write the output from all parts, and remove them."""
         summary = Summary()
-        unfinished = self.output.with_name(f".{self.output.name}.tmp")
         write = write_csv if self.output.suffix == ".csv" else write_parquet
-        write(unfinished, self.classifier.class_names, self._read_parts(summary))
-        unfinished.replace(self.output)
+        with whole(self.output) as unfinished:
+            write(unfinished, self.classifier.class_names, self._read_parts(summary))
         shutil.rmtree(self.parts)
         return summary
 
@@ -206,6 +200,13 @@ class Batch:
             for row in part:
                 summary.count(row)
             yield part
+
+
+def _chunks(shards: list[Shard], contents: Iterator) -> Iterator[dict]:
+    """Name -> content of the images that are sent to a worker at once: those of one shard, as on this machine."""
+    for shard in shards:
+        for start in range(0, len(shard.names), CLUSTER_CHUNK):
+            yield dict(zip(shard.names[start : start + CLUSTER_CHUNK], contents))
 
 
 def _open_worker(model: dict[str, bytes]) -> Callable:

@@ -18,6 +18,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -49,8 +50,12 @@ def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
         return reason
 
 
+@contextmanager
 def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False, gpu: bool = False) -> Iterator:
-    """Process chunks on the workers of the cluster, and yield the results in order. Chunks of a lost worker are redone.
+    """Open an iterator over the results of chunks that the workers of the cluster process, in order.
+
+    Chunks of a lost worker are redone. Leaving the block disconnects from the cluster, which ends what still runs.
+
 
     Args:
         open_worker: called once in each worker; returns a function that is then called with one chunk at a time. It is
@@ -63,22 +68,26 @@ def spread(open_worker: Callable, chunks: Iterable, whole_machine: bool = False,
         GraftError: if there is no such cluster, its workers have other packages than this machine, or lose the work.
     """
     ray = _connected()
-    work = [ray.put((open_worker, _versions()))]        # in a list: sent once to each worker, not with each chunk
-    chunks, waiting = iter(chunks), deque()
     try:
-        while True:
-            needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
-            task = ray.remote(_work).options(**needs)
-            waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
-            if not waiting:
-                return
-            result = ray.get(waiting[0])
-            waiting.popleft()
-            yield result
+        yield _in_order(ray, [ray.put((open_worker, _versions()))], chunks, whole_machine, gpu)
     except ray.exceptions.RayError as error:
         raise _cause(error) from None
     finally:
-        ray.shutdown()      # whatever still runs is ended by Ray itself; to cancel task by task can crash this process
+        ray.shutdown()      # to cancel task by task can crash this process
+
+
+def _in_order(ray, work: list, chunks: Iterable, whole_machine: bool, gpu: bool) -> Iterator:
+    """`work` is in a list so that it is sent once to each worker, not with each chunk."""
+    chunks, waiting = iter(chunks), deque()
+    while True:
+        needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
+        task = ray.remote(_work).options(**needs)
+        waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
+        if not waiting:
+            return
+        result = ray.get(waiting[0])
+        waiting.popleft()
+        yield result
 
 
 def _connected():

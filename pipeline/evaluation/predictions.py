@@ -68,8 +68,8 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
         GraftError: naming every image that cannot be read.
     """
     paths = [images / path for path in table["path"]]
-    progress = tqdm(classifier.predict_many(paths), total=len(paths), desc="predict", unit="image", disable=None)
-    answers = list(progress)
+    with classifier.predict_many(paths) as answers:
+        answers = list(tqdm(answers, total=len(paths), desc="predict", unit="image", disable=None))
     unreadable = [f"{path}: {answer}" for path, answer in zip(paths, answers) if not isinstance(answer, Prediction)]
     if unreadable:
         raise GraftError("images that were readable before cannot be read now:\n       " + "\n       ".join(unreadable)

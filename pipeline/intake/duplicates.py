@@ -7,7 +7,6 @@ correlation coefficient, Evangelidis and Psarakis 2008), which must then agree i
 different photographs do.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 
 # `python -m benchmarks.intake copies` counts what these thresholds find and what they confuse, on real photographs.
@@ -31,6 +31,7 @@ DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; differ
 MIN_CONTRAST = 4.0          # 0 to 128; a picture with less has no content to compare
 NEAREST = 32                # how many of the most similar images are compared in all views
 CONFIRMED = 4               # how many of those are aligned
+PAIRS_AHEAD = 64            # aligned while the results before them are taken
 MARGIN_PX = 9               # twice the reach of the blur in `_detail`
 BLOCK = 256                 # images compared with all others at a time
 ALTERNATE = np.where(np.arange(6) % 2, -1, 1).astype(np.float32)    # mirroring flips the sign of every odd frequency
@@ -78,8 +79,7 @@ def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
     candidates = search(np.stack([fingerprints[index].views for index in distinct]))
     greys = [fingerprints[index].grey for index in distinct]
     cv2.setNumThreads(1)        # there are many small pairs: one thread each
-    with ThreadPoolExecutor() as pool:
-        confirmed = pool.map(lambda c: confirm(greys[c.first], greys[c.second], c), candidates)
+    with InThreads(lambda c: confirm(greys[c.first], greys[c.second], c), candidates, ahead=PAIRS_AHEAD) as confirmed:
         bar = tqdm(confirmed, "comparing images", len(candidates), unit="pair", disable=None, leave=False)
         same = [sorted((distinct[c.first], distinct[c.second])) for c, agree in zip(candidates, bar) if agree]
     return sorted(map(tuple, same))

@@ -1,17 +1,18 @@
 """Fingerprint every listed file, on all cores or a Ray cluster. Files that have not changed are not opened again."""
 
-import os
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
 
 from graft.errors import GraftError
 from graft.images import SUFFIXES, UnreadableImage
+from graft.machine.cores import cpu_count
+from graft.machine.processes import in_processes
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.intake.files import File
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
@@ -55,9 +56,12 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     known = cache.look_up([file.path for file in listing.files])
     unknown = [file.path for file in listing.files if file.path not in known]
     try:
-        for path, result in _read_all(images, unknown):
-            cache.store(path, result)
-            known[path] = result
+        with _reader([images / path for path in unknown]) as chunks:
+            results = tqdm(chain.from_iterable(chunks), "reading images", len(unknown), unit="image", disable=None,
+                           leave=False)
+            for path, result in zip(unknown, results):
+                cache.store(path, result)
+                known[path] = result
     except BrokenProcessPool:
         first = next(path for path in unknown if path not in known)
         raise GraftError(f"a process that read images was killed, most likely because memory ran out, at '{first}' or "
@@ -67,26 +71,23 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     return _sort_out(listing, known, read=len(unknown))
 
 
-def _read_all(images: Path, paths: list[str]):
-    """Yield (path, fingerprint or reason) in the order of `paths`."""
-    files = [images / path for path in paths]
-    bar = {"total": len(paths), "desc": "reading images", "unit": "image", "disable": None, "leave": False}
-    if len(paths) <= FEW:
-        yield from zip(paths, tqdm(map(_read, files), **bar))
-        return
+def _reader(files: list[Path]) -> AbstractContextManager[Iterator[list]]:
+    """Open an iterator over the files' fingerprints, or the reasons against them, in chunks and in their order."""
+    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    if len(files) <= FEW:
+        return nullcontext(map(_read_chunk, chunks))
     if on_cluster():
-        chunks = ([content(file) for file in files[start : start + CHUNK]] for start in range(0, len(files), CHUNK))
-        yield from zip(paths, tqdm(chain.from_iterable(spread(_open_reader, chunks)), **bar))
-        return
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.intake.fingerprint", "imagehash"])
-    workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from zip(paths, tqdm(pool.map(_read, files, chunksize=CHUNK), **bar))
+        return spread(_open_reader, ([content(file) for file in chunk] for chunk in chunks))
+    preload = ["pipeline.intake.fingerprint", "imagehash"]
+    return in_processes(_read_chunk, chunks, min(MAX_WORKERS, cpu_count()), preload)
 
 
-def _open_reader():
-    return lambda chunk: [_read(each) for each in chunk]
+def _open_reader() -> Callable:
+    return _read_chunk
+
+
+def _read_chunk(files: list) -> list[Fingerprint | str]:
+    return [_read(each) for each in files]
 
 
 def _read(source: Path | bytes | UnreadableImage) -> Fingerprint | str:

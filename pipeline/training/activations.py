@@ -7,12 +7,11 @@ function is evaluated, never another function: what is not on disk is computed w
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
-from itertools import groupby
-from os import cpu_count
+from itertools import chain, groupby, islice
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
@@ -23,9 +22,11 @@ from tqdm import tqdm
 
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes
+from graft.machine.threads import InThreads
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.code import digest_of
 from pipeline.training import backbones, backend, pace
+from pipeline.training.batches import full
 from pipeline.training.frozen import FrozenPart, View
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.shards import Shards
@@ -67,80 +68,68 @@ class Activations:
         """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
         if all(self._key(view) in self._shards for view in views):
             return self._shards.read([self._key(view) for view in views])
-        return np.concatenate(list(self._compute(views)))
+        return self._compute(views)
 
     def _write(self, missing: list[View]) -> None:
+        """Compute views and put them into shards; a thread writes one while the next is computed."""
         per_shard = max(1, SHARD_BYTES // self._view_bytes() // BATCH_SIZE) * BATCH_SIZE
-        rows, done, written = [], 0, Future()
-        written.set_result(None)
-        with (sigterm_as_flag() as terminated, ThreadPoolExecutor(1) as writer,
+        rows, done, written = [], 0, None
+        with (sigterm_as_flag() as terminated, self._inputs(missing) as inputs, ThreadPoolExecutor(1) as writer,
               tqdm(total=len(missing), unit="view", desc="activations", disable=None) as progress):
-            for batch in self._compute_on_cluster(missing) if on_cluster() else self._compute_here(missing):
+            for batch in _batches(inputs) if on_cluster() else self._run_all(inputs, len(missing)):
                 rows += list(batch)
                 done += len(batch)
                 progress.update(len(batch))
                 if len(rows) == per_shard or done == len(missing) or terminated.is_set():
-                    written.result()        # raises what went wrong
+                    if written:
+                        written.result()        # raises what went wrong
                     keys = [self._key(view) for view in missing[done - len(rows) : done]]
                     written, rows = writer.submit(self._shards.write, keys, rows), []
                 if terminated.is_set():
                     leave()
             written.result()
 
-    def _compute_here(self, views: list[View]) -> Iterator[np.ndarray]:
-        """As `_compute`, and say how long it will take and what set the pace."""
-        print(f"activations: {len(views):,} views to compute", flush=True)
+    def _inputs(self, views: list[View]) -> AbstractContextManager[Iterator]:
+        """To be opened by `with`: the views' activations in chunks from a Ray cluster, or else their images."""
+        where = " on the Ray cluster" if on_cluster() else ""
+        print(f"activations: {len(views):,} views to compute{where}", flush=True)
+        return self._from_cluster(views) if on_cluster() else self._rendered(views)
+
+    def _run_all(self, images: Iterator[list[np.ndarray]], views: int) -> Iterator[np.ndarray]:
+        """The activations of all images in batches. Prints how long they will take, and what set the pace."""
         watch = pace.Pace()
-        for number, images in enumerate(watch.inputs(self._batches(views))):
+        for number, batch in enumerate(watch.inputs(_batches(images))):
             began = time.perf_counter()
-            rows = self._run(images)
+            rows = self._run(batch)
             if number == 1:         # the first has compiled the network
-                total_s = (time.perf_counter() - began) * len(views) / BATCH_SIZE
+                total_s = (time.perf_counter() - began) * views / BATCH_SIZE
                 print(f"activations: about {pace.duration(total_s)} for all", flush=True)
             yield rows
-        print(f"activations: {watch.report(len(views), 'views')}", flush=True)
+        print(f"activations: {watch.report(views, 'views')}", flush=True)
 
-    def _compute_on_cluster(self, views: list[View]) -> Iterator[np.ndarray]:
-        """As `_compute`: workers run the same code on the same bytes, this process alone writes to the cache."""
-        print(f"activations: {len(views):,} views to compute on the Ray cluster", flush=True)
+    def _from_cluster(self, views: list[View]) -> AbstractContextManager[Iterator[np.ndarray]]:
+        """Workers run the same code on the same bytes; this process alone writes to the cache."""
         chunks = (views[start : start + CLUSTER_CHUNK] for start in range(0, len(views), CLUSTER_CHUNK))
         work = ((chunk, {view.path: content(self.images / view.path) for view in chunk}) for chunk in chunks)
         open_worker = partial(_open_worker, self.part, self._weights.read_bytes(), self.images)
-        for rows in spread(open_worker, work, whole_machine=True, gpu=True):
-            yield from np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+        return spread(open_worker, work, whole_machine=True, gpu=True)
 
     def _compute_sent(self, work: tuple[list[View], dict]) -> np.ndarray:
         views, self._sent = work
-        return np.concatenate(list(self._compute(views)))
+        return self._compute(views)
 
-    def _compute(self, views: list[View]) -> Iterator[np.ndarray]:
-        return map(self._run, self._batches(views))
+    def _compute(self, views: list[View]) -> np.ndarray:
+        with self._rendered(views) as images:
+            return np.concatenate([self._run(batch) for batch in _batches(images)])
 
     def _run(self, images: list[np.ndarray]) -> np.ndarray:
-        full = np.stack([*images, *[images[0]] * (BATCH_SIZE - len(images))])
-        return np.asarray(self._network().predict_on_batch(backend.shared(self._network(), full)))[: len(images)]
+        batch = np.stack(full(images, BATCH_SIZE))
+        return np.asarray(self._network().predict_on_batch(backend.shared(self._network(), batch)))[: len(images)]
 
-    def _batches(self, views: list[View]) -> Iterator[list[np.ndarray]]:
-        waiting: list[np.ndarray] = []
-        for images in self._rendered(views):
-            waiting += images
-            while len(waiting) >= BATCH_SIZE:
-                yield waiting[:BATCH_SIZE]
-                waiting = waiting[BATCH_SIZE:]
-        if waiting:
-            yield waiting
-
-    def _rendered(self, views: list[View]) -> Iterator[list[np.ndarray]]:
+    def _rendered(self, views: list[View]) -> InThreads:
         """The views' images in order; while the network runs, threads decode the next ones, each image once."""
-        workers = cpu_count() or 1
-        with ThreadPoolExecutor(workers) as pool:
-            ahead = deque()
-            for _, same_image in groupby(views, key=lambda view: view.sha256):
-                ahead.append(pool.submit(self.images_of, list(same_image)))
-                if len(ahead) > 2 * BATCH_SIZE:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+        same_image = (list(group) for _, group in groupby(views, key=lambda view: view.sha256))
+        return InThreads(self.images_of, same_image, ahead=2 * BATCH_SIZE)
 
     def images_of(self, views: list[View]) -> list[np.ndarray]:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""
@@ -180,6 +169,12 @@ class Activations:
             )
             return False
         return True
+
+
+def _batches(chunks: Iterable) -> Iterator[list[np.ndarray]]:
+    """The rows of all chunks, as many at a time as the network takes."""
+    rows = chain.from_iterable(chunks)
+    return iter(lambda: list(islice(rows, BATCH_SIZE)), [])
 
 
 def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:

@@ -1,10 +1,11 @@
 """Seeds, precision and devices: the only file that names a Keras backend."""
 
-import os
 from contextlib import contextmanager
 
 import keras
 import numpy as np
+
+from graft.machine.cores import cpu_count
 
 
 def make_deterministic(seed: int) -> None:
@@ -91,5 +92,5 @@ def list_devices(kind: str) -> list[str]:
 
 def describe_devices() -> str:
     """`2 GPUs`, or `no GPU here, 8 processor cores`."""
-    count, cores = len(list_devices("gpu")), os.cpu_count()
+    count, cores = len(list_devices("gpu")), cpu_count()
     return f"{count} GPU" + "s" * (count > 1) if count else f"no GPU here, {cores} processor core" + "s" * (cores != 1)

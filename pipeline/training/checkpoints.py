@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from graft.machine.files import whole
 from pipeline.code import digest_of
 
 
@@ -32,18 +32,10 @@ def checkpoint_path(folder: Path, params, inputs: list[Path], module: str) -> Pa
 
 def write(path: Path, progress: dict, now: list, best: list) -> None:
     """Whole or not at all, even if the machine loses its power meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     arrays = {f"now_{i}": np.asarray(each) for i, each in enumerate(now)}
     arrays |= {f"best_{i}": each for i, each in enumerate(best)}
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path, durable=True) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
 
 def read(path: Path) -> tuple[dict, list[np.ndarray], list[np.ndarray]]:

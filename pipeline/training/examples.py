@@ -6,8 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.training import backbones, backend, pace
+from graft.machine.threads import InThreads
+from pipeline.training import backbones, backend
 from pipeline.training.activations import BATCH_SIZE, Activations
+from pipeline.training.batches import full
 from pipeline.training.frozen import FrozenPart, View
 
 
@@ -113,14 +115,10 @@ def vectors(top: keras.Model, examples: Examples) -> Vectors:
     features = np.empty((len(views), top.output.shape[-1]), np.float32)
 
     def read(start: int) -> tuple[int, np.ndarray]:
-        return start, examples.activations.batch(_full(views[start : start + BATCH_SIZE]))
+        return start, examples.activations.batch(full(views[start : start + BATCH_SIZE], BATCH_SIZE))
 
-    for start, batch in pace.ahead(read, range(0, len(views), BATCH_SIZE)):
-        rows = top.predict_on_batch(backend.shared(top, batch.astype(np.float32)))
-        features[start : start + BATCH_SIZE] = rows[: len(views) - start]
+    with InThreads(read, range(0, len(views), BATCH_SIZE), threads=1) as batches:
+        for start, batch in batches:
+            rows = top.predict_on_batch(backend.shared(top, batch.astype(np.float32)))
+            features[start : start + BATCH_SIZE] = rows[: len(views) - start]
     return Vectors(features.reshape(len(examples), -1, features.shape[1]), examples.labels)
-
-
-def _full(views: list[View]) -> list[View]:
-    """Filled up to one batch: one compiled program, the same bits for each row."""
-    return views + views[:1] * (BATCH_SIZE - len(views))

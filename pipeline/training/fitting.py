@@ -13,7 +13,9 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from graft.machine.threads import InThreads
 from pipeline.training import backend, checkpoints, optimizers, pace
+from pipeline.training.batches import full
 from pipeline.training.interruption import leave, sigterm_as_flag
 
 CHECKPOINT_EVERY_S = 20
@@ -106,9 +108,8 @@ def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
     """The model's outputs for the first view of each example, float32 `(len(examples), units)`."""
     outputs = []
     for start in range(0, len(examples), batch_size):
-        indices = np.arange(start, min(start + batch_size, len(examples)))
-        full = np.resize(indices, batch_size)       # one batch shape: one compiled program, the same bits for each row
-        batch = backend.shared(model, _float32(examples.batch(full, 0)))
+        indices = list(range(start, min(start + batch_size, len(examples))))
+        batch = backend.shared(model, _float32(examples.batch(np.array(full(indices, batch_size)), 0)))
         outputs.append(np.asarray(model.predict_on_batch(batch))[: len(indices)])
     return np.concatenate(outputs)
 
@@ -185,9 +186,10 @@ class _Fit:
         progress = self.progress
         order = np.random.default_rng((self.seed, progress.epoch)).permutation(len(self.train))
         batches = np.resize(order, (self.steps, self.batch_size))       # the last one is filled with the first images
-        with tqdm(desc=f"epoch {progress.epoch + 1}", total=self.steps, initial=progress.step, unit="step",
-                  leave=False, disable=None) as bar:
-            for inputs, indices in self.pace.inputs(pace.ahead(self._batch, batches[progress.step :])):
+        with (InThreads(self._batch, batches[progress.step :], threads=1) as ahead,
+              tqdm(desc=f"epoch {progress.epoch + 1}", total=self.steps, initial=progress.step, unit="step",
+                   leave=False, disable=None) as bar):
+            for inputs, indices in self.pace.inputs(ahead):
                 self._step(inputs, indices)
                 bar.update()
                 if terminated.is_set() or time.monotonic() - self.saved_at_s > CHECKPOINT_EVERY_S:

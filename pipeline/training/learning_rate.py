@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from pipeline.training import fitting, pace
+from graft.machine.threads import InThreads
+from pipeline.training import fitting
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9         # weight of the past in the moving average of the loss
@@ -29,14 +30,18 @@ def sweep(model: keras.Model, train, *, batch_size: int, seed: int, steps: int =
     order = np.random.default_rng(seed).permutation(len(train))
     batches = np.resize(order, (steps, batch_size))
     one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
-    inputs = pace.ahead(lambda indices: (train.batch(indices, 0).astype(np.float32), indices), batches)
-    for step, (images, indices) in enumerate(inputs):
-        model.optimizer.learning_rate = rates[step]
-        logs = model.train_on_batch(images, one_hot[train.labels[indices]], return_dict=True)
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * float(logs["loss"])
-        losses.append(mean / (1 - SMOOTHING ** (step + 1)))
-        if not losses[-1] < DIVERGED * min(losses):
-            break
+
+    def read(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return train.batch(indices, 0).astype(np.float32), one_hot[train.labels[indices]]
+
+    with InThreads(read, batches, threads=1) as inputs:
+        for step, (images, labels) in enumerate(inputs):
+            model.optimizer.learning_rate = rates[step]
+            logs = model.train_on_batch(images, labels, return_dict=True)
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(logs["loss"])
+            losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+            if not losses[-1] < DIVERGED * min(losses):
+                break
     fitting.assign(state, before)
     return rates[: len(losses)], np.array(losses)
 

@@ -1,9 +1,7 @@
 """Measure whether a loop spends its time on inputs or on computing. Results go to the log, never into an output."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 
 from pipeline.training import backend
 
@@ -36,22 +34,6 @@ class Pace:
         if share > INPUT_BOUND:
             return f"{rate}: input-bound, reading, decoding and augmenting are slower than the network"
         return f"{rate}: compute-bound, the network is slower than its inputs ({backend.describe_devices()})"
-
-
-def ahead(make: Callable, arguments: Iterable, count: int = 1) -> Iterator:
-    """`make` of each argument in order; a thread makes the next `count` while the caller works on one."""
-    waiting = deque()
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            for argument in arguments:
-                waiting.append(thread.submit(make, argument))
-                if len(waiting) > count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for each in waiting:
-                each.cancel()
 
 
 def duration(seconds: float) -> str:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
+
+from graft.machine.files import whole
 
 ROW_TYPE = np.dtype(np.float16)
 
@@ -35,10 +36,11 @@ class Shards:
             rows: float16 `(len(keys), *shape)`.
         """
         rows = np.ascontiguousarray(rows, ROW_TYPE)
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:24]
-        self._put(f"{name}.npy", lambda file: np.save(file, rows))
-        self._put(f"{name}.json", lambda file: file.write(json.dumps(keys).encode()))
+        with whole(self.folder / f"{name}.npy", durable=True) as unfinished, open(unfinished, "wb") as file:
+            np.save(file, rows)
+        with whole(self.folder / f"{name}.json", durable=True) as unfinished:
+            unfinished.write_text(json.dumps(keys), encoding="utf-8")
         self._remember(name, keys)
 
     def read(self, keys: list[str]) -> np.ndarray:
@@ -60,14 +62,3 @@ class Shards:
 
     def _remember(self, name: str, keys: list[str]) -> None:
         self._where.update((key, (name, row)) for row, key in enumerate(keys))
-
-    def _put(self, name: str, write) -> None:
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        try:
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
