@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 
 from graft.machine.threads import in_order
 
@@ -27,7 +28,8 @@ def in_processes(function: Callable, items: Iterable, processes: int, preload: I
     Raises:
         concurrent.futures.process.BrokenProcessPool: from the iterator, when a process was killed.
     """
-    context, waiting = _context(preload), deque()
+    context = _context(preload)
+    waiting: deque = deque()
     theirs, ours = context.Pipe(duplex=False)
     with theirs, ours:
         pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with, initargs=(theirs,))
@@ -38,7 +40,7 @@ def in_processes(function: Callable, items: Iterable, processes: int, preload: I
             waiting.clear()
 
 
-def _context(preload: Iterable[str]):
+def _context(preload: Iterable[str]) -> BaseContext:
     """Never `fork`: a child that is forked while other threads run may wait for their locks for ever."""
     if sys.platform != "linux":         # Windows has no forkserver; macOS's own libraries do not survive its forks
         return multiprocessing.get_context("spawn")

@@ -4,6 +4,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 from graft.machine.cores import cpu_count
 
@@ -44,7 +45,7 @@ class InThreads(Iterator):
         self._waiting.clear()           # an error that is kept keeps the frames that know it
         self._results = iter(())
 
-    def __next__(self):
+    def __next__(self) -> Any:
         try:
             return next(self._results)
         except BaseException:           # at its end, too
@@ -54,7 +55,7 @@ class InThreads(Iterator):
     def __enter__(self) -> "InThreads":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

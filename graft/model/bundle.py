@@ -11,10 +11,11 @@ A bundle is plain data. Nothing in it is ever executed or unpickled.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.model.json_rules import Rule, find_problems, is_number, is_object, is_text, is_whole, or_null
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
 FORMATS = {     # export format -> its files; every bundle contains ONNX
@@ -63,32 +64,29 @@ def read_description(folder: str | Path) -> Description:
     return Description(**content)
 
 
-def _problems(content) -> list[str]:
-    if not isinstance(content, dict):
-        return [f"expected a JSON object, received {type(content).__name__}"]
-    if content.get("format") != FORMAT:
+def _problems(content: object) -> list[str]:
+    if isinstance(content, dict) and content.get("format") != FORMAT:
         return [f"format: expected {FORMAT}, received {content.get('format')!r} (another version of graft wrote it)"]
-    names = {each.name for each in fields(Description)}
-    content = {"formats": {}} | content         # which the first bundles did not have
-    problems = [f"{key}: unknown" for key in sorted(content.keys() - names)]
-    for key, is_right, expected in _RULES:
-        if key not in content or not is_right(content[key]):
-            problems.append(f"{key}: expected {expected}, received {content.get(key)!r}")
-    return problems
+    if isinstance(content, dict):
+        content = {"formats": {}} | content         # which the first bundles did not have
+    return find_problems(content, _RULES)
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+def _are_class_names(value: object) -> bool:
+    return isinstance(value, list) and len(value) >= 2 and all(map(is_text, value)) and len(set(value)) == len(value)
 
 
-_RULES = (
-    ("class_names", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(name, str) for name in v)
-     and len(set(v)) == len(v), "a list of at least two different names"),
-    ("image_size", lambda v: isinstance(v, list) and len(v) == 2
-     and all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 4096 for n in v), "[height, width] in px"),
-    ("temperature", lambda v: _is_number(v) and v > 0, "a number above 0"),
-    ("unknown_threshold", lambda v: v is None or _is_number(v), "a number or null"),
-    ("backbone", lambda v: isinstance(v, dict), "an object"),
-    ("formats", lambda v: isinstance(v, dict), "an object"),
-    ("training", lambda v: isinstance(v, dict), "an object"),
-)
+def _is_image_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(is_whole(each) and 1 <= each <= 4096 for each in value)
+
+
+_RULES: dict[str, Rule] = {
+    "class_names": ("a list of at least two different names", _are_class_names),
+    "image_size": ("[height, width] in px", _is_image_size),
+    "backbone": ("an object", is_object),
+    "temperature": ("a number above 0", lambda value: is_number(value) and value > 0),
+    "unknown_threshold": ("a number or null", or_null(is_number)),
+    "format": (str(FORMAT), lambda value: value == FORMAT),
+    "formats": ("an object", is_object),
+    "training": ("an object", is_object),
+}

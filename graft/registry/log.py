@@ -9,12 +9,13 @@ Appending an entry is the write that decides: the entries are the history, and o
 import hashlib
 import re
 import secrets
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from graft.machine.threads import InThreads
+from graft.model.json_rules import Rule, find_problems, is_object, is_text, is_whole, or_null
 from graft.registry.manifest import LIMIT_BYTES, READERS, from_json, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
@@ -67,8 +68,8 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
     if found != list(range(1, len(found) + 1)):
         gap = next(number for number, each in enumerate(found, 1) if number != each)
         raise Damaged(f"{store.address}: the promotion log of {name} has no entry {gap}. {_DISTRUST}.")
-    with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as entries:
-        entries = list(entries)
+    with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as results:
+        entries = list(results)
     for before, entry in zip([Entry() if since == 1 else None, *entries], entries):
         if before and (problem := _does_not_follow(before, entry)):
             raise Damaged(f"{store.address}/{key_of(name, entry.number)}: {problem}. {_DISTRUST}.")
@@ -126,10 +127,7 @@ def encode(entry: Entry) -> bytes:
 
 def decode(data: bytes, where: str) -> Entry:
     content = from_json(data, where)
-    kinds = {each.name: each.type for each in fields(Entry) if each.name != "digest"}
-    problems = [f"{key}: unknown" for key in sorted(content.keys() - kinds.keys())]
-    problems += [f"{key}: expected {_KINDS[key][0]}" for key in kinds if not _KINDS[key][1](content.get(key))]
-    if problems:
+    if problems := find_problems(content, _RULES):
         raise Damaged(f"{where} is not an entry of a promotion log: {'; '.join(problems)}. {_DISTRUST}.")
     return Entry(**content, digest=hashlib.sha256(data).hexdigest())
 
@@ -168,41 +166,33 @@ def _does_not_follow(before: Entry, entry: Entry) -> str | None:
     return None
 
 
-def _is_time(value) -> bool:
+def _is_time(value: Any) -> bool:
     try:
         return datetime.fromisoformat(value).tzinfo is not None
     except (TypeError, ValueError):
         return False
 
 
-def _are_aliases(value) -> bool:
+def _are_aliases(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(each, dict) and each.keys() == {"version", "manifest"}
         and type(each["version"]) is int and isinstance(each["manifest"], str) for each in value.values()
     )
 
 
-def _is_number_or_none(value) -> bool:
-    return value is None or type(value) is int
-
-
-def _is_text(value) -> bool:
-    return isinstance(value, str)
-
-
-_KINDS = {
-    "number": ("a number", lambda v: type(v) is int),
-    "action": ("promote, rollback or delete", lambda v: v in (PROMOTE, ROLLBACK, DELETE)),
-    "alias": ("a text or null", lambda v: v is None or _is_text(v)),
-    "version": ("a number or null", _is_number_or_none),
-    "replaced": ("a number or null", _is_number_or_none),
-    "reason": ("a text", _is_text),
-    "by": ("a text", _is_text),
+_RULES: dict[str, Rule] = {
+    "number": ("a whole number", is_whole),
+    "action": ("promote, rollback or delete", lambda value: value in (PROMOTE, ROLLBACK, DELETE)),
+    "alias": ("a text or null", or_null(is_text)),
+    "version": ("a whole number or null", or_null(is_whole)),
+    "replaced": ("a whole number or null", or_null(is_whole)),
+    "reason": ("a text", is_text),
+    "by": ("a text", is_text),
     "at": ("a time with its zone", _is_time),
-    "gate": ("an object or null", lambda v: v is None or isinstance(v, dict)),
+    "gate": ("an object or null", or_null(is_object)),
     "aliases": ("alias -> version and manifest", _are_aliases),
-    "deleted": ("a list of numbers", lambda v: isinstance(v, list) and all(type(n) is int for n in v)),
-    "previous": ("a sha256", _is_text),
-    "nonce": ("a text", _is_text),
-    "format": ("1", lambda v: v == 1),
+    "deleted": ("a list of whole numbers", lambda value: isinstance(value, list) and all(map(is_whole, value))),
+    "previous": ("a sha256", is_text),
+    "nonce": ("a text", is_text),
+    "format": ("1", lambda value: value == 1),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
 from graft.model import bundle
+from graft.model.json_rules import Rule, find_problems, is_object, is_text, is_whole, or_null
 from graft.store import Damaged, Missing, Store
 
 FORMAT = 1
@@ -171,16 +172,9 @@ def is_file_name(name: object) -> bool:
 
 
 def _problems(content: dict, name: str, number: int) -> list[str]:
-    expected = {"name": name, "number": number, "format": FORMAT}
-    problems = [f"{key}: expected {value!r}, received {content.get(key)!r}" for key, value in expected.items()
-                if content.get(key) != value or isinstance(content.get(key), bool)]
-    kinds = {"attachments": dict, "class_names": list, "facts": dict, "files": dict, "input": dict, "published": str}
-    problems += [f"{key}: expected {kind.__name__}" for key, kind in kinds.items()
-                 if not isinstance(content.get(key), kind)]
-    problems += [f"{key}: unknown" for key in sorted(content.keys() - kinds.keys() - expected.keys() - {"parent"})]
-    if not isinstance(content.get("parent"), int | None):
-        problems.append("parent: expected a number or null")
-    return problems or _file_problems(content["files"], content["attachments"])
+    rules = _RULES | {"name": (repr(name), lambda value: value == name),
+                      "number": (str(number), lambda value: is_whole(value) and value == number)}
+    return find_problems({"parent": None} | content, rules) or _file_problems(content["files"], content["attachments"])
 
 
 def _file_problems(files: dict, attachments: dict) -> list[str]:
@@ -198,7 +192,7 @@ def _file_problems(files: dict, attachments: dict) -> list[str]:
     return problems
 
 
-def _is_file(value) -> bool:
+def _is_file(value: object) -> bool:
     return (
         isinstance(value, dict) and value.keys() == {"sha256", "size_bytes"}
         and isinstance(value["sha256"], str) and bool(_SHA256.fullmatch(value["sha256"]))
@@ -208,3 +202,12 @@ def _is_file(value) -> bool:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+_RULES: dict[str, Rule] = {
+    "format": (str(FORMAT), lambda value: is_whole(value) and value == FORMAT),
+    "published": ("a text", is_text),
+    "class_names": ("a list", lambda value: isinstance(value, list)),
+    "parent": ("a whole number or null", or_null(is_whole)),
+    **dict.fromkeys(("attachments", "facts", "files", "input"), ("an object", is_object)),
+}
