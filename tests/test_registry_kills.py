@@ -6,82 +6,52 @@ a local folder the writer kills itself before its n-th change of the file system
 
 import os
 import signal
-import sys
 from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 
+import killed
 import pytest
 import s3_server
 from faults import faulty
 from registries import bundle
 
-from graft import store
 from graft.registry import gc, history, manifest, promote, publish, pull, rollback, verify
-from graft.store import open_store, s3
-
-CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+from graft.store import open_store
 
 
-def in_child(work: Callable[[], object], prepare: Callable[[], None] = lambda: None) -> int | None:
-    """Run `work` in a child process: its exit code, or None when it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            prepare()
-            work()
-            os._exit(0)
-        except BaseException as error:
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+def ended(process) -> bool:
+    """Whether a started process ends by itself, and not by a signal."""
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == 0
 
 
-def kill_at_change(number: int) -> None:
-    """Let this process die just before its `number`-th change of the file system. There is no way back."""
-    left = [number]
-
-    def hook(event: str, arguments: tuple) -> None:
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if writes or event in CHANGES:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-
-
-def kills_local(work: Callable[[], object]):
-    """Run `work` again and again, killed one change later each time, until it ends by itself."""
+def kills_local(work: Callable[[int], partial], days: float = 0):
+    """Run `work(number)` again and again, killed one change later each time, until it ends by itself."""
     for number in range(1, 200):
-        code = in_child(work, lambda number=number: kill_at_change(number))
-        if code is not None:
-            assert code == 0
+        process = killed.process(work(number), days, kill_at=number)
+        process.start()
+        if ended(process):
             assert number > 2, "it was never killed"
             return
         yield number
     raise AssertionError("it never ended")
 
 
-def kills_ceph(work: Callable[[], object], proxy):
+def kills_ceph(proxy, work: Callable[[int], partial], days: float = 0):
     """The same at each request, just before the server does it."""
     for number in range(1, 200):
         proxy.requests.clear()
-        proxy.before = lambda number: None
-        child = os.fork()
-        if child == 0:
-            os.environ["AWS_ENDPOINT_URL"] = proxy.server.url
-            try:
-                work()
-            finally:
-                os._exit(0)
+        process = killed.process(work(number), days, AWS_ENDPOINT_URL=proxy.server.url)
 
-        def kill(this: int, number=number, child=child) -> None:
+        def kill(this: int, number=number, process=process) -> None:
             if this == number:
-                os.kill(child, signal.SIGKILL)
+                os.kill(process.pid, signal.SIGKILL)
 
         proxy.before = kill
-        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        process.start()
+        if ended(process):
             assert number > 2, "it was never killed"
             return
         yield number
@@ -90,29 +60,26 @@ def kills_ceph(work: Callable[[], object], proxy):
 
 @pytest.fixture(params=["local", "ceph"])
 def kills(request, tmp_path, monkeypatch):
-    """`kills(work)` yields after each kill; `kills.registry` holds two versions, the first is the champion."""
+    """`kills.of(work)` yields after each kill of `work(number)`; `kills.registry` holds two versions, one is champion."""
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     if request.param == "local":
         yield prepared(str(tmp_path / "registry"), kills_local)
         return
     address = s3_server.use(monkeypatch, s3_server.radosgw())
     with faulty(s3_server.radosgw()) as proxy:
-        yield prepared(address, lambda work: kills_ceph(work, proxy))
+        yield prepared(address, partial(kills_ceph, proxy))
 
 
 def prepared(address: str, kills: Callable):
     for seed in (1, 2):
         publish(bundle(seed), "colours", address)
     promote(f"{address}/colours@1")
-    kills.registry = address
-    return kills
+    return SimpleNamespace(registry=address, of=kills)
 
 
-def later(monkeypatch, days: float) -> None:
-    """Turn the clock of both stores on."""
-    for kind in (store.LocalStore, s3.S3Store):
-        real = kind.now
-        monkeypatch.setattr(kind, "now", lambda self, real=real: real(self) + timedelta(days=days))
+def later(monkeypatch) -> None:
+    """Turn the clock of both stores on by two days."""
+    killed.set_clocks_on(2, monkeypatch.setattr)
 
 
 def is_sound(address: str) -> bool:
@@ -122,7 +89,7 @@ def is_sound(address: str) -> bool:
 
 
 def test_publish(kills, monkeypatch):
-    for _ in kills(lambda: publish(bundle(3), "colours", kills.registry)):
+    for _ in kills.of(lambda _: partial(publish, bundle(3), "colours", kills.registry)):
         assert pull(f"{kills.registry}/colours").version == 1
         newest = pull(f"{kills.registry}/colours@latest")
         assert newest.version in (2, 3)
@@ -130,29 +97,27 @@ def test_publish(kills, monkeypatch):
         assert (newest.folder / "unknown.npz").read_bytes() == (wanted / "unknown.npz").read_bytes()
         assert is_sound(kills.registry)
     assert publish(bundle(3), "colours", kills.registry).version == 3
-    later(monkeypatch, days=2)
+    later(monkeypatch)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
 
 def test_another_publisher_goes_on_after_each_kill(kills, monkeypatch):
     """Here nobody repeats the publication that was killed: whatever it left behind is swept."""
-    seed = [100]
-    for number in kills(lambda: publish(bundle(seed[0]), "given-up", kills.registry)):
-        seed[0] = 100 + number
+    for number in kills.of(lambda number: partial(publish, bundle(100 + number), "given-up", kills.registry)):
         if manifest.numbers(open_store(kills.registry), "given-up"):
             break                   # from here on it is published
         if number % 4 == 0:
             assert publish(bundle(5), "another", kills.registry).version == 1
     left = [each.what for each in verify(kills.registry).findings]
     assert left.count("no version needs this file") > 2
-    later(monkeypatch, days=2)
+    later(monkeypatch)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
 
 def test_promote(kills):
-    for _ in kills(lambda: promote(f"{kills.registry}/colours@2")):
+    for _ in kills.of(lambda _: partial(promote, f"{kills.registry}/colours@2")):
         entries = history(f"{kills.registry}/colours")
         assert [entry.version for entry in entries] in ([1], [1, 2])
         assert pull(f"{kills.registry}/colours").version == entries[-1].version
@@ -167,8 +132,8 @@ def test_promote(kills):
 
 def test_gc(kills, monkeypatch):
     publish(bundle(3), "colours", kills.registry)
-    later(monkeypatch, days=2)
-    for _ in kills(lambda: gc(kills.registry, keep=1, days=0, delete=True)):
+    later(monkeypatch)
+    for _ in kills.of(lambda _: partial(gc, kills.registry, keep=1, days=0, delete=True), days=2):
         assert is_sound(kills.registry)
         assert pull(f"{kills.registry}/colours").version == 1
         assert pull(f"{kills.registry}/colours@latest").version == 3
@@ -180,16 +145,10 @@ def test_gc(kills, monkeypatch):
 def test_pull(kills, monkeypatch, tmp_path):
     to = tmp_path / "model"
     pull(f"{kills.registry}/colours@1", to)
-    number = [0]
-
-    def work() -> None:
-        pull(f"{kills.registry}/colours@2", to)
-
-    for number[0] in kills(work):
+    for _ in kills.of(lambda _: partial(pull, f"{kills.registry}/colours@2", to)):
         held = [(to / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
         sources = [[(bundle(seed) / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
                    for seed in (1, 2)]
         assert held in sources
-    assert number[0] > 2
     assert (to / "unknown.npz").read_bytes() == (bundle(2) / "unknown.npz").read_bytes()
     assert [path.name for path in tmp_path.glob(".model*")] == []
