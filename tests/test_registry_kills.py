@@ -60,7 +60,7 @@ def kills_ceph(proxy, work: Callable[[int], partial], days: float = 0):
 
 @pytest.fixture(params=["local", "ceph"])
 def kills(request, tmp_path, monkeypatch):
-    """`kills.of(work)` yields after each kill of `work(number)`; `kills.registry` holds two versions, one is champion."""
+    """`kills.of(work)` yields after each kill of `work(number)`; `kills.registry` holds two versions."""
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     if request.param == "local":
         yield prepared(str(tmp_path / "registry"), kills_local)
