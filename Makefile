@@ -23,8 +23,9 @@ test: setup     ## run all tests
 test-jax: .venv-jax/installed  ## run the tests of pipeline/training with JAX in place of TensorFlow
 	@KERAS_BACKEND=jax .venv-jax/bin/python -m pytest --noconftest $(TRAINING_TESTS:%=tests/test_%.py)
 
-lint: setup     ## check style and layers
+lint: setup     ## check style and types
 	@$(RUN) ruff check
+	@$(RUN) mypy
 
 wheel: setup    ## build the small package for those who only use models, into dist/
 	@$(RUN) uv build --quiet --wheel --no-build-isolation --out-dir dist
