@@ -124,6 +124,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(data: bytes, where: str) -> Entry:
+    """Parse and check a stored entry. Raises `Damaged` with everything that is wrong; `where` is its address."""
     content = from_json(data, where)
     kinds = {each.name: each.type for each in fields(Entry) if each.name != "digest"}
     problems = [f"{key}: unknown" for key in sorted(content.keys() - kinds.keys())]
