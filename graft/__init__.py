@@ -6,7 +6,7 @@
     prediction = model.predict("photo.jpg")
     print(prediction.label, prediction.probability, prediction.is_unknown)
 
-    version = graft.publish("outputs/export", "pets", "s3://bucket/models")
+    version = graft.publish("bundle", "pets", "s3://bucket/models")
     graft.promote(version.address)
 
 `import graft` takes milliseconds: each name below is imported on first use. `__init__.pyi` declares them to type

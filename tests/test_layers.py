@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from imports import ROOT, imported_files
+from imports import ROOT, _imports, imported_files
 
 STAGES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
 HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "boto3", "pandas", "onnxruntime", "matplotlib",
          "cv2", "ray")
+# the rooms of graft/ from the bottom up: a file imports only its own room and those of lower ranks
+RANKS = {"errors.py": 0, "images.py": 0, "machine": 1, "model": 2, "store": 2, "registry": 3, "predict": 4, "server": 5,
+         "cli": 6}
 
 
 def loaded(statement: str) -> set[str]:
@@ -43,6 +47,35 @@ def test_no_import_leads_up(root, below):
     assert len(files(root)) > 20
     for file in files(root):
         assert {other.parts[0] for other in imported_files(file)} <= below, file
+
+
+def direct_imports(file: Path) -> set[Path]:
+    """The files that a file imports by name, without the packages that contain it."""
+    packages = {parent / "__init__.py" for parent in file.parents}
+    return set(_imports(file)) - packages - {file}
+
+
+def room(file: Path) -> str:
+    return file.parts[1]
+
+
+def test_the_rooms_of_graft_are_in_order():
+    inside = [file for file in files("graft") if len(file.parts) > 2 or file.name != "__init__.py"]
+    assert {room(file) for file in inside} | {"machine"} == set(RANKS)
+    edges = [(file, other) for file in inside for other in direct_imports(file) if room(file) != room(other)]
+    assert len(edges) > 50
+    assert [(file, other) for file, other in edges if RANKS[room(file)] <= RANKS[room(other)]] == []
+
+
+def test_no_import_of_graft_goes_in_a_circle():
+    order = list(TopologicalSorter({file: direct_imports(file) for file in files("graft")}).static_order())
+    assert order.index(Path("graft/errors.py")) < order.index(Path("graft/cli/main.py"))
+
+
+def test_what_ships_does_not_know_the_pipeline():
+    found = {file: word for file in files("graft") for word in ("params.yaml", "dvc", "tasks.", "flows.", "pipeline.")
+             if word in (ROOT / file).read_text()}
+    assert found == {Path("graft/predict/find.py"): "pipeline."}        # which starts it as a process
 
 
 def test_tasks_do_not_know_flows_and_stages_do_not_know_each_other():

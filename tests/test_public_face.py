@@ -1,6 +1,7 @@
 """What `import graft` offers: light to import, typed, documented."""
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -72,6 +73,25 @@ def test_a_model_goes_through_a_registry_by_the_public_names_alone(tmp_path, mon
     assert graft.pull("colours", registry=where).version == 1
     with pytest.raises(graft.GraftError, match="no version 0"):
         graft.pull("colours@0", registry=where)
+
+
+def test_every_public_function_method_and_class_has_a_docstring():
+    checked = 0
+    for path in set(ROOT.rglob("*.py")) - {ROOT / "cli" / "__main__.py"}:       # which runs the command
+        module = importlib.import_module(".".join(["graft", *path.relative_to(ROOT).with_suffix("").parts]))
+        public = [each for name, each in vars(module).items() if not name.startswith("_") and defined_in(each, module)]
+        members = [each for parent in public if inspect.isclass(parent) for name, each in inspect.getmembers(parent)
+                   if not name.startswith("_") and defined_in(each, module)]
+        undocumented = [each for each in public + members if not inspect.getdoc(each)]
+        assert undocumented == [], path
+        checked += len(public + members)
+    assert checked > 200
+
+
+def defined_in(each: object, module) -> bool:
+    if isinstance(each, property):
+        each = each.fget
+    return (inspect.isclass(each) or inspect.isfunction(each)) and each.__module__ == module.__name__
 
 
 def test_the_package_is_marked_as_typed():

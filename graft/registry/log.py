@@ -126,6 +126,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(data: bytes, where: str) -> Entry:
+    """Parse and check a stored entry. Raises `Damaged` with everything that is wrong; `where` is its address."""
     content = from_json(data, where)
     if problems := find_problems(content, _RULES):
         raise Damaged(f"{where} is not an entry of a promotion log: {'; '.join(problems)}. {_DISTRUST}.")

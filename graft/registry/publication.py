@@ -39,7 +39,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
             facts: dict | None = None, signing_key: str | Path | None = None) -> Published:
     """Publish a bundle as the next version of a model.
 
-        version = graft.publish("outputs/export", "pets", "s3://bucket/models")
+        version = graft.publish("bundle", "pets", "s3://bucket/models")
 
     If a version with the same files exists, no new one is made: publishing again is safe, and completes what a killed
     publisher left unfinished.
