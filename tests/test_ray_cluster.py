@@ -9,6 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 from intake_faults import FAULTS, ODD
@@ -110,6 +111,37 @@ def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
     assert ray.available_resources()["CPU"] == 2
     ray.shutdown()
     assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "2", "3"}
+
+
+# readers wait for a source that does not answer any more when the first shard is there: five chunks have been sent
+BATCH = fresh.ABANDONED + """
+import sys
+from pathlib import Path
+from pipeline.cluster.batch import Batch
+
+class Held(Batch):
+    def _read(self, name):
+        if name > "red/65.png":
+            gate.wait()
+        return super()._read(name)
+
+def leave():
+    batch = Held(images, output, bundle, shard_size=70)
+    with batch.predict(batch.pending) as done:
+        next(done)
+        raise ValueError("an error whose traceback knows the iterator")
+
+images, output, bundle = map(Path, sys.argv[1:])
+images = str(images)
+abandoned(leave)
+import ray
+print("ended", ray.is_initialized())
+"""
+
+
+def test_an_error_leaves_the_cluster_and_waits_for_no_reader(address, tmp_path):
+    images, bundle = make_images(tmp_path / "images", images=70, spread=5), make_bundle(tmp_path / "bundle")
+    assert fresh.run(BATCH, images, tmp_path / "out.csv", bundle, RAY_ADDRESS=address) == "ended False\n"
 
 
 def test_workers_with_other_packages_are_refused(address, monkeypatch):
