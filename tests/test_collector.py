@@ -94,8 +94,8 @@ again(lambda: learning_rate.sweep(head, no_such_class, batch_size=8, seed=1))
 
 network = backbones.build("MobileNetV2", (32, 32), 0.35)
 network.save_weights(folder / "backbone.weights.h5")
-part = activations.FrozenPart("MobileNetV2", 0.35, (32, 32), "none", "0" * 64, "block_2_add", "float32", 1, {}, 1, 1.0)
-cached = activations.Activations(part, folder / "backbone.weights.h5", folder, folder / "cache")
+part = activations.FrozenPart("MobileNetV2", 0.35, (32, 32), "none", "0" * 64, "block_2_add", "float32", {}, 1)
+cached = activations.Activations(part, folder / "backbone.weights.h5", folder, folder / "cache", 1.0)
 views = [activations.View(f"{number}.png", f"{number:064}") for number in range(100)]
 read = activations.Activations.images_of
 activations.Activations.images_of = lambda self, group: (

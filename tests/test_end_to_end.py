@@ -14,7 +14,8 @@ STAGES = ["validate", "split", "extract", "transfer", "finetune", "export", "eva
 
 
 def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
+    """The stages that DVC ran, but for the one that it always runs."""
+    return [name for name in re.findall(r"Running stage '(\w+)'", output) if name != "code"]
 
 
 def test_the_flow_runs_the_stages_in_the_order_of_the_graph_then_gate_and_publish(project):
@@ -27,7 +28,7 @@ def test_the_flow_runs_the_stages_in_the_order_of_the_graph_then_gate_and_publis
 
 def test_nothing_changed_means_nothing_runs(project):
     again = project.run("dvc", "repro", "evaluate")
-    assert ran(again.stdout) == ["code"]
+    assert ran(again.stdout) == []
 
 
 def test_the_pulled_model_predicts_without_the_pipeline(project):

@@ -192,7 +192,7 @@ def test_the_stages_write_the_same_bytes(address, project, tmp_path):
     there = Project(tmp_path / "there", **TINY)
     for folder in ("data/tiny", "outputs/split"):
         shutil.copytree(project.folder / folder, there.folder / folder)
-    code = "from tasks import extract, validate; validate.main(); extract.main()"
+    code = "from tasks import code, extract, validate; code.main(); validate.main(); extract.main()"
     there.run("python", "-c", code, RAY_ADDRESS=address)
     for folder in ("outputs/validate", "outputs/extract", ".graft/activations"):
         names = [str(path.relative_to(project.folder)) for path in (project.folder / folder).rglob("*.*")]
