@@ -61,8 +61,7 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
              registry: str | None = None) -> log.Entry:
     """Undo the last promotion of an alias: it names its previous version again, or is removed if there was none.
 
-    Args:
-        model: the model's name, optionally as `REGISTRY/NAME`. For the other arguments, see `promote`.
+    For the arguments, see `promote`.
 
     Returns:
         The new entry of the log.
