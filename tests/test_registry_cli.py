@@ -103,13 +103,16 @@ MISTAKES = [
     (["publish", "nothing", "colours"], "it has no model.json"),
     (["publish", "BUNDLE", "co lours"], "'co lours' is not a valid model name"),
     (["publish", "BUNDLE", "colours", "--attach", "nothing.html"], "nothing.html: the file does not exist"),
-    (["publish", "BUNDLE", "colours", "--facts", "nothing.json"], "nothing.json cannot be read"),
+    (["publish", "BUNDLE", "colours", "--facts", "nothing.json"], "--facts nothing.json cannot be read as JSON: No"),
     (["promote", "known/colours"], "which version?"),
     (["promote", "known/colours@5"], "no version 5"),
     (["promote", "known/colours@1", "--as", "latest"], "alias 'latest' cannot be set"),
     (["promote", "known/colours@1", "--as", "7"], "alias '7' cannot be set"),
     (["promote", "known/colours@2", "--expect", "3"], "names version 1, expected version 3"),
     (["rollback", "known/colours", "--as", "candidate"], "no alias 'candidate' to roll back. Its aliases are: champ"),
+    (["rollback", "known/colours@1"], "known/colours@1: expected a model's name without @1"),
+    (["history", "known/colours@champion"], "expected a model's name without @champion"),
+    (["publish", "BUNDLE", "known/colours@3"], "expected a model's name without @3"),
     (["history", "known/nothing"], "no model 'nothing'"),
     (["history", "known/colours", "--at", "last week"], "'last week' is not a time"),
     (["verify", "nothing"], "no registry at nothing"),
@@ -166,10 +169,11 @@ def test_nobody_listens(tmp_path):
     assert_one_message(done, "no answer from the server", f"http://127.0.0.1:{port}")
 
 
-def test_an_endpoint_that_is_no_address(tmp_path):
-    settings = s3_server.settings(s3_server.Server("not an address", 0))
+@pytest.mark.parametrize("endpoint", ["not an address", "http://[::1", "http://user:password@[::1"])
+def test_an_endpoint_that_is_no_address(tmp_path, endpoint):
+    settings = s3_server.settings(s3_server.Server(endpoint, 0))
     done = run_graft("pull", "s3://bucket/colours", GRAFT_HOME=str(tmp_path), **settings)
-    assert_one_message(done, "AWS_ENDPOINT_URL is not a URL", "(S3 at not an address)")
+    assert_one_message(done, "AWS_ENDPOINT_URL is not a URL", f"(S3 at {endpoint.replace('user:password@', '')})")
 
 
 def test_a_bucket_that_does_not_exist(ceph, tmp_path):

@@ -54,9 +54,9 @@ def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from graft.registry import publish
-    from graft.registry.address import parse
+    from graft.registry.address import parse_name
 
-    address = parse(arguments.name, arguments.registry)
+    address = parse_name(arguments.name, arguments.registry)
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
@@ -70,7 +70,8 @@ def _read_json(path: str) -> dict:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GraftError(f"--facts {path} cannot be read as JSON: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise GraftError(f"--facts {path} cannot be read as JSON: {reason}.") from None
     if not isinstance(content, dict):
         raise GraftError(f"--facts {path}: expected a JSON object, received {type(content).__name__}.")
     return content

@@ -53,6 +53,15 @@ def parse(model: str, registry: str | None = None) -> Address:
     return Address(check_registry(where), name, alias=reference or None)
 
 
+def parse_name(model: str, registry: str | None = None) -> Address:
+    """Parse the address of a model as a whole. Raises `GraftError` if it is one of a version; see `parse`."""
+    address = parse(model, registry)
+    reference = str(model).rpartition("/")[2].partition("@")[2]
+    if reference:
+        raise GraftError(f"{model}: expected a model's name without @{reference}.")
+    return address
+
+
 def default_registry() -> str:
     """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`."""
     return os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY

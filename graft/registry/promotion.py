@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.registry import log, manifest
-from graft.registry.address import CHAMPION, LATEST, check_alias, parse
+from graft.registry.address import CHAMPION, LATEST, check_alias, parse, parse_name
 from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
 from graft.registry.publication import bundle_files
@@ -74,7 +74,7 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
         AliasMoved: if the alias names another version than expected.
         GraftError: if there is no such alias, if no champion would be left, or the registry cannot be used.
     """
-    address = parse(model, registry)
+    address = parse_name(model, registry)
     store = open_store(address.registry)
     entries = history(model, registry)
     expected = (entries or [log.Entry()])[-1].version_of(alias) if expect is None else expect or None
@@ -102,14 +102,14 @@ def history(model: str, registry: str | None = None) -> list[log.Entry]:
     """The promotion log of a model: all promotions, rollbacks and deletions, oldest first.
 
     Args:
-        model: the model's name or address.
+        model: the model's name, optionally as `REGISTRY/NAME`.
         registry: the registry of an address that does not include one.
 
     Raises:
         Damaged: if the log was changed.
         GraftError: if there is no such model, or the registry cannot be used.
     """
-    address = parse(model, registry)
+    address = parse_name(model, registry)
     store = open_store(address.registry)
     entries = log.read(store, address.name)
     if not entries and not manifest.numbers(store, address.name):

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 
 def identity(registry: str) -> str:
@@ -24,5 +23,5 @@ def endpoint() -> str:
     """`endpoint_url` for messages and files: "AWS", or the URL without any user name and password."""
     if not (url := endpoint_url()):
         return "AWS"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else url.rpartition("@")[2]
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.partition('/')[0].rpartition('@')[2]}"

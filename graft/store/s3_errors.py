@@ -65,7 +65,7 @@ def _is_botocore(error: Exception) -> bool:
 
 
 def _is_bad_endpoint(error: Exception) -> bool:
-    return isinstance(error, ValueError) and "endpoint" in str(error).lower()
+    return isinstance(error, ValueError) and any(word in str(error).lower() for word in ("endpoint", "url"))
 
 
 def _unnamed(error: Exception, code: str) -> str:
