@@ -33,12 +33,13 @@ def reported() -> Iterator[None]:
     except GraftError as error:
         _exit(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(0)
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
         where = f"{error.filename}: " if error.filename else ""
+        _drop_output()
         _exit(f"{where}{error.strerror}. {_ADVICE[error.errno]}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -58,6 +59,14 @@ _ADVICE = {
 def _exit(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Where standard output can take no more, let it take what is left: Python writes that when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_anything() -> None:
