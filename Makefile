@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
-TRAINING_TESTS := activations augmentation backbones checkpoints fitting folding learning_rate optimizers pace runtime \
+TRAINING_TESTS := activations augmentation backbones backend checkpoints fitting folding learning_rate optimizers pace \
   shards weights
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras
 
@@ -42,7 +42,7 @@ lock: setup     ## compile requirements/*.txt anew from pyproject.toml
 .venv-jax/installed: .venv/installed
 	@test -x .venv-jax/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-jax
 	$(BIN)/uv pip install --python .venv-jax/bin/python --compile-bytecode --constraint requirements/dev.txt \
-	  boto3 h5py jax keras numpy opencv-python-headless pandas pillow pydantic pytest ruamel-yaml scikit-learn tqdm
+	  boto3 h5py jax keras numpy opencv-python-headless pandas pillow pydantic pytest pytest-timeout ruamel-yaml scikit-learn tqdm
 	@touch $@
 
 # uv compiles the bytecode: without it, each process of the pipeline starts several seconds later

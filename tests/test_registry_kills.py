@@ -4,12 +4,12 @@ On Ceph a proxy kills the writer (SIGKILL) before its n-th request is passed on:
 a local folder the writer kills itself before its n-th change of the file system.
 """
 
-import os
+import json
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+import fresh
 import pytest
 import s3_server
 from faults import faulty
@@ -19,100 +19,90 @@ from graft import store
 from graft.registry import gc, history, manifest, promote, publish, pull, rollback, verify
 from graft.store import open_store, s3
 
+# one call of `graft.registry`; everything is imported first, so that the registry alone changes files afterwards
+WRITER = """
+import json, os, signal, sys
+import tqdm
+import graft.registry.transfer
+from graft import registry
+from test_registry_kills import turn_clock
+
 CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 
-
-def in_child(work: Callable[[], object], prepare: Callable[[], None] = lambda: None) -> int | None:
-    """Run `work` in a child process: its exit code, or None when it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            prepare()
-            work()
-            os._exit(0)
-        except BaseException as error:
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def kill_at_change(number: int) -> None:
-    """Let this process die just before its `number`-th change of the file system. There is no way back."""
-    left = [number]
-
-    def hook(event: str, arguments: tuple) -> None:
+def kill_at_change(left):
+    '''Die just before the change of the file system of this number; never when it is 0.'''
+    def hook(event, arguments):
+        nonlocal left
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if writes or event in CHANGES:
-            left[0] -= 1
-            if left[0] == 0:
+            left -= 1
+            if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
 
-
-def kills_local(work: Callable[[], object]):
-    """Run `work` again and again, killed one change later each time, until it ends by itself."""
-    for number in range(1, 200):
-        code = in_child(work, lambda number=number: kill_at_change(number))
-        if code is not None:
-            assert code == 0
-            assert number > 2, "it was never killed"
-            return
-        yield number
-    raise AssertionError("it never ended")
+change, days, name, arguments, options = json.loads(sys.argv[1])
+turn_clock(days)
+kill_at_change(change)
+getattr(registry, name)(*arguments, **options)
+"""
 
 
-def kills_ceph(work: Callable[[], object], proxy):
-    """The same at each request, just before the server does it."""
-    for number in range(1, 200):
-        proxy.requests.clear()
-        proxy.before = lambda number: None
-        child = os.fork()
-        if child == 0:
-            os.environ["AWS_ENDPOINT_URL"] = proxy.server.url
-            try:
-                work()
-            finally:
-                os._exit(0)
+class Kills:
+    """Lets a writer be killed again and again, one change later each time, until it ends by itself.
 
-        def kill(this: int, number=number, child=child) -> None:
-            if this == number:
-                os.kill(child, signal.SIGKILL)
+    Attributes:
+        registry: holds two versions of a model; the first is the champion.
+        days: by how much the writer's clock is ahead.
+    """
 
-        proxy.before = kill
-        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
-            assert number > 2, "it was never killed"
-            return
-        yield number
-    raise AssertionError("it never ended")
+    def __init__(self, registry: str, proxy=None):
+        self.registry, self.days, self._proxy = registry, 0, proxy
+        for seed in (1, 2):
+            publish(bundle(seed), "colours", registry)
+        promote(f"{registry}/colours@1")
+
+    def __call__(self, work: Callable[[], tuple]) -> Iterator[int]:
+        """Yield after each kill. `work` gives a function's name in `graft.registry`, its arguments and its options."""
+        for number in range(1, 200):
+            writer = self._start_behind_proxy(number, work) if self._proxy else self._start(number, work)
+            said = writer.communicate()
+            if writer.returncode != -signal.SIGKILL:
+                assert writer.returncode == 0, said
+                assert number > 2, "it was never killed"
+                return
+            yield number
+        raise AssertionError("it never ended")
+
+    def _start(self, change: int, work: Callable[[], tuple], **environment: str):
+        name, *arguments, options = work()
+        order = json.dumps([change, self.days, name, arguments, options], default=str)
+        return fresh.start(WRITER, order, PYTHONDONTWRITEBYTECODE="1", **environment)
+
+    def _start_behind_proxy(self, request: int, work: Callable[[], tuple]):
+        """The proxy kills the writer at its request of this number, just before the server does it."""
+        self._proxy.requests.clear()
+        self._proxy.before = lambda number: number == request and writer.kill()
+        writer = self._start(0, work, AWS_ENDPOINT_URL=self._proxy.server.url)
+        return writer
 
 
 @pytest.fixture(params=["local", "ceph"])
 def kills(request, tmp_path, monkeypatch):
-    """`kills(work)` yields after each kill; `kills.registry` holds two versions, the first is the champion."""
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     if request.param == "local":
-        yield prepared(str(tmp_path / "registry"), kills_local)
+        yield Kills(str(tmp_path / "registry"))
         return
     address = s3_server.use(monkeypatch, s3_server.radosgw())
     with faulty(s3_server.radosgw()) as proxy:
-        yield prepared(address, lambda work: kills_ceph(work, proxy))
+        yield Kills(address, proxy)
 
 
-def prepared(address: str, kills: Callable):
-    for seed in (1, 2):
-        publish(bundle(seed), "colours", address)
-    promote(f"{address}/colours@1")
-    kills.registry = address
-    return kills
-
-
-def later(monkeypatch, days: float) -> None:
+def turn_clock(days: float, patch: Callable = setattr) -> None:
     """Turn the clock of both stores on."""
     for kind in (store.LocalStore, s3.S3Store):
         real = kind.now
-        monkeypatch.setattr(kind, "now", lambda self, real=real: real(self) + timedelta(days=days))
+        patch(kind, "now", lambda self, real=real: real(self) + timedelta(days=days))
 
 
 def is_sound(address: str) -> bool:
@@ -122,7 +112,7 @@ def is_sound(address: str) -> bool:
 
 
 def test_publish(kills, monkeypatch):
-    for _ in kills(lambda: publish(bundle(3), "colours", kills.registry)):
+    for _ in kills(lambda: ("publish", bundle(3), "colours", kills.registry, {})):
         assert pull(f"{kills.registry}/colours").version == 1
         newest = pull(f"{kills.registry}/colours@latest")
         assert newest.version in (2, 3)
@@ -130,7 +120,7 @@ def test_publish(kills, monkeypatch):
         assert (newest.folder / "unknown.npz").read_bytes() == (wanted / "unknown.npz").read_bytes()
         assert is_sound(kills.registry)
     assert publish(bundle(3), "colours", kills.registry).version == 3
-    later(monkeypatch, days=2)
+    turn_clock(2, monkeypatch.setattr)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
@@ -138,7 +128,7 @@ def test_publish(kills, monkeypatch):
 def test_another_publisher_goes_on_after_each_kill(kills, monkeypatch):
     """Here nobody repeats the publication that was killed: whatever it left behind is swept."""
     seed = [100]
-    for number in kills(lambda: publish(bundle(seed[0]), "given-up", kills.registry)):
+    for number in kills(lambda: ("publish", bundle(seed[0]), "given-up", kills.registry, {})):
         seed[0] = 100 + number
         if manifest.numbers(open_store(kills.registry), "given-up"):
             break                   # from here on it is published
@@ -146,13 +136,13 @@ def test_another_publisher_goes_on_after_each_kill(kills, monkeypatch):
             assert publish(bundle(5), "another", kills.registry).version == 1
     left = [each.what for each in verify(kills.registry).findings]
     assert left.count("no version needs this file") > 2
-    later(monkeypatch, days=2)
+    turn_clock(2, monkeypatch.setattr)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
 
 def test_promote(kills):
-    for _ in kills(lambda: promote(f"{kills.registry}/colours@2")):
+    for _ in kills(lambda: ("promote", f"{kills.registry}/colours@2", {})):
         entries = history(f"{kills.registry}/colours")
         assert [entry.version for entry in entries] in ([1], [1, 2])
         assert pull(f"{kills.registry}/colours").version == entries[-1].version
@@ -167,8 +157,9 @@ def test_promote(kills):
 
 def test_gc(kills, monkeypatch):
     publish(bundle(3), "colours", kills.registry)
-    later(monkeypatch, days=2)
-    for _ in kills(lambda: gc(kills.registry, keep=1, days=0, delete=True)):
+    turn_clock(2, monkeypatch.setattr)
+    kills.days = 2
+    for _ in kills(lambda: ("gc", kills.registry, {"keep": 1, "days": 0, "delete": True})):
         assert is_sound(kills.registry)
         assert pull(f"{kills.registry}/colours").version == 1
         assert pull(f"{kills.registry}/colours@latest").version == 3
@@ -180,16 +171,13 @@ def test_gc(kills, monkeypatch):
 def test_pull(kills, monkeypatch, tmp_path):
     to = tmp_path / "model"
     pull(f"{kills.registry}/colours@1", to)
-    number = [0]
-
-    def work() -> None:
-        pull(f"{kills.registry}/colours@2", to)
-
-    for number[0] in kills(work):
+    killed = []
+    for number in kills(lambda: ("pull", f"{kills.registry}/colours@2", to, {})):
+        killed.append(number)
         held = [(to / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
         sources = [[(bundle(seed) / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
                    for seed in (1, 2)]
         assert held in sources
-    assert number[0] > 2
+    assert len(killed) > 2
     assert (to / "unknown.npz").read_bytes() == (bundle(2) / "unknown.npz").read_bytes()
     assert [path.name for path in tmp_path.glob(".model*")] == []
