@@ -141,6 +141,6 @@ def who() -> str:
     """Who does this, for the log: user@machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):         # a container's user may have no name
-        user = f"user {os.getuid()}"
+    except (ImportError, KeyError, OSError):        # a container's user may have no name
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown user"
     return f"{user}@{platform.node()}"
