@@ -1,8 +1,12 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and what is shown of the processes that tests start."""
+
+import subprocess
 
 import pytest
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
+
+PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +15,26 @@ def project(tmp_path_factory):
     from tiny_project import make_tiny_project
 
     return make_tiny_project(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def limited_processes():
+    """Let `subprocess.run` end in any case, so that what a process said until it hung is shown."""
+    run = subprocess.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *command, timeout=PROCESS_LIMIT_S, **options:
+                      run(*command, timeout=timeout, **options))
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show what a process said that failed or did not end."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired):
+        for name in ("stdout", "stderr"):
+            if said := getattr(error, name):
+                text = said if isinstance(said, str) else said.decode(errors="replace")
+                report.sections.append((f"{name} of the process", text))
+    return report

@@ -7,14 +7,13 @@
 """
 
 import atexit
-import ctypes
 import functools
 import logging
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -26,6 +25,13 @@ import pytest
 
 INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
 ACCESS_KEY, SECRET_KEY = "test", "testtest"
+# becomes the command that follows, which Linux kills with its parent; `preexec_fn` would run Python in a forked child,
+# and a collector that runs there may wait for threads that only the parent has
+ENDS_WITH_PARENT = [sys.executable, "-c", """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG
+os.execvp(sys.argv[1], sys.argv[1:])
+"""]
 
 
 class Server(NamedTuple):
@@ -82,8 +88,8 @@ def rclone() -> Server:
     folder = Path(tempfile.mkdtemp(prefix="rclone-"))
     [port] = _free_ports(1)
     process = subprocess.Popen(
-        [*serve, "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", str(folder)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_end_with_parent)
+        [*ENDS_WITH_PARENT, *serve, "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",
+         str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     atexit.register(_stop, [process], folder)
     _wait_for(port)
     return Server(f"http://127.0.0.1:{port}", port, process.pid)
@@ -122,8 +128,8 @@ def _radosgw() -> tuple[Server, Callable]:
 
     def start(*command: str) -> None:
         with open(folder / f"{command[0]}.out", "w") as output:
-            processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output,
-                                              preexec_fn=_end_with_parent))
+            processes.append(subprocess.Popen([*ENDS_WITH_PARENT, *command], env=environment, stdout=output,
+                                              stderr=output))
 
     run("monmaptool", "--create", "--fsid", cluster, "--addv", "a", address, str(folder / "monmap"))
     run("ceph-mon", "-i", "a", "--mkfs", "--monmap", str(folder / "monmap"))
@@ -199,11 +205,6 @@ def _wait_for(port: int, seconds: float = 60) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"the server did not listen within {seconds:.0f} s")
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to kill this child when the tests are killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG
 
 
 def _stop(processes: list[subprocess.Popen], folder: Path) -> None:

@@ -99,8 +99,8 @@ def test_two_processes_write_the_same_bytes(images, tmp_path):
     code = ("import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path; import test_export; "
             "test_export.write(Path(sys.argv[3]), test_export.network(1), [Path(each) for each in sys.argv[4:]])")
     folders = [tmp_path / "one", tmp_path / "two"]
-    both = [subprocess.Popen([sys.executable, "-c", code, ROOT, ROOT / "tests", each, *images], cwd=ROOT,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for each in folders]
+    both = [subprocess.Popen([sys.executable, "-c", code, ROOT, ROOT / "tests", each, *images], cwd=ROOT)
+            for each in folders]
     assert [each.wait() for each in both] == [0, 0]
     digests = [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in each.iterdir()}
                for each in folders]

@@ -139,7 +139,7 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
     def run(folder):
         folder.mkdir(exist_ok=True)
         command = [sys.executable, "-u", "-c", program, str(folder)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b")
     next(line for line in killed.stdout if line.startswith("epoch 5:"))

@@ -4,6 +4,7 @@ import os
 
 import fresh
 import pytest
+from imports import ROOT
 
 from graft.machine.cores import cpu_count
 
@@ -54,6 +55,14 @@ def test_without_linuxs_files_the_machines_cores_count(tmp_path, monkeypatch):
     assert cpu_count(tmp_path) == 5
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cpu_count(tmp_path) == 1
+
+
+def test_nothing_else_counts_cores_or_forks():
+    words = ("os.cpu_count", "from os import cpu_count", "sched_getaffinity", "os.fork", "preexec_fn", '"fork"')
+    roots = [ROOT / name for name in ("graft", "pipeline", "tasks", "flows", "starter")]
+    files = [path for root in roots for path in root.rglob("*.py") if path != ROOT / "graft/machine/cores.py"]
+    assert len(files) > 100
+    assert [(path, word) for path in files for word in words if word in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")

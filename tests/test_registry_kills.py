@@ -4,82 +4,105 @@ On Ceph a proxy kills the writer (SIGKILL) before its n-th request is passed on:
 a local folder the writer kills itself before its n-th change of the file system.
 """
 
-import os
+import json
 import signal
-from collections.abc import Callable
-from functools import partial
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
-import killed
+import fresh
 import pytest
 import s3_server
 from faults import faulty
 from registries import bundle
 
+from graft import store
 from graft.registry import gc, history, manifest, promote, publish, pull, rollback, verify
-from graft.store import open_store
+from graft.store import open_store, s3
+
+# one call of `graft.registry`; everything is imported first, so that the registry alone changes files afterwards
+WRITER = """
+import json, os, signal, sys
+import tqdm
+import graft.registry.transfer
+from graft import registry
+from test_registry_kills import turn_clock
+
+CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+
+def kill_at_change(left):
+    '''Die just before the change of the file system of this number; never when it is 0.'''
+    def hook(event, arguments):
+        nonlocal left
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event in CHANGES:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+change, days, name, arguments, options = json.loads(sys.argv[1])
+turn_clock(days)
+kill_at_change(change)
+getattr(registry, name)(*arguments, **options)
+"""
 
 
-def ended(process) -> bool:
-    """Whether a started process ends by itself, and not by a signal."""
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0
+class Kills:
+    """Lets a writer be killed again and again, one change later each time, until it ends by itself.
 
+    Attributes:
+        registry: holds two versions of a model; the first is the champion.
+        days: by how much the writer's clock is ahead.
+    """
 
-def kills_local(work: Callable[[int], partial], days: float = 0):
-    """Run `work(number)` again and again, killed one change later each time, until it ends by itself."""
-    for number in range(1, 200):
-        process = killed.process(work(number), days, kill_at=number)
-        process.start()
-        if ended(process):
-            assert number > 2, "it was never killed"
-            return
-        yield number
-    raise AssertionError("it never ended")
+    def __init__(self, registry: str, proxy=None):
+        self.registry, self.days, self._proxy = registry, 0, proxy
+        for seed in (1, 2):
+            publish(bundle(seed), "colours", registry)
+        promote(f"{registry}/colours@1")
 
+    def __call__(self, work: Callable[[], tuple]) -> Iterator[int]:
+        """Yield after each kill. `work` gives a function's name in `graft.registry`, its arguments and its options."""
+        for number in range(1, 200):
+            writer = self._start_behind_proxy(number, work) if self._proxy else self._start(number, work)
+            said = writer.communicate()
+            if writer.returncode != -signal.SIGKILL:
+                assert writer.returncode == 0, said
+                assert number > 2, "it was never killed"
+                return
+            yield number
+        raise AssertionError("it never ended")
 
-def kills_ceph(proxy, work: Callable[[int], partial], days: float = 0):
-    """The same at each request, just before the server does it."""
-    for number in range(1, 200):
-        proxy.requests.clear()
-        process = killed.process(work(number), days, AWS_ENDPOINT_URL=proxy.server.url)
+    def _start(self, change: int, work: Callable[[], tuple], **environment: str):
+        name, *arguments, options = work()
+        order = json.dumps([change, self.days, name, arguments, options], default=str)
+        return fresh.start(WRITER, order, PYTHONDONTWRITEBYTECODE="1", **environment)
 
-        def kill(this: int, number=number, process=process) -> None:
-            if this == number:
-                os.kill(process.pid, signal.SIGKILL)
-
-        proxy.before = kill
-        process.start()
-        if ended(process):
-            assert number > 2, "it was never killed"
-            return
-        yield number
-    raise AssertionError("it never ended")
+    def _start_behind_proxy(self, request: int, work: Callable[[], tuple]):
+        """The proxy kills the writer at its request of this number, just before the server does it."""
+        self._proxy.requests.clear()
+        self._proxy.before = lambda number: number == request and writer.kill()
+        writer = self._start(0, work, AWS_ENDPOINT_URL=self._proxy.server.url)
+        return writer
 
 
 @pytest.fixture(params=["local", "ceph"])
 def kills(request, tmp_path, monkeypatch):
-    """`kills.of(work)` yields after each kill of `work(number)`; `kills.registry` holds two versions."""
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     if request.param == "local":
-        yield prepared(str(tmp_path / "registry"), kills_local)
+        yield Kills(str(tmp_path / "registry"))
         return
     address = s3_server.use(monkeypatch, s3_server.radosgw())
     with faulty(s3_server.radosgw()) as proxy:
-        yield prepared(address, partial(kills_ceph, proxy))
+        yield Kills(address, proxy)
 
 
-def prepared(address: str, kills: Callable):
-    for seed in (1, 2):
-        publish(bundle(seed), "colours", address)
-    promote(f"{address}/colours@1")
-    return SimpleNamespace(registry=address, of=kills)
-
-
-def later(monkeypatch) -> None:
-    """Turn the clock of both stores on by two days."""
-    killed.set_clocks_on(2, monkeypatch.setattr)
+def turn_clock(days: float, patch: Callable = setattr) -> None:
+    """Turn the clock of both stores on."""
+    for kind in (store.LocalStore, s3.S3Store):
+        real = kind.now
+        patch(kind, "now", lambda self, real=real: real(self) + timedelta(days=days))
 
 
 def is_sound(address: str) -> bool:
@@ -89,7 +112,7 @@ def is_sound(address: str) -> bool:
 
 
 def test_publish(kills, monkeypatch):
-    for _ in kills.of(lambda _: partial(publish, bundle(3), "colours", kills.registry)):
+    for _ in kills(lambda: ("publish", bundle(3), "colours", kills.registry, {})):
         assert pull(f"{kills.registry}/colours").version == 1
         newest = pull(f"{kills.registry}/colours@latest")
         assert newest.version in (2, 3)
@@ -97,27 +120,29 @@ def test_publish(kills, monkeypatch):
         assert (newest.folder / "unknown.npz").read_bytes() == (wanted / "unknown.npz").read_bytes()
         assert is_sound(kills.registry)
     assert publish(bundle(3), "colours", kills.registry).version == 3
-    later(monkeypatch)
+    turn_clock(2, monkeypatch.setattr)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
 
 def test_another_publisher_goes_on_after_each_kill(kills, monkeypatch):
     """Here nobody repeats the publication that was killed: whatever it left behind is swept."""
-    for number in kills.of(lambda number: partial(publish, bundle(100 + number), "given-up", kills.registry)):
+    seed = [100]
+    for number in kills(lambda: ("publish", bundle(seed[0]), "given-up", kills.registry, {})):
+        seed[0] = 100 + number
         if manifest.numbers(open_store(kills.registry), "given-up"):
             break                   # from here on it is published
         if number % 4 == 0:
             assert publish(bundle(5), "another", kills.registry).version == 1
     left = [each.what for each in verify(kills.registry).findings]
     assert left.count("no version needs this file") > 2
-    later(monkeypatch)
+    turn_clock(2, monkeypatch.setattr)
     gc(kills.registry, delete=True)
     assert verify(kills.registry).findings == []
 
 
 def test_promote(kills):
-    for _ in kills.of(lambda _: partial(promote, f"{kills.registry}/colours@2")):
+    for _ in kills(lambda: ("promote", f"{kills.registry}/colours@2", {})):
         entries = history(f"{kills.registry}/colours")
         assert [entry.version for entry in entries] in ([1], [1, 2])
         assert pull(f"{kills.registry}/colours").version == entries[-1].version
@@ -132,8 +157,9 @@ def test_promote(kills):
 
 def test_gc(kills, monkeypatch):
     publish(bundle(3), "colours", kills.registry)
-    later(monkeypatch)
-    for _ in kills.of(lambda _: partial(gc, kills.registry, keep=1, days=0, delete=True), days=2):
+    turn_clock(2, monkeypatch.setattr)
+    kills.days = 2
+    for _ in kills(lambda: ("gc", kills.registry, {"keep": 1, "days": 0, "delete": True})):
         assert is_sound(kills.registry)
         assert pull(f"{kills.registry}/colours").version == 1
         assert pull(f"{kills.registry}/colours@latest").version == 3
@@ -145,10 +171,13 @@ def test_gc(kills, monkeypatch):
 def test_pull(kills, monkeypatch, tmp_path):
     to = tmp_path / "model"
     pull(f"{kills.registry}/colours@1", to)
-    for _ in kills.of(lambda _: partial(pull, f"{kills.registry}/colours@2", to)):
+    killed = []
+    for number in kills(lambda: ("pull", f"{kills.registry}/colours@2", to, {})):
+        killed.append(number)
         held = [(to / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
         sources = [[(bundle(seed) / name).read_bytes() for name in ("model.onnx", "model.json", "unknown.npz")]
                    for seed in (1, 2)]
         assert held in sources
+    assert len(killed) > 2
     assert (to / "unknown.npz").read_bytes() == (bundle(2) / "unknown.npz").read_bytes()
     assert [path.name for path in tmp_path.glob(".model*")] == []

@@ -198,6 +198,6 @@ def who() -> str:
     """The current user for the log, as user@machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):         # in a container, the user may have no name
-        user = f"user {os.getuid()}"
+    except (ImportError, KeyError, OSError):        # in a container, the user may have no name
+        user = f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown user"
     return f"{user}@{platform.node()}"

@@ -95,7 +95,8 @@ def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
             if reason := _why_stray(entry):
                 stray[printable(path)] = reason + _how_many(entry)
             elif entry.is_dir():
-                identity = (entry.stat().st_dev, entry.stat().st_ino)
+                status = Path(entry.path).stat()        # Windows leaves both numbers out of `entry.stat()`
+                identity = (status.st_dev, status.st_ino)
                 if identity in ancestors:
                     stray[path] = "a link to a folder above it"
                     continue
