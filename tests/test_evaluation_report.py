@@ -161,7 +161,7 @@ def test_pictures_are_what_they_are_called(page, sources):
 def test_figures_of_the_page_are_those_of_the_metrics(page, sources):
     text = " ".join(page.text)
     for value in sources.metrics["accuracy"]["value"], sources.metrics["balanced_accuracy"]["low"]:
-        assert f"{100 * value:.1f}\u00a0%" in text
+        assert f"{100 * value:.1f}%" in text
     assert f"{sources.metrics['log_loss']['value']:.3g}" in text
 
 

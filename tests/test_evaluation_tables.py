@@ -7,7 +7,7 @@ def test_metrics_have_their_interval():
     metrics = {"accuracy": {"value": 0.985, "low": 0.97, "high": 0.99, "images": 200},
                "log_loss": {"value": 0.04567, "low": 0.03, "high": 0.1, "images": 200}}
     assert report_tables.metric_rows(metrics) == [
-        {"metric": "accuracy", "value": "98.5\u00a0%", "interval": "97.0\u00a0% to 99.0\u00a0%", "images": "200"},
+        {"metric": "accuracy", "value": "98.5%", "interval": "97.0% to 99.0%", "images": "200"},
         {"metric": "log loss", "value": "0.0457", "interval": "0.03 to 0.1", "images": "200"},
     ]
 
@@ -19,7 +19,7 @@ def test_undefined_metrics_of_a_class_are_a_dash(tmp_path):
     table[["precision", "precision_low", "precision_high"]] = None
     table.to_csv(tmp_path / "classes.csv", index=False)
     row, = report_tables.class_rows(tmp_path / "classes.csv")
-    assert (row["class"], row["precision"], row["recall"]) == ("a,b", "–", "50.0\u00a0% (50.0\u00a0% to 50.0\u00a0%)")
+    assert (row["class"], row["precision"], row["recall"]) == ("a,b", "–", "50.0% (50.0% to 50.0%)")
 
 
 def test_confusion_counts_each_pair(tmp_path):

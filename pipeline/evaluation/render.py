@@ -24,8 +24,8 @@ def render(template: str, **values) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format a share as `97.3 %` with a no-break space; an undefined one as a dash."""
-    return "–" if share is None or share != share else f"{100 * share:.1f}\u00a0%"
+    """Format a share as `97.3%`; an undefined one as a dash."""
+    return "–" if share is None or share != share else f"{share:.1%}"
 
 
 def number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 // The page holds every thumbnail once; galleries and the cells of the confusion matrix refer to it by its number.
 const pictures = JSON.parse(document.getElementById("pictures").textContent);
-const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
