@@ -1,9 +1,10 @@
 """Inputs that Hypothesis makes up: each is read or refused with a reason, and never ends in another exception.
 
-    pytest tests/test_fuzz.py --hypothesis-profile=long         some thousand times as many
+    FUZZ_EXAMPLES=20000 pytest tests/test_fuzz.py       many more of each
 """
 
 import json
+import os
 import string
 import tempfile
 from importlib import import_module
@@ -27,10 +28,9 @@ from pipeline.intake.fingerprint import take_fingerprint
 from pipeline.intake.listing import list_files
 from tasks.params import read_params, read_sections
 
-SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("short", max_examples=300, **SLOW)
-settings.register_profile("long", max_examples=20_000, **SLOW)
-settings.load_profile("short")
+settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", 300)), deadline=None,
+                          suppress_health_check=list(HealthCheck))
+settings.load_profile("fuzz")
 
 SEEDS = [data for data in ({name: each[0] for name, each in FAULTS.items()} | {
     name: each if isinstance(each, bytes) else each[0] for name, each in ODD.items()}).values()
