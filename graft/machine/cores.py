@@ -29,7 +29,7 @@ def _quotas(root: Path) -> Iterator[float]:
         if not controllers or "cpu" in controllers.split(","):              # version 2 names no controllers
             mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
             group = PurePosixPath(path.lstrip("/"))
-            yield from (_quota(mount / each) for each in (group, *group.parents, "."))
+            yield from (_quota(mount / each) for each in (group, *group.parents))
 
 
 def _quota(group: Path) -> float:

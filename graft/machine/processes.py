@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 
 from graft.machine.threads import in_order
 
@@ -38,7 +39,7 @@ def in_processes(function: Callable, items: Iterable, processes: int, preload: I
             waiting.clear()
 
 
-def _context(preload: Iterable[str]):
+def _context(preload: Iterable[str]) -> BaseContext:
     """Never `fork`: a child that is forked while other threads run may wait for their locks for ever."""
     if sys.platform != "linux":         # Windows has no forkserver; macOS's own libraries do not survive its forks
         return multiprocessing.get_context("spawn")

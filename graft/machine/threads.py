@@ -3,7 +3,8 @@
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
 
 from graft.machine.cores import cpu_count
 
@@ -29,8 +30,8 @@ class InThreads(Iterator):
 
     def __init__(self, function: Callable, items: Iterable, threads: int | None = None, ahead: int = 1):
         pool = ThreadPoolExecutor(threads or cpu_count())
-        self._waiting: deque = deque()
-        self._results = in_order(pool, function, items, ahead, self._waiting)
+        self._waiting: deque[Future] = deque()
+        self._results: Iterator = in_order(pool, function, items, ahead, self._waiting)
         self._end = weakref.finalize(self, pool.shutdown, wait=False, cancel_futures=True)
 
     def then(self, function: Callable[[Iterator], Iterable]) -> "InThreads":
@@ -44,7 +45,7 @@ class InThreads(Iterator):
         self._waiting.clear()           # an error that is kept keeps the frames that know it
         self._results = iter(())
 
-    def __next__(self):
+    def __next__(self) -> Any:
         try:
             return next(self._results)
         except BaseException:           # at its end, too
@@ -54,7 +55,7 @@ class InThreads(Iterator):
     def __enter__(self) -> "InThreads":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

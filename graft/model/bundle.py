@@ -11,10 +11,11 @@ A bundle is plain data. Nothing in it is ever executed or unpickled.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.model.rules import NUMBER, OBJECT, STRING, Rule, broken, exactly, or_null
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
 FORMATS = {     # what a model can be published as, and the files of it; ONNX is always there
@@ -50,39 +51,34 @@ def read_description(folder: str | Path) -> Description:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GraftError(f"{folder} is no model: it has no {DESCRIPTION}. Pull one with `graft pull NAME`.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GraftError(f"{path} cannot be read: {error}. Pull the model again.") from error
     if problems := _problems(content):
         raise GraftError(f"{path} does not describe a model: " + "; ".join(problems) + ". Pull the model again.")
     return Description(**content)
 
 
-def _problems(content) -> list[str]:
-    if not isinstance(content, dict):
-        return [f"expected a JSON object, received {type(content).__name__}"]
-    if content.get("format") != FORMAT:
+def _problems(content: object) -> list[str]:
+    if isinstance(content, dict) and content.get("format") != FORMAT:
         return [f"format: expected {FORMAT}, received {content.get('format')!r} (another version of graft wrote it)"]
-    names = {each.name for each in fields(Description)}
-    content = {"formats": {}} | content         # which the first bundles did not have
-    problems = [f"{key}: unknown" for key in sorted(content.keys() - names)]
-    for key, is_right, expected in _RULES:
-        if key not in content or not is_right(content[key]):
-            problems.append(f"{key}: expected {expected}, received {content.get(key)!r}")
-    return problems
+    return broken(content, _RULES, optional=["formats"])        # which the first bundles did not have
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+def _are_class_names(value: object) -> bool:
+    return isinstance(value, list) and len(set(map(str, value))) == len(value) >= 2 and all(map(STRING.holds, value))
 
 
-_RULES = (
-    ("class_names", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(name, str) for name in v)
-     and len(set(v)) == len(v), "a list of at least two different names"),
-    ("image_size", lambda v: isinstance(v, list) and len(v) == 2
-     and all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 4096 for n in v), "[height, width] in px"),
-    ("temperature", lambda v: _is_number(v) and v > 0, "a number above 0"),
-    ("unknown_threshold", lambda v: v is None or _is_number(v), "a number or null"),
-    ("backbone", lambda v: isinstance(v, dict), "an object"),
-    ("formats", lambda v: isinstance(v, dict), "an object"),
-    ("training", lambda v: isinstance(v, dict), "an object"),
-)
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(n) is int and 1 <= n <= 4096 for n in value)
+
+
+_RULES = {
+    "class_names": Rule("a list of at least two different names", _are_class_names),
+    "image_size": Rule("[height, width] in px", _is_size),
+    "temperature": Rule("a number above 0", lambda value: NUMBER.holds(value) and value > 0),
+    "unknown_threshold": or_null(NUMBER),
+    "backbone": OBJECT,
+    "format": exactly(FORMAT),
+    "formats": OBJECT,
+    "training": OBJECT,
+}

@@ -9,11 +9,13 @@ Appending an entry is the one write that decides: it is the history, and only on
 import hashlib
 import re
 import secrets
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from graft.machine.threads import InThreads
+from graft.model.rules import INTEGER, OBJECT, STRING, Rule, broken, exactly, or_null
 from graft.registry.manifest import LIMIT_BYTES, READERS, from_json, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
@@ -63,8 +65,8 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
     if found != list(range(1, len(found) + 1)):
         gap = next(number for number, each in enumerate(found, 1) if number != each)
         raise Damaged(f"{store.address}: the promotion log of {name} has no entry {gap}. {_DISTRUST}.")
-    with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as entries:
-        entries = list(entries)
+    with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as in_order:
+        entries = list(in_order)
     for before, entry in zip([Entry() if since == 1 else None, *entries], entries):
         if before and (problem := _does_not_follow(before, entry)):
             raise Damaged(f"{store.address}/{key_of(name, entry.number)}: {problem}. {_DISTRUST}.")
@@ -116,10 +118,7 @@ def encode(entry: Entry) -> bytes:
 
 def decode(data: bytes, where: str) -> Entry:
     content = from_json(data, where)
-    kinds = {each.name: each.type for each in fields(Entry) if each.name != "digest"}
-    problems = [f"{key}: unknown" for key in sorted(content.keys() - kinds.keys())]
-    problems += [f"{key}: expected {_KINDS[key][0]}" for key in kinds if not _KINDS[key][1](content.get(key))]
-    if problems:
+    if problems := broken(content, _RULES, optional=["alias", "version", "replaced", "gate"]):
         raise Damaged(f"{where} is not an entry of a promotion log: {'; '.join(problems)}. {_DISTRUST}.")
     return Entry(**content, digest=hashlib.sha256(data).hexdigest())
 
@@ -157,41 +156,37 @@ def _does_not_follow(before: Entry, entry: Entry) -> str | None:
     return None
 
 
-def _is_time(value) -> bool:
+def _is_time(value: Any) -> bool:
     try:
         return datetime.fromisoformat(value).tzinfo is not None
     except (TypeError, ValueError):
         return False
 
 
-def _are_aliases(value) -> bool:
+def _are_aliases(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(each, dict) and each.keys() == {"version", "manifest"}
-        and type(each["version"]) is int and isinstance(each["manifest"], str) for each in value.values()
+        and INTEGER.holds(each["version"]) and STRING.holds(each["manifest"]) for each in value.values()
     )
 
 
-def _is_number_or_none(value) -> bool:
-    return value is None or type(value) is int
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(map(INTEGER.holds, value))
 
 
-def _is_text(value) -> bool:
-    return isinstance(value, str)
-
-
-_KINDS = {
-    "number": ("a number", lambda v: type(v) is int),
-    "action": ("promote, rollback or delete", lambda v: v in (PROMOTE, ROLLBACK, DELETE)),
-    "alias": ("a text or null", lambda v: v is None or _is_text(v)),
-    "version": ("a number or null", _is_number_or_none),
-    "replaced": ("a number or null", _is_number_or_none),
-    "reason": ("a text", _is_text),
-    "by": ("a text", _is_text),
-    "at": ("a time with its zone", _is_time),
-    "gate": ("an object or null", lambda v: v is None or isinstance(v, dict)),
-    "aliases": ("alias -> version and manifest", _are_aliases),
-    "deleted": ("a list of numbers", lambda v: isinstance(v, list) and all(type(n) is int for n in v)),
-    "previous": ("a sha256", _is_text),
-    "nonce": ("a text", _is_text),
-    "format": ("1", lambda v: v == 1),
+_RULES = {
+    "number": INTEGER,
+    "action": Rule("promote, rollback or delete", lambda value: value in (PROMOTE, ROLLBACK, DELETE)),
+    "alias": or_null(STRING),
+    "version": or_null(INTEGER),
+    "replaced": or_null(INTEGER),
+    "reason": STRING,
+    "by": STRING,
+    "at": Rule("a time with its zone", _is_time),
+    "gate": or_null(OBJECT),
+    "aliases": Rule("alias -> version and manifest", _are_aliases),
+    "deleted": Rule("a list of whole numbers", _are_numbers),
+    "previous": Rule("a sha256", STRING.holds),
+    "nonce": STRING,
+    "format": exactly(1),
 }

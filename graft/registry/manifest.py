@@ -13,6 +13,7 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
 from graft.model import bundle
+from graft.model.rules import INTEGER, LIST, OBJECT, STRING, Rule, broken, exactly, or_null
 from graft.store import Damaged, Missing, Store
 
 FORMAT = 1
@@ -153,16 +154,8 @@ def is_file_name(name) -> bool:
 
 
 def _problems(content: dict, name: str, number: int) -> list[str]:
-    expected = {"name": name, "number": number, "format": FORMAT}
-    problems = [f"{key}: expected {value!r}, received {content.get(key)!r}" for key, value in expected.items()
-                if content.get(key) != value or isinstance(content.get(key), bool)]
-    kinds = {"attachments": dict, "class_names": list, "facts": dict, "files": dict, "input": dict, "published": str}
-    problems += [f"{key}: expected {kind.__name__}" for key, kind in kinds.items()
-                 if not isinstance(content.get(key), kind)]
-    problems += [f"{key}: unknown" for key in sorted(content.keys() - kinds.keys() - expected.keys() - {"parent"})]
-    if not isinstance(content.get("parent"), int | None):
-        problems.append("parent: expected a number or null")
-    return problems or _file_problems(content["files"], content["attachments"])
+    rules = {"name": exactly(name), "number": exactly(number), **_RULES}
+    return broken(content, rules, optional=["parent"]) or _file_problems(content["files"], content["attachments"])
 
 
 def _file_problems(files: dict, attachments: dict) -> list[str]:
@@ -180,12 +173,28 @@ def _file_problems(files: dict, attachments: dict) -> list[str]:
     return problems
 
 
-def _is_file(value) -> bool:
-    return (
-        isinstance(value, dict) and value.keys() == {"sha256", "size_bytes"}
-        and isinstance(value["sha256"], str) and bool(_SHA256.fullmatch(value["sha256"]))
-        and type(value["size_bytes"]) is int and 0 <= value["size_bytes"] <= LARGEST_MODEL_BYTES
-    )
+def _is_file(value: object) -> bool:
+    return not broken(value, _FILE_RULES)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and bool(_SHA256.fullmatch(value))
+
+
+_RULES = {
+    "files": OBJECT,
+    "class_names": LIST,
+    "input": OBJECT,
+    "published": STRING,
+    "attachments": OBJECT,
+    "facts": OBJECT,
+    "parent": or_null(INTEGER),
+    "format": exactly(FORMAT),
+}
+_FILE_RULES = {
+    "sha256": Rule("a sha256", _is_sha256),
+    "size_bytes": Rule("a size", lambda value: type(value) is int and 0 <= value <= LARGEST_MODEL_BYTES),
+}
 
 
 def _sha256(data: bytes) -> str:
