@@ -1,4 +1,5 @@
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -115,3 +116,18 @@ def test_a_damaged_file_is_named(folder, tmp_path, name, damage):
     path.unlink() if damage == "missing" else path.write_bytes(data[: len(data) // 2])
     with pytest.raises(GraftError, match=f"{name}.*Pull the model again"):
         Classifier(path.parent)
+
+
+def test_a_reason_that_is_kept_keeps_nothing_of_its_file(folder):
+    class Data:
+        pass
+
+    def read(source):
+        data = Data()
+        seen.append(weakref.ref(data))
+        raise UnreadableImage("not an image")
+
+    seen = []
+    reasons = list(Classifier(folder).predict_many(range(3), read))
+    assert [str(reason) for reason in reasons] == ["not an image"] * 3
+    assert [data() for data in seen] == [None] * 3

@@ -3,7 +3,7 @@
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 from graft.machine.cores import cpu_count
@@ -30,8 +30,8 @@ class InThreads(Iterator):
 
     def __init__(self, function: Callable, items: Iterable, threads: int | None = None, ahead: int = 1):
         pool = ThreadPoolExecutor(threads or cpu_count())
-        self._waiting: deque = deque()
-        self._results = in_order(pool, function, items, ahead, self._waiting)
+        self._waiting: deque[Future] = deque()
+        self._results: Iterator = in_order(pool, function, items, ahead, self._waiting)
         self._end = weakref.finalize(self, pool.shutdown, wait=False, cancel_futures=True)
 
     def then(self, function: Callable[[Iterator], Iterable]) -> "InThreads":
