@@ -162,3 +162,11 @@ def test_figures_can_be_stored_as_json():
     stored = json.loads(json.dumps(decision.figures, allow_nan=False))
     assert stored["classes"][2] == {"class": "cow", "images": 0, "candidate": None, "champion": None, "change": 0.0,
                                     "chance_of_worse": 1.0}
+
+
+def test_a_few_test_images_are_below_the_accuracy_floor_perhaps_by_chance():
+    labels = labels_of(9)
+    few = decide(RULES, NAMES, labels, with_mistakes(labels, np.arange(9) % 2 == 0), None)
+    assert (few.verdict, len(few.reasons)) == (HOLD, 1) and few.reasons[0].startswith("accuracy 44.4%")
+    labels = labels_of(900)
+    assert decide(RULES, NAMES, labels, with_mistakes(labels, np.arange(900) % 2 == 0), None).verdict == REJECT

@@ -103,18 +103,18 @@ def share(flags: np.ndarray) -> dict:
 
 
 def _below_floors(rules: Rules, labels: np.ndarray, predicted: np.ndarray) -> tuple[list[str], list[str]]:
-    """The floors that are not reached, and those that a class perhaps misses by chance."""
+    """The floors that are not reached, and those that are perhaps missed by chance: too few images tell."""
     is_right = predicted == labels
+    floors = [("", "accuracy", is_right, "min_accuracy")]
+    floors += [(f"class {name}: ", "recall", is_right[labels == name], "min_class_recall")
+               for name in np.unique(labels)]
     below, perhaps = [], []
-    if is_right.mean() < rules.min_accuracy:
-        below.append(f"{_rated('accuracy', is_right)}, below min_accuracy ({rules.min_accuracy:.1%})")
-    for name in np.unique(labels):
-        recall = is_right[labels == name]
-        if recall.mean() < rules.min_class_recall:
-            reason = (f"class {name}: {_rated('recall', recall)}, below min_class_recall "
-                      f"({rules.min_class_recall:.1%})")
-            is_proven = chance_of_so_few(int(recall.sum()), len(recall), rules.min_class_recall) <= rules.significance
-            below.append(reason) if is_proven else perhaps.append(f"{reason}; this may be chance")
+    for where, measure, flags, rule in floors:
+        floor = getattr(rules, rule)
+        if flags.mean() < floor:
+            reason = f"{where}{_rated(measure, flags)}, below {rule} ({floor:.1%})"
+            is_proven = chance_of_so_few(int(flags.sum()), len(flags), floor) <= rules.significance
+            below.append(reason) if is_proven else perhaps.append(f"{reason}; with so few images this may be chance")
     return below, perhaps
 
 
