@@ -14,7 +14,8 @@ class ValidateParams:
     """How the image folder is read, and what the images must be like before training."""
 
     labels_from: Literal["path", "first", "last"]           # the part of Fruit/Apple/Pink-Lady that is the class
-    split_folders: bool                                     # the top folders are train, val and test
+    split_folders: bool                                     # one level of the folders is train, val and test
+    check_folders: bool                                     # refuse classes that look like splits or variants
     max_unreadable_share: float = Field(ge=0, le=1)
     min_images_per_class: int = Field(ge=3)
     max_imbalance: float = Field(ge=1)
@@ -53,7 +54,7 @@ def validate(images: Path, params: ValidateParams) -> dict:
     from tasks import artifacts
 
     with named("validate", images="data.images"):
-        listing = list_files(images, params.labels_from, params.split_folders)
+        listing = list_files(images, params.labels_from, params.split_folders, params.check_folders)
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned)

@@ -31,32 +31,6 @@ def test_classes_of_any_depth(tmp_path, labels_from, labels):
     assert [file.path for file in listing.files] == ["Fruit/Apple/Pink-Lady/1.JPG", "Fruit/Pear/2.jpg", "Nut/3.png"]
 
 
-def test_existing_splits_are_honoured_when_asked_for(tmp_path):
-    touch(tmp_path, "train/cat/1.jpg", "Validation/cat/2.jpg", "test/dog/3.jpg")
-    listing = list_files(tmp_path, split_folders=True)
-    assert [(file.label, file.split) for file in listing.files] == [("cat", "val"), ("dog", "test"), ("cat", "train")]
-
-
-def test_existing_splits_are_not_taken_for_classes(tmp_path):
-    touch(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg")
-    with pytest.raises(GraftError, match="^split_folders: '.*' contains the folders test, train, .*Set it to true"):
-        list_files(tmp_path)
-
-
-def test_two_names_of_splits_are_splits_and_one_may_be_a_class(tmp_path):
-    touch(tmp_path / "splits", "train/cat/1.jpg", "test/cat/2.jpg", "more/cat/3.jpg")
-    with pytest.raises(GraftError, match="contains the folders test, train, which are names of splits"):
-        list_files(tmp_path / "splits")
-    touch(tmp_path / "vehicles", "train/1.jpg", "bus/2.jpg")
-    assert list_files(tmp_path / "vehicles").class_names == {"train", "bus"}
-
-
-def test_split_folders_asked_for_but_not_there(tmp_path):
-    touch(tmp_path, "train/cat/1.jpg", "birds/2.jpg")
-    with pytest.raises(GraftError, match="^split_folders: true, but .* contains birds"):
-        list_files(tmp_path, split_folders=True)
-
-
 def test_what_is_left_out_says_why(tmp_path):
     touch(
         tmp_path,
@@ -96,12 +70,43 @@ def test_what_is_left_out_says_why(tmp_path):
         path.encode()  # can be written to a report
 
 
-def test_links_to_files_and_folders_are_followed(tmp_path):
-    touch(tmp_path, "elsewhere/1.jpg", "elsewhere/2.jpg", "images/dog/3.jpg")
-    (tmp_path / "images" / "cat").symlink_to(tmp_path / "elsewhere")
+def test_links_to_files_are_followed_as_dvc_does(tmp_path):
+    touch(tmp_path, "elsewhere/1.jpg", "images/dog/3.jpg")
     (tmp_path / "images" / "dog" / "4.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
-    paths = [file.path for file in list_files(tmp_path / "images").files]
-    assert paths == ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg"]
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    paths = [file.path for file in list_files(tmp_path / "link").files]
+    assert paths == ["dog/3.jpg", "dog/4.jpg"]
+
+
+def test_linked_folders_are_refused_because_dvc_sees_nothing_in_them(tmp_path):
+    """At any depth, all at once, and before any file is opened: also beside a label table."""
+    touch(tmp_path, "elsewhere/1.jpg", "images/dog/3.jpg", "images/bird/small/4.jpg")
+    (tmp_path / "images" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images" / "bird" / "small" / "deep").symlink_to("../../../elsewhere")
+    (tmp_path / "images" / "labels.csv").write_text("no table")
+    with pytest.raises(GraftError) as raised:
+        list_files(tmp_path / "images")
+    message = str(raised.value)
+    assert message.startswith("images: in ") and "2 folders are links: " in message
+    for part in ("bird/small/deep -> ../../../elsewhere", f"cat -> {tmp_path / 'elsewhere'}", "DVC", "cp -rL",
+                 "dvc import-url", "data.images"):
+        assert part in message
+
+
+def test_dvc_hashes_linked_files_and_a_linked_image_folder_but_no_linked_folder_inside(tmp_path, monkeypatch):
+    """What the two tests above rely on, asked of the installed DVC."""
+    from dvc.repo import Repo
+
+    touch(tmp_path, "elsewhere/1.jpg", "elsewhere/2.jpg", "images/dog/3.jpg")
+    (tmp_path / "images" / "dog" / "4.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    (tmp_path / "images" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    stages = ", ".join(f"{name}: {{cmd: 'true', deps: [{name}]}}" for name in ("images", "link"))
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{{stages}}}")
+    monkeypatch.chdir(tmp_path)
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        for stage in repo.reproduce():
+            assert stage.deps[0].meta.nfiles == 2, stage
 
 
 def test_empty_class_folders_are_known(tmp_path):

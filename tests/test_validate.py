@@ -16,6 +16,7 @@ from tasks import artifacts, validate
 PARAMS = {
     "labels_from": "path",
     "split_folders": False,
+    "check_folders": True,
     "max_unreadable_share": 0.05,
     "min_images_per_class": 5,
     "max_imbalance": 4.0,

@@ -1,11 +1,17 @@
 """A file that should be an image, and how names are read: shared by the folder listing and the label table."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
-SPLIT_FOLDERS = {       # a name in lower case -> the split it means
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {         # a word for a split, as people write it -> the split
+    **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "development", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
+_AROUND = "(?:the|my|sets?|data|images?|imgs?|photos?|pictures?|pics?|files?|folder|split|samples?|seg)*"
+_SPLIT_NAME = re.compile(f"{_AROUND}({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))}){_AROUND}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,12 @@ class File:
     label: str
     group: str = ""
     split: str = ""
+
+
+def split_of(name: str) -> str:
+    """The split that a name means: `Training_Set`, `train2017` and `seg_train` are train; "" if it means none."""
+    match = _SPLIT_NAME.fullmatch(re.sub(r"[\W\d_]+", "", name.lower()))
+    return SPLIT_WORDS[match[1]] if match else ""
 
 
 def printable(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pandas as pd
 
 from graft.errors import GraftError, did_you_mean
-from pipeline.intake.files import SPLIT_FOLDERS, File, printable
+from pipeline.intake.files import SPLITS, File, printable, split_of
 
 COLUMNS = ("path", "label", "group", "split")
 REQUIRED = ("path", "label")
@@ -80,7 +80,7 @@ def _file(folder: Path, row: dict[str, str]) -> File:
     path, label, group, split = (row.get(name, "").strip() for name in COLUMNS)
     path = str(PurePosixPath(path.replace("\\", "/"))) if path else ""      # ./a//b.jpg is a/b.jpg
     return File(_spelled_as_on_disk(folder, path), unicodedata.normalize("NFC", label), group,
-                SPLIT_FOLDERS.get(split.lower(), split))
+                split_of(split) or split)
 
 
 def _spelled_as_on_disk(folder: Path, path: str) -> str:
@@ -107,7 +107,7 @@ def _mistakes(file: File) -> list[str]:
         mistakes.append(f"path '{file.path}' leads out of the folder; expected one relative to the folder")
     if not file.label:
         mistakes.append(f"the label of '{file.path}' is empty")
-    if file.split not in ("", *SPLIT_FOLDERS.values()):
+    if file.split not in ("", *SPLITS):
         mistakes.append(f"the split is '{file.split}'; expected train, val, test or nothing")
     mistakes += [f"'{printable(text)}' contains control characters"
                  for text in (file.path, file.label, file.group) if text != printable(text)]

@@ -13,7 +13,9 @@ from pathlib import Path
 from graft.errors import GraftError, did_you_mean
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
-from pipeline.intake.files import SPLIT_FOLDERS, File, printable
+from pipeline.intake.files import File, printable
+from pipeline.intake.layout import Folder, Layout, find_layout, shorten
+from pipeline.intake.variants import refuse_variants
 
 LABEL_TABLES = ("labels.csv", "labels.parquet")
 SYSTEM_NAMES = (        # created by macOS, Synology, Windows and Linux, in lower case
@@ -37,17 +39,21 @@ class Listing:
     class_names: set[str] = field(default_factory=set)
 
 
-def list_files(images: Path, labels_from: str = "path", split_folders: bool = False) -> Listing:
+def list_files(
+    images: Path, labels_from: str = "path", split_folders: bool = False, check_folders: bool = True
+) -> Listing:
     """List the image folder.
 
     Args:
         images: a folder of class folders, or a folder with a label table.
         labels_from: which part of `Fruit/Apple/Pink-Lady` is the class: the whole `path`, the `first` or the `last`.
-        split_folders: the top folders are train, val and test, and contain the class folders.
+        split_folders: one level of the folders, mostly the topmost, is train, val and test.
+        check_folders: refuse folders that look like splits or variants of classes, but would be taken for classes.
 
     Raises:
-        WrongArgument: if there is no such folder, it contains no class, or its top folders do not fit `split_folders`.
-        GraftError: if the label table has mistakes.
+        WrongArgument: if there is no such folder, it contains no class or linked folders, or its folders do not fit
+            `split_folders` or are refused by `check_folders`.
+        GraftError: if the label table has mistakes, or has another name.
     """
     _require_folder(images)
     listing = Listing()
@@ -55,7 +61,11 @@ def list_files(images: Path, labels_from: str = "path", split_folders: bool = Fa
     if tables := [name for name in LABEL_TABLES if name in paths]:
         _label_by_table(images, tables, paths, listing)
     else:
-        _label_by_folder(images, paths, folders, listing, labels_from, split_folders)
+        leaves = {tuple(folder.split("/")) for folder in folders}
+        layout = find_layout(images, leaves, labels_from, split_folders, check_folders)
+        if check_folders and labels_from == "path":
+            refuse_variants(images, {layout.class_folder(folder) for folder in leaves})
+        _label_by_folder(layout, paths, leaves, listing)
     if not listing.files and not listing.class_names:
         raise WrongArgument({"images": f"'{images}' contains no class folder with images. Expected "
                                        f"{images}/CLASS/*.jpg, or a labels.csv with the columns path and label."})
@@ -81,32 +91,38 @@ def _why_no_folder(images: Path) -> str | None:
 
 
 def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Relative paths of the files to look at, and of the folders without a subfolder. Follows links, but not loops.
+    """Relative paths of the files to look at, and of the folders without a subfolder. Follows links to files only.
 
     A folder that cannot be opened is listed among the files, as `folder/`: reading it will find the reason.
     """
-    files, leaves = [], []
-    stack = [("", ((root.stat().st_dev, root.stat().st_ino),))]
+    files, leaves, links, stack = [], [], [], [""]
     while stack:
-        folder, ancestors = stack.pop()
-        subfolders = 0
+        folder = stack.pop()
+        found = []
         for entry in _entries(root / folder, folder, files):
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if reason := _why_stray(entry):
+            if reason := _why_stray(entry, root / folder):
                 stray[printable(path)] = reason + _how_many(entry)
             elif entry.is_dir():
-                status = Path(entry.path).stat()        # Windows leaves both numbers out of `entry.stat()`
-                identity = (status.st_dev, status.st_ino)
-                if identity in ancestors:
-                    stray[path] = "a link to a folder above it"
-                    continue
-                subfolders += 1
-                stack.append((path, (*ancestors, identity)))
+                (links if entry.is_symlink() else found).append(path)
             else:
                 files.append(path)
-        if folder and not subfolders:
+        stack += found
+        if folder and not found:
             leaves.append(folder)
+    _refuse_links(root, sorted(links))
     return sorted(files), sorted(leaves)
+
+
+def _refuse_links(root: Path, links: list[str]) -> None:
+    """DVC hashes linked files, but nothing in linked folders: it would never notice that they have changed."""
+    if links:
+        targets = [f"{link} -> {(root / link).readlink()}" for link in links]
+        plural = "s are links" if len(links) > 1 else " is a link"
+        raise WrongArgument({"images": f"in '{root}', {len(links)} folder{plural}: {shorten(targets)}. DVC follows no "
+                                       "linked folder, so it would not notice new or changed images there. Copy the "
+                                       "folders (`cp -rL`), import them with `dvc import-url`, or set data.images to "
+                                       "the folder that really contains them."})
 
 
 def _entries(path: Path, folder: str, files: list[str]) -> list[os.DirEntry]:
@@ -118,7 +134,7 @@ def _entries(path: Path, folder: str, files: list[str]) -> list[os.DirEntry]:
         return []
 
 
-def _why_stray(entry: os.DirEntry) -> str | None:
+def _why_stray(entry: os.DirEntry, folder: Path) -> str | None:
     """Why an entry is ignored without a look inside; None if it is not."""
     if entry.name != printable(entry.name):
         return "its name is not valid UTF-8 or contains control characters: rename it"
@@ -128,6 +144,8 @@ def _why_stray(entry: os.DirEntry) -> str | None:
         return "created by the operating system"
     try:
         mode = entry.stat().st_mode
+        if entry.is_symlink() and stat.S_ISDIR(mode) and folder.resolve().is_relative_to(Path(entry.path).resolve()):
+            return "a link to a folder above it"
     except FileNotFoundError:
         return "a link to a file that does not exist"
     except PermissionError:
@@ -144,44 +162,18 @@ def _how_many(entry: os.DirEntry) -> str:
     return f", with {sum(len(files) for _, _, files in os.walk(entry.path))} files inside"
 
 
-def _label_by_folder(images: Path, paths, folders, listing: Listing, labels_from: str, split_folders: bool) -> None:
-    tops = {path.split("/")[0] for path in [*folders, *paths] if path in folders or "/" in path}
-    if split_folders:
-        _require_split_folders(images, tops)
-    else:
-        _refuse_split_folders(images, tops)
+def _label_by_folder(layout: Layout, paths: list[str], leaves: set[Folder], listing: Listing) -> None:
     for path in paths:
-        split, label = _split_and_label(path.split("/")[:-1], labels_from, split_folders)
+        split, label = _normal(layout.split_and_label(tuple(path.split("/")[:-1])))
         if label:
             listing.files.append(File(path, label, split=split))
         else:
             listing.stray[path] = "not in a class folder"
-    labels = {_split_and_label(folder.split("/"), labels_from, split_folders)[1] for folder in folders}
-    listing.class_names = labels - {""}
+    listing.class_names = {_normal(layout.split_and_label(folder))[1] for folder in leaves} - {""}
 
 
-def _require_split_folders(images: Path, tops: set[str]) -> None:
-    if others := sorted(top for top in tops if top.lower() not in SPLIT_FOLDERS):
-        raise WrongArgument({"split_folders": f"true, but '{images}' contains {', '.join(others[:5])}. Expected "
-                                              "only the folders train, val and test, with the class folders inside."})
-
-
-def _refuse_split_folders(images: Path, tops: set[str]) -> None:
-    """One class may be called "train" (the vehicle) or "test"; two such names are splits."""
-    named = sorted(top for top in tops if top.lower() in SPLIT_FOLDERS)
-    if len({SPLIT_FOLDERS[top.lower()] for top in named}) > 1 or (named and len(named) == len(tops)):
-        raise WrongArgument({"split_folders": f"'{images}' contains the folders {', '.join(named)}, which are names of "
-                                              "splits, not of classes. Set it to true, and move other folders out."})
-
-
-def _split_and_label(folders: list[str], labels_from: str, split_folders: bool) -> tuple[str, str]:
-    """`["train", "Fruit", "Apple"]` -> `("train", "Fruit/Apple")`; the label of a file in no class folder is ""."""
-    split = ""
-    if split_folders and folders:
-        split, folders = SPLIT_FOLDERS[folders[0].lower()], folders[1:]
-    if not folders:
-        return split, ""
-    label = {"path": "/".join(folders), "first": folders[0], "last": folders[-1]}[labels_from]
+def _normal(split_and_label: tuple[str, str]) -> tuple[str, str]:
+    split, label = split_and_label
     return split, unicodedata.normalize("NFC", label)       # macOS spells é in two code points, Linux in one
 
 
