@@ -8,10 +8,10 @@ import threading
 from datetime import timedelta
 
 import pytest
-from imports import ROOT
 from prefect_server import wait_for
 
 from flows.automations import automations
+from pipeline.code import ROOT
 
 NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion"]
 

@@ -10,8 +10,9 @@ import time
 import httpx
 import pytest
 from connections import foreign, needs_strace, traced
-from imports import ROOT
 from tiny_bundle import make_bundle, make_images
+
+from pipeline.code import ROOT
 
 pytestmark = needs_strace
 

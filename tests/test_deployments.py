@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from imports import ROOT
 from prefect_server import wait_for
+
+from pipeline.code import ROOT
 
 
 def git(folder: Path, *arguments: str) -> str:

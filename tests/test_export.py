@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from imports import ROOT
 from keras import layers
 from tiny_bundle import make_images
 
@@ -19,6 +18,7 @@ from graft import registry
 from graft.errors import GraftError
 from graft.model import bundle
 from graft.model.inference import open_runtime
+from pipeline.code import ROOT
 from pipeline.training import formats, heads, onnx_file
 from tasks import export
 

@@ -1,9 +1,9 @@
 """What git and DVC ignore."""
 
 import pytest
-from imports import ROOT
 
 from benchmarks.scratch import Project
+from pipeline.code import ROOT
 
 SEEN_BY_DVC = {"/data/?*", "!/data/*.dvc", "/outputs/", "/models/", "/.env"}
 

@@ -1,4 +1,4 @@
-"""A JPEG whose pixels are broken is told from one that is only unusual."""
+"""A JPEG whose pixels are broken differs from one that is only unusual."""
 
 import numpy as np
 import pytest

@@ -4,9 +4,9 @@ import os
 
 import fresh
 import pytest
-from imports import ROOT
 
 from graft.machine.cores import cpu_count
+from pipeline.code import ROOT
 
 ALLOWED = cpu_count()
 V2 = "sys/fs/cgroup/{}/cpu.max"

@@ -8,9 +8,9 @@ import weakref
 
 import fresh
 import pytest
-from imports import ROOT
 
 from graft.machine.threads import InThreads
+from pipeline.code import ROOT
 
 OPENS = {"InThreads", "ThreadPoolExecutor", "ProcessPoolExecutor", "Pool", "in_processes", "spread", "Popen", "Thread"}
 

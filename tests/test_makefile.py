@@ -4,9 +4,9 @@ import os
 import re
 
 import pytest
-from imports import ROOT
 
 from benchmarks.scratch import Project
+from pipeline.code import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from imports import ROOT
 
+from pipeline.code import ROOT
 from pipeline.training import backbones, heads, onnx_file
 
 PROGRAM = textwrap.dedent("""

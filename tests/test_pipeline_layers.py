@@ -5,9 +5,9 @@ import pickle
 from pathlib import Path
 
 import pytest
-from imports import ROOT, imported_files
 
 from pipeline.arguments import WrongArgument
+from pipeline.code import ROOT, imported_files
 
 ROOMS = {                   # room -> the rooms it may know; all may know graft/ and the loose files of pipeline/
     "cluster": set(),

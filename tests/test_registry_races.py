@@ -1,4 +1,4 @@
-"""Many at once: one wins, every loser is told, and nobody sees a mix. On real stores only: moto does not lock."""
+"""Many at once: one wins, every loser learns of it, and nobody sees a mix. On real stores only: moto does not lock."""
 
 import random
 import threading
@@ -71,7 +71,7 @@ def test_of_those_who_expect_the_same_one_wins(real):
     entries = history(f"{real}/colours")
     assert [entry.replaced for entry in entries] == [None, 1]
     winner = int(entries[1].by)
-    # who asked for the winner's version finds it done; all others are told
+    # who asked for the winner's version finds it done; all others get an error
     assert won == [number % 2 == winner % 2 and (number == winner or won[number]) for number in range(8)]
     assert won[winner]
 

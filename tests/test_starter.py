@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from imports import ROOT, imported_files
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
+from pipeline.code import ROOT, imported_files
 from pipeline.training import backbones, weights
 from starter import shapes, textures
 from starter.generate import NONE, PARAMS, Formulas, GenerateParams, generate

@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imports import ROOT
 
 from flows import workspace
 from flows.dvc import Dvc
 from graft.errors import GraftError
+from pipeline.code import ROOT
 
 
 def git(folder: Path, *arguments: str) -> str:

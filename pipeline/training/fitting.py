@@ -98,8 +98,7 @@ def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: f
     model.compile(
         optimizers.build(optimizer, schedule, momentum, factors or {}),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-        metrics=["accuracy"],
-        weighted_metrics=[],
+        metrics=["accuracy"], weighted_metrics=[],
     )
     model.optimizer.build(model.trainable_variables)
 
