@@ -18,7 +18,7 @@ class SplitParams:
 
 def main() -> None:
     params = read_params("split", SplitParams)
-    shares, where = (params.val_share, params.test_share), f"{PARAMS}: split."
+    shares = (params.val_share, params.test_share)
 
     from pipeline.intake.split_findings import collect, explain_leaks, explain_missing, summarize
     from pipeline.intake.splitting import count_by_class, find_leaks, split_images
@@ -29,8 +29,8 @@ def main() -> None:
     counts, leaks = count_by_class(split), find_leaks(images)
     findings = collect(split, counts, leaks, *shares)
     artifacts.write_json(artifacts.SPLIT_FINDINGS, findings)
-    if problems := [*explain_leaks(leaks, params.max_leaks, where),
-                    *explain_missing(counts, images, *shares, params.salt, where)]:
+    if problems := [*explain_leaks(leaks, params.max_leaks, f"{PARAMS}: split."),
+                    *explain_missing(split, counts)]:
         raise GraftError("the images cannot be split:\n" + "\n".join(problems)
                          + f"\nFor all findings, see {artifacts.SPLIT_FINDINGS}")
     artifacts.write_table(artifacts.SPLITS, split[split["split"].ne("")], artifacts.SPLIT_COLUMNS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import PROPERTY
 
 from graft.errors import GraftError
 from pipeline.intake.files import split_of
@@ -175,17 +176,20 @@ names = st.text("abcdefgh", min_size=1, max_size=3)
 
 
 @given(st.sets(names, min_size=2, max_size=6), st.sets(names, min_size=2, max_size=4), st.booleans())
+@PROPERTY
 def test_the_same_classes_under_any_parents_are_found(classes, parents, is_nested):
     folders = {(*(("root",) if is_nested else ()), parent, label) for parent in parents for label in classes}
     assert len(find_variants(folders)) >= 2
 
 
 @given(st.dictionaries(names, st.sets(names, min_size=1), min_size=1))
+@PROPERTY
 def test_classes_with_names_of_their_own_are_never_refused(tree):
     assert find_variants({(parent, parent + "-" + label) for parent, labels in tree.items() for label in labels}) == []
 
 
 @given(st.sets(names, min_size=8), st.data())
+@PROPERTY
 def test_a_split_that_lacks_some_classes_is_found(classes, data):
     some = data.draw(st.sets(st.sampled_from(sorted(classes)), min_size=2))
     assert find_variants({("one", label) for label in classes} | {("two", label) for label in some})

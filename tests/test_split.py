@@ -130,18 +130,36 @@ def test_the_stage_writes_each_used_image_once_and_the_same_bytes_again(project,
     assert "asked for 70%" in capsys.readouterr().out
 
 
-def test_a_class_too_small_stops_the_run_and_a_salt_that_helps_is_named(project):
-    images = table(400)
-    images.loc[:7, "label"] = "rare"
-    images = images[(images["label"] != "rare") | (split_images(images, 0.15, 0.15, "graft")["split"] == "train")]
+def test_a_class_of_fewer_than_three_groups_stops_the_run(project):
+    """Copies count once, and so does a group; the smallest classes are named first, and then only counted."""
+    images = table(460, classes=2)
+    for number in range(12):        # the last two of them have one image only
+        images.loc[400 + 2 * number:401 + 2 * number, "label"] = f"rare {number:02}"
+    images.loc[[420, 422], "label"] = "c0"
+    images.loc[424:429, ["label", "group"]] = ["patients", "p1"]
+    images.loc[430:433, "label"] = "copies"
+    images.loc[430:433, "duplicate_group"] = images["sha256"][430:434].min()
     write_images(images)
-    with pytest.raises(GraftError, match="class 'rare' has .* 0 in val, 0 in test.*") as raised:
+    with pytest.raises(GraftError) as raised:
         split.main()
+    message = str(raised.value)
     assert not artifacts.SPLITS.exists()
-    salt = str(raised.value).split("`salt: ")[1].split("`")[0]
-    (project / "params.yaml").write_text(f"split: {{val_share: 0.15, test_share: 0.15, salt: {salt}, max_leaks: 0}}\n")
+    for part in ("class 'copies' has 1 group: ", "class 'patients' has 1 group: ", "class 'rare 11' has 1 group: ",
+                 "class 'rare 00' has 2 groups: ", "… and 4 more classes", "A class needs 3 groups or more"):
+        assert part in message
+    assert message.index("rare 11") < message.index("rare 00") and "c0" not in message and "salt" not in message
+    write_images(images[images["label"].isin(["c0", "c1"])])
     split.main()
-    assert (count_by_class(artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)) > 0).all(axis=None)
+
+
+def test_classes_that_lack_a_given_split_are_named_with_what_helps(project):
+    images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
+    images.loc[0:9:3, "label"] = "only in train"
+    write_images(images)
+    with pytest.raises(GraftError) as raised:
+        split.main()
+    assert "class 'only in train' has 4 groups: 4 in train, 0 in val, 0 in test" in str(raised.value)
+    assert "The images in test and val are given by you" in str(raised.value)
 
 
 def test_leaks_and_small_classes_are_named_together(project):
@@ -153,4 +171,4 @@ def test_leaks_and_small_classes_are_named_together(project):
         split.main()
     message = str(raised.value)
     assert "1 leak between the given splits" in message and "c0/0-0.jpg (train) = c0/0-2.jpg (test)" in message
-    assert "class 'rare' has 0 in train" in message
+    assert "class 'rare' has 2 groups: 0 in train" in message

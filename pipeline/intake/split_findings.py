@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from pipeline.intake.splitting import find_salt
+from pipeline.intake.gaps import NEEDED
+from pipeline.intake.splitting import find_deciding
 
-LEAKS_SHOWN, MEMBERS_SHOWN = 10, 4
+LEAKS_SHOWN, MEMBERS_SHOWN, CLASSES_SHOWN = 10, 4, 10
 
 
 def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_share: float, test_share: float) -> dict:
@@ -18,7 +19,8 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
 
     Returns:
         `classes`, class -> split -> images; `shares` and `asked_shares`, split -> 0 to 1; `largest_class_deviation`,
-        the class whose shares differ most from those of all images; `left_out`, path -> reason; and `leaks`.
+        the class whose shares differ most from those of all images; `moved`, the paths of the images that are not where
+        they were drawn, because their class had no image there; `left_out`, path -> reason; and `leaks`.
     """
     asked = {"train": 1 - val_share - test_share, "val": val_share, "test": test_share}
     shares = counts.sum() / max(1, int(counts.to_numpy().sum()))
@@ -30,6 +32,7 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
         "shares": {name: round(float(share), 4) for name, share in shares.items()},
         "asked_shares": {name: round(share, 4) for name, share in asked.items()},
         "largest_class_deviation": {"class": label, "split": name, "share": round(float(deviations.max()), 4)},
+        "moved": sorted(split["path"][split["moved"]]),
         "left_out": dict(zip(left_out["path"], left_out["left_out"])),
         "leaks": leaks,
     }
@@ -42,6 +45,8 @@ def summarize(findings: dict) -> str:
     lines = [", ".join(f"{name} {totals[name]} ({shares[name]:.1%}, asked for {asked[name]:.0%})" for name in shares),
              f"class '{deviation['class']}' differs most from these shares, by "
              f"{100 * deviation['share']:.1f} percentage points in {deviation['split']}"]
+    if findings["moved"]:
+        lines.append(f"{len(findings['moved'])} images moved to a split that their class lacked by chance")
     if findings["left_out"]:
         lines.append(f"{len(findings['left_out'])} images left out, as duplicates of an image in another split or with "
                      "conflicting labels")
@@ -70,14 +75,12 @@ def explain_leaks(leaks: list[dict], max_leaks: int, where: str = "") -> list[st
             f"[{where}max_leaks: {max_leaks}]. Remove these images from one of the two splits:", *lines, *more]
 
 
-def explain_missing(counts: pd.DataFrame, images: pd.DataFrame, val_share: float, test_share: float, salt: str,
-                    where: str = "") -> list[str]:
-    """Name the classes without an image in some split, and what helps.
+def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
+    """Name the classes without an image in some split, the smallest first, and what helps.
 
     Args:
+        split: see `splitting.split_images`.
         counts: see `splitting.count_by_class`.
-        images, val_share, test_share, salt: see `splitting.split_images`.
-        where: the place where the shares and the salt are set, put before their names.
 
     Returns:
         The lines of a message; none if nothing is wrong.
@@ -85,10 +88,29 @@ def explain_missing(counts: pd.DataFrame, images: pd.DataFrame, val_share: float
     missing = counts[(counts == 0).any(axis=1)]
     if missing.empty:
         return []
-    lines = [f"  class '{label}' has " + ", ".join(f"{number} in {name}" for name, number in row.items())
-             + "; expected at least 1 in each" for label, row in missing.iterrows()]
-    other = find_salt(images, val_share, test_share, salt)
-    advice = (f"With `salt: {other}`, every class has images in every split." if other
-              else "Add images to these classes, or raise val_share and test_share.")
-    return [f"too few images for {where}val_share: {val_share}, test_share: {test_share}, salt: {salt}. {advice}",
-            *lines]
+    groups = find_deciding(split).groupby("label")["key"].nunique().reindex(missing.index, fill_value=0)
+    groups = groups.sort_values(kind="stable")
+    lines = [f"  class '{label}' has {_number_of_groups(groups[label])}: "
+             + ", ".join(f"{number} in {name}" for name, number in missing.loc[label].items())
+             for label in groups.index[:CLASSES_SHOWN]]
+    more = [f"  … and {len(groups) - CLASSES_SHOWN} more classes"] if len(groups) > CLASSES_SHOWN else []
+    return ["classes that lack images in train, val or test; expected at least 1 in each:", *lines, *more,
+            *_what_helps(groups, set(split["given_split"]) & {"val", "test"})]
+
+
+def _number_of_groups(number: int) -> str:
+    return "1 group" if number == 1 else f"{number} groups"
+
+
+def _what_helps(groups: pd.Series, given: set[str]) -> list[str]:
+    """Advice for classes with too few groups, and for those with enough."""
+    advice = []
+    if (groups < NEEDED).any():
+        advice.append(f"A class needs {NEEDED} groups or more, one for each split: an image with its duplicates is one "
+                      "group, and so are the images to which you gave the same group. Add images, or remove the class.")
+    if (groups >= NEEDED).any():
+        advice.append(f"The images in {' and '.join(sorted(given))} are given by you, and no other image joins them: "
+                      "give some of these classes too, or give no split." if given else
+                      "A group with images of several classes can be in one split only: divide such groups, or add "
+                      "images in other groups.")
+    return advice

@@ -1,21 +1,23 @@
-"""Assign each image to train, val or test on its own, so that adding images never moves another one.
+"""Assign each image to train, val or test on its own, so that adding images does not move another one.
 
-A salted hash of an image's bytes, or of its group if the user gave one, draws its split. Duplicates may be drawn into
-different splits. The duplicate with the smallest key then decides, and those drawn into another split are left out. So
-no picture is in two splits, and an image is either in the split that its own hash draws, or in none. (A rule that moved
-all duplicates into one split could not keep that promise when a new image duplicates one in train and one in test.)
+A salted hash of an image's bytes, or of its group if the user gave one, draws its split. Where chance leaves a class
+without a split, a group of the class moves there (see `gaps`).
+
+Duplicates may be drawn into different splits. The duplicate with the smallest key then decides, and those drawn into
+another split are left out. So no picture is in two splits. (A rule that moved all duplicates into one split would move
+an old image whenever a new one duplicates it.)
 """
 
 import hashlib
 
 import pandas as pd
 
-SPLIT_NAMES = ("train", "val", "test")
-SALTS_TRIED = 200       # how many to try for one that gives every class images in every split
+from pipeline.intake.files import SPLITS
+from pipeline.intake.gaps import NEEDED, Draw, fill_gaps
 
 
 def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt: str) -> pd.DataFrame:
-    """Add the columns `split` (train, val, test; "" if left out) and `left_out` (the reason, or "").
+    """Add the columns `split` (train, val, test; "" if left out), `left_out` (the reason, or "") and `moved`.
 
     A val or test split given by the user stays as it is, and no other image joins it. The splits that were not given
     are drawn from the other images, whose `given_split` is train or empty.
@@ -24,20 +26,65 @@ def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt
         images: the table of images.csv.
         val_share, test_share: of the images that are drawn, 0 to 1.
         salt: another salt draws other splits.
+
+    Returns:
+        `images` with these columns. `moved` is True if an image is not where it was drawn, because its class had no
+        image there.
     """
-    key = images["group"].where(images["group"].ne(""), images["sha256"])
-    split = _given_by_group(images).where(lambda given: given.isin(["val", "test"]), "")
-    drawn = key.map({name: _draw(name, val_share, test_share, salt) for name in key.unique()})
-    drawn = drawn.where(~drawn.isin(split.unique()), "train")
-    split = split.where(split.ne(""), drawn)
+    key = _keys(images)
+    numbers = {each: _number(each, salt) for each in key.unique()}
+    given = _given_by_group(images).where(lambda given: given.isin(["val", "test"]), "")
+    ranges = _ranges(val_share, test_share, set(given))
+    drawn = key.map({each: _draw(number, ranges) for each, number in numbers.items()})
+    split = given.where(given.ne(""), drawn)
+    moves = key.map(_moves(images, given, split, numbers, ranges)).where(given.eq("")).fillna("")
+    split = split.where(moves.eq(""), moves)
     left_out = _left_out(images, key, split)
-    return images.assign(split=split.where(left_out.eq(""), ""), left_out=left_out)
+    used = left_out.eq("")
+    return images.assign(split=split.where(used, ""), left_out=left_out, moved=moves.ne("") & used)
 
 
-def _draw(key: str, val_share: float, test_share: float, salt: str) -> str:
-    """The split of a key: its salted hash, read as a number from 0 to 1."""
-    number = int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:13], 16) / 16**13
-    return "test" if number < test_share else "val" if number < test_share + val_share else "train"
+def _keys(images: pd.DataFrame) -> pd.Series:
+    """The group of each image: the user's, or its bytes."""
+    return images["group"].where(images["group"].ne(""), images["sha256"])
+
+
+def _number(key: str, salt: str) -> float:
+    """The salted hash of a key, from 0 to 1."""
+    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def _ranges(val_share: float, test_share: float, given: set[str]) -> dict[str, tuple[float, float]]:
+    """The numbers that are drawn into each split, from and to, for the splits that were not given."""
+    held_out = test_share + val_share
+    ranges = {"test": (0, test_share), "val": (test_share, held_out), "train": (held_out, 1)}
+    return {name: limits for name, limits in ranges.items() if name not in given}
+
+
+def _draw(number: float, ranges: dict[str, tuple[float, float]]) -> str:
+    return next((name for name, (start, end) in ranges.items() if start <= number < end), "train")
+
+
+def _moves(images: pd.DataFrame, given: pd.Series, split: pd.Series, numbers: dict, ranges: dict) -> dict[str, str]:
+    """Key -> split, for the groups that fill a gap."""
+    deciding = find_deciding(images).assign(split=split, is_given=given.ne(""))
+    few = deciding.groupby("label")["key"].transform("nunique") < NEEDED
+    classes = deciding[~few].groupby("key")["label"].agg(set).to_dict()
+    fixed = set(deciding["key"][deciding["is_given"]])
+    movable = {key: numbers[key] for key in classes if key not in fixed}
+    return fill_gaps(Draw(deciding.set_index("key")["split"].to_dict(), classes, movable, ranges))
+
+
+def find_deciding(images: pd.DataFrame) -> pd.DataFrame:
+    """The image of each picture that decides about its duplicates.
+
+    Returns:
+        A row of `label` and `key` per picture, its group, with the index of `images`. Pictures with conflicting labels
+        are left out.
+    """
+    work = images.assign(key=_keys(images), drawn=images["given_split"].eq(""))
+    work = work[work.groupby("duplicate_group")["label"].transform("nunique") < 2]
+    return work.sort_values(["drawn", "key", "path"]).drop_duplicates("duplicate_group")[["label", "key"]]
 
 
 def _given_by_group(images: pd.DataFrame) -> pd.Series:
@@ -77,15 +124,4 @@ def count_by_class(split: pd.DataFrame) -> pd.DataFrame:
     """Count the images of each class (index, sorted) in each split (columns train, val, test)."""
     used = split[split["split"].ne("")]
     counts = pd.crosstab(used["label"], used["split"])
-    return counts.reindex(index=sorted(split["label"].unique()), columns=list(SPLIT_NAMES), fill_value=0)
-
-
-def find_salt(images: pd.DataFrame, val_share: float, test_share: float, salt: str) -> str | None:
-    """Find another salt with which each class has an image in each split; None if none of `SALTS_TRIED` does."""
-    if images["given_split"].isin(["val", "test"]).any():
-        return None         # splits given by the user do not depend on the salt
-    for number in range(2, SALTS_TRIED + 2):
-        other = f"{salt}{number}"
-        if (count_by_class(split_images(images, val_share, test_share, other)) > 0).all(axis=None):
-            return other
-    return None
+    return counts.reindex(index=sorted(split["label"].unique()), columns=list(SPLITS), fill_value=0)
