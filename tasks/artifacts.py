@@ -1,7 +1,7 @@
 """Every file passed between stages: its path, its columns, its reader beside its writer.
 
-Stages meet in these files and nowhere else. Nothing that changes from run to run (a time, a duration, a random id) may
-stand in them: a forced rerun leaves dvc.lock as it was.
+Stages exchange data through these files alone. The files contain nothing that changes from run to run, such as a time,
+a duration or a random id, so a forced rerun leaves dvc.lock unchanged.
 """
 
 import json
@@ -14,15 +14,15 @@ from graft.machine.files import whole
 from tasks.params import read_sections
 
 OUTPUTS = Path("outputs")
-CACHE = Path(".graft")      # activations and checkpoints: made again when lost, in no stage's outputs
+CACHE = Path(".graft")      # activations and checkpoints: recomputed if lost, not outputs of a stage
 
-CODE = OUTPUTS / "code" / "code.json"                       # stage -> files and libraries that decide on its results
+CODE = OUTPUTS / "code" / "code.json"                       # stage -> files and libraries that determine its results
 IMAGES = OUTPUTS / "validate" / "images.csv"
-DATA_REPORT = OUTPUTS / "validate" / "report.html"          # what people read
-DATA_FINDINGS = OUTPUTS / "validate" / "findings.json"      # what the report and the flow read
+DATA_REPORT = OUTPUTS / "validate" / "report.html"          # for people
+DATA_FINDINGS = OUTPUTS / "validate" / "findings.json"      # for the report and the flow
 DATA_DOCS = OUTPUTS / "validate" / "data_docs.html"         # Great Expectations' own page
 SPLITS = OUTPUTS / "split" / "splits.csv"
-SPLIT_FINDINGS = OUTPUTS / "split" / "findings.json"        # shares, what was left out and why, leaks
+SPLIT_FINDINGS = OUTPUTS / "split" / "findings.json"        # shares, images left out and why, leakage
 BACKBONE = OUTPUTS / "extract" / "backbone.json"
 BACKBONE_WEIGHTS = OUTPUTS / "extract" / "backbone.weights.h5"
 ACTIVATIONS = OUTPUTS / "extract" / "activations.csv"
@@ -35,14 +35,14 @@ FINETUNE_TOP = OUTPUTS / "finetune" / "top.weights.h5"
 FINETUNE_HEAD = OUTPUTS / "finetune" / "head.weights.h5"
 FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"
 FINETUNE_SUMMARY = OUTPUTS / "finetune" / "summary.json"
-BUNDLE = OUTPUTS / "export"                                 # a folder: graft.model.bundle says what is in it
+BUNDLE = OUTPUTS / "export"                                 # a folder; for its files, see graft.model.bundle
 PREDICTIONS = OUTPUTS / "evaluate" / "predictions.csv"
 METRICS = OUTPUTS / "evaluate" / "metrics.json"
 CLASSES = OUTPUTS / "evaluate" / "classes.csv"
 REPORT = OUTPUTS / "evaluate" / "report.html"
 PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
-GATE = OUTPUTS / "gate" / "gate.json"                       # of no stage: it depends on what is published
-LEARNING_RATE = OUTPUTS / "learning_rate"                   # of no stage: plots of `tasks.find_learning_rate`
+GATE = OUTPUTS / "gate" / "gate.json"                       # not a stage: depends on what is published
+LEARNING_RATE = OUTPUTS / "learning_rate"                   # not a stage: plots of `tasks.find_learning_rate`
 GATE_PAGE = OUTPUTS / "gate" / "gate.html"
 
 SPLIT_NAMES = ("train", "val", "test")
@@ -50,15 +50,15 @@ IMAGE_COLUMNS = {       # one row per readable image, sorted by path
     "path": str,                # relative to data.images, with /
     "label": str,
     "sha256": str,              # of the file's bytes
-    "width_px": "int64",        # as declared, before EXIF rotation
+    "width_px": "int64",        # as in the file's header, before EXIF rotation
     "height_px": "int64",
     "mode": str,                # Pillow's: RGB, L, P, CMYK …
     "format": str,              # Pillow's: JPEG, PNG …
     "size_bytes": "int64",
     "contrast": float,          # standard deviation of the grey values, 0 to 128
     "perceptual_hash": str,     # 64-bit difference hash, hexadecimal
-    "duplicate_group": str,     # the same for images that are copies of each other: the smallest sha256 among them
-    "group": str,               # given by the user (a patient, a burst), or empty: never parted by the split
+    "duplicate_group": str,     # the same for near-duplicates: the smallest sha256 among them
+    "group": str,               # given by the user (a patient, a burst), or empty; a group stays in one split
     "given_split": str,         # given by the user: train, val, test or empty
 }
 SPLIT_COLUMNS = {"path": str, "label": str, "sha256": str, "split": str}
@@ -71,19 +71,29 @@ HISTORY_COLUMNS = {
     "val_accuracy": float,
     "val_loss": float,
 }
-CLASS_COLUMNS = {"class": str, "images": "int64", "predicted": "int64"} | {      # a row per class, of the test split
+CLASS_COLUMNS = {"class": str, "images": "int64", "predicted": "int64"} | {      # one row per class, on the test split
     f"{metric}{end}": float     # 0 to 1, with its interval; empty where undefined
     for metric in ("precision", "recall", "f1", "roc_auc", "average_precision") for end in ("", "_low", "_high")
 }
 
 
 def write_table(path: Path, table: pd.DataFrame, columns: dict) -> None:
-    """Write exactly these columns; whole or not at all."""
+    """Write a table as CSV, whole or not at all.
+
+    Args:
+        path: the file; its folder is created if necessary.
+        table: has at least `columns`; others are left out.
+        columns: name -> dtype, in the file's order.
+    """
     write_text(path, table[list(columns)].to_csv(index=False, lineterminator="\n"))
 
 
 def read_table(path: Path, columns: dict) -> pd.DataFrame:
-    """Read what `write_table` wrote. Raises `GraftError` when the file or one of its columns is missing."""
+    """Read what `write_table` wrote.
+
+    Raises:
+        GraftError: if the file is missing or damaged, or lacks one of the columns.
+    """
     missing_values = {name: [""] for name, kind in columns.items() if kind is not str}     # a label may be called "NA"
     try:
         table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=missing_values)
@@ -97,21 +107,21 @@ def read_table(path: Path, columns: dict) -> pd.DataFrame:
 
 
 def read_split(name: str) -> pd.DataFrame:
-    """The images of one split. Raises `GraftError` when there are none."""
+    """The rows of splits.csv for one split, `train`, `val` or `test`. Raises `GraftError` if there are none."""
     splits = read_table(SPLITS, SPLIT_COLUMNS)
     if (rows := splits[splits["split"] == name].reset_index(drop=True)).empty:
-        raise GraftError(f"{SPLITS}: no image stands in the split '{name}'. Add images, or raise split.{name}_share in "
+        raise GraftError(f"{SPLITS}: the split '{name}' has no images. Add images, or raise split.{name}_share in "
                          "params.yaml.")
     return rows
 
 
 def write_history(path: Path, history: list[dict]) -> None:
-    """A row per epoch; no row when nothing was trained."""
+    """Write one row per epoch; none if nothing was trained. For the keys, see `HISTORY_COLUMNS`."""
     write_table(path, pd.DataFrame(history, columns=list(HISTORY_COLUMNS)), HISTORY_COLUMNS)
 
 
 def read_extracted() -> dict:
-    """What `extract` wrote, and how much may be cached: keyword arguments of `training.examples.open_dataset`."""
+    """What `extract` wrote, and the cache's limit: keyword arguments of `pipeline.training.examples.open_dataset`."""
     return {
         "part": read_json(BACKBONE),
         "weights": BACKBONE_WEIGHTS,
@@ -122,10 +132,12 @@ def read_extracted() -> dict:
 
 
 def write_json(path: Path, content) -> None:
+    """Write JSON with sorted keys, whole or not at all. Raises `ValueError` for NaN and infinity."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path):
+    """Read what `write_json` wrote. Raises `GraftError` if the file is missing."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -133,6 +145,6 @@ def read_json(path: Path):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: no half-written file ever has the good name."""
+    """Write a file whole or not at all: a half-written file never has the final name."""
     with whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="")

@@ -1,7 +1,7 @@
 """Stage `code`: what the other stages depend on besides data and parameters. DVC reads its output as parameters.
 
-It runs whenever DVC does, and says of each stage which files of this project and which versions of libraries decide on
-its results, and which precision this machine computes with.
+It always runs, and records which files of this project and which library versions determine each stage's results, and
+the precision that this machine computes in.
 """
 
 import os
@@ -15,17 +15,17 @@ from pipeline.hardware import fastest_policy
 from tasks.params import read_sections
 
 OWN_NAME = "code"
-GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # stages/gpu: who trains on a GPU host; not set: all runs on this machine
+GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # a deployment for a GPU host, such as stages/gpu; if unset, all runs here
 
 
 def collect() -> dict:
-    """Stage -> its `pipeline.code.code_of`; and `precision`, a Keras dtype policy."""
+    """Stage -> `pipeline.code.code_of` its module; and `precision`, see `precision`."""
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
     return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {"precision": precision()}
 
 
 def precision() -> str:
-    """`extract.precision`, or for `auto` the fastest one of the machine that will compute."""
+    """The Keras dtype policy `extract.precision`; for `auto`, the fastest on the machine that trains."""
     asked = (read_sections().get("extract") or {}).get("precision", "auto")
     if asked != "auto":
         return asked
@@ -33,6 +33,7 @@ def precision() -> str:
 
 
 def main() -> None:
+    """Write code.json."""
     from tasks import artifacts
 
     artifacts.write_json(artifacts.CODE, collect())

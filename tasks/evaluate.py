@@ -1,4 +1,4 @@
-"""Stage `evaluate`: score the very files that will be published, and say what they can be trusted with."""
+"""Stage `evaluate`: measure the bundle that will be published on the test images, and write the report."""
 
 from pathlib import Path
 
@@ -10,13 +10,22 @@ from tasks.params import DataParams, params, read_params
 
 @params
 class EvaluateParams:
+    """How the metrics' intervals are computed."""
+
     confidence: float = Field(ge=0.5, le=0.999)
     bootstrap_draws: int = Field(ge=100, le=100_000)
     seed: int = Field(ge=0)
 
 
 def write_plots(folder: Path, answers, description, histories: dict) -> None:
-    """Each plot as a picture and as a table for `dvc plots`."""
+    """Write each plot as a PNG, and as a CSV file for `dvc plots`.
+
+    Args:
+        folder: for the files; created if necessary.
+        answers: `pipeline.evaluation.predictions.Answers` to the test images.
+        description: the bundle's `graft.model.bundle.Description`.
+        histories: stage -> table with `artifacts.HISTORY_COLUMNS`.
+    """
     from pipeline.evaluation import plots
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +48,7 @@ def write_plots(folder: Path, answers, description, histories: dict) -> None:
 
 
 def read_training(artifacts) -> tuple[dict, dict]:
-    """The histories and the summaries of the stages that trained, by the stage's name."""
+    """The histories, stage -> table, and the summaries, stage -> dict, of `transfer` and `finetune`."""
     stages = {
         "transfer": (artifacts.TRANSFER_HISTORY, artifacts.TRANSFER_SUMMARY),
         "finetune": (artifacts.FINETUNE_HISTORY, artifacts.FINETUNE_SUMMARY),
@@ -49,8 +58,19 @@ def read_training(artifacts) -> tuple[dict, dict]:
     return histories, {name: artifacts.read_json(paths[1]) | {"head": head} for name, paths in stages.items()}
 
 
-def evaluate(params: EvaluateParams, images: Path) -> dict:
-    """Write all outputs but the predictions, from the stored predictions; returns the metrics."""
+def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
+    """Predict the test images, then write all other outputs from the stored predictions.
+
+    Args:
+        evaluate: the stage's parameters.
+        images: the folder of the images.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        GraftError: if an input is missing, or an image cannot be read.
+    """
     from graft.model.classifier import Classifier
     from pipeline.evaluation import metrics, predictions, report
     from tasks import artifacts
@@ -61,12 +81,12 @@ def evaluate(params: EvaluateParams, images: Path) -> dict:
     table = predictions.predict_table(classifier, artifacts.read_split("test"), images)
     artifacts.write_table(artifacts.PREDICTIONS, table, columns)
     answers = predictions.to_answers(artifacts.read_table(artifacts.PREDICTIONS, columns))
-    overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(params))
+    overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
     histories, summaries = read_training(artifacts)
     write_plots(artifacts.PLOTS, answers, classifier.description, histories)
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
         classifier=classifier, answers=answers, images=images, metrics=overall, classes=classes, splits=splits,
-        plots=artifacts.PLOTS, stages=summaries, confidence=params.confidence,
+        plots=artifacts.PLOTS, stages=summaries, confidence=evaluate.confidence,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
@@ -75,8 +95,9 @@ def evaluate(params: EvaluateParams, images: Path) -> dict:
 
 
 def main() -> None:
-    params, data = read_params("evaluate", EvaluateParams), read_params("data", DataParams)
-    accuracy = evaluate(params, Path(data.images))["accuracy"]
+    """Run the stage and print the accuracy."""
+    evaluate, data = read_params("evaluate", EvaluateParams), read_params("data", DataParams)
+    accuracy = evaluate_bundle(evaluate, Path(data.images))["accuracy"]
     print("accuracy {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
 
 

@@ -1,7 +1,7 @@
-"""Stage `export`: finetune's model as a bundle that anyone can use, calibrated on val and checked against Keras.
+"""Stage `export`: write finetune's model as a bundle, calibrated on val, and compare it with Keras.
 
-Every format is checked in a process of its own, which loads the bundle alone, as users do; one that disagrees ends the
-stage, and the bundle of before stays.
+Each format is checked in its own process, which loads nothing but the bundle, as users do. If one disagrees, the stage
+fails and the previous bundle stays.
 """
 
 import json
@@ -18,13 +18,15 @@ from pydantic import Field
 from graft.errors import GraftError, reported
 from tasks.params import DataParams, params, read_params
 
-PARITY_IMAGES = 64              # of val; more where there are more classes
-CALIBRATION_IMAGES = 200        # of train, for the ranges of an int8 model; LiteRT's guide advises 100 to 500
-AGREEMENTS = {"same_label": "label", "same_unknown": "verdict on being unknown"}
+PARITY_IMAGES = 64              # from val; at least one per class
+CALIBRATION_IMAGES = 200        # from train, for the ranges of an int8 model; LiteRT's guide advises 100 to 500
+AGREEMENTS = {"same_label": "label", "same_unknown": "answer to whether an image is unknown"}
 
 
 @params
 class ExportParams:
+    """Which formats are written, and how closely each must agree with Keras."""
+
     unknown_acceptance: float = Field(ge=0.5, le=1)
     parity_tolerance: float = Field(gt=0, le=0.1)
     formats: list[Literal["litert", "litert_int8", "openvino"]]
@@ -32,7 +34,17 @@ class ExportParams:
 
 
 def load_models(dataset, head_shape: dict, top_weights: Path, head_weights: Path):
-    """finetune's model in float32: the frozen part, the top and the head."""
+    """Build finetune's model in float32.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        head_shape: keyword arguments of `pipeline.training.heads.build_head`.
+        top_weights: weights that finetune wrote.
+        head_weights: likewise.
+
+    Returns:
+        The frozen part, the top and the head.
+    """
     from pipeline.training import heads
 
     frozen, top = dataset.models()
@@ -43,7 +55,15 @@ def load_models(dataset, head_shape: dict, top_weights: Path, head_weights: Path
 
 
 def write_bundle(folder: Path, dataset, models, export: ExportParams, training: dict) -> None:
-    """Write model.onnx, and what is fitted on val: the temperature and the threshold of "unknown"."""
+    """Write model.onnx, unknown.npz and model.json, with the temperature and the "unknown" threshold fitted on val.
+
+    Args:
+        folder: for the bundle.
+        dataset: see `pipeline.training.examples.open_dataset`.
+        models: see `load_models`.
+        export: the stage's parameters.
+        training: facts about the training for model.json.
+    """
     from graft.model import bundle, unknown
     from pipeline.evaluation.calibration import fit_temperature
     from pipeline.training import examples, fitting, heads, onnx_file
@@ -67,7 +87,18 @@ def write_bundle(folder: Path, dataset, models, export: ExportParams, training: 
 
 
 def write_formats(folder: Path, dataset, models, images: Path, names: list[str]) -> None:
-    """Write what is asked for beside model.onnx. Raises `GraftError` when a format's library is not installed."""
+    """Write further formats of the model.
+
+    Args:
+        folder: the bundle.
+        dataset: see `pipeline.training.examples.open_dataset`.
+        models: see `load_models`.
+        images: the folder of the images, some of which calibrate an int8 model.
+        names: the formats.
+
+    Raises:
+        GraftError: if a format's library is not installed.
+    """
     from pipeline.training import formats, heads
 
     chosen = sample_each_class(dataset.splits["train"], CALIBRATION_IMAGES)
@@ -78,13 +109,13 @@ def write_formats(folder: Path, dataset, models, images: Path, names: list[str])
         except ImportError as error:
             extra = format.partition("_")[0]
             raise GraftError(f"params.yaml: export.formats: {format} needs '{error.name}': "
-                             f"pip install 'graft[{extra}]', or leave it out.") from error
+                             f"pip install 'graft[{extra}]', or remove the format.") from error
 
 
 def sample_each_class(examples, count: int) -> list[str]:
-    """The paths of about `count` images, as many from each class as there are, at least one from each.
+    """The sorted paths of about `count` images, spread evenly over the classes, at least one from each.
 
-    Within a class the order of the SHA-256 decides, so the sample is random, but the same for the same images.
+    Within a class, images are taken in the order of their SHA-256: at random, but the same for the same images.
     """
     import pandas as pd
 
@@ -94,7 +125,7 @@ def sample_each_class(examples, count: int) -> list[str]:
 
 
 def read_images(paths: list[Path], image_size: tuple[int, int]):
-    """uint8 `(images, height, width, 3)`."""
+    """Read images as uint8 RGB `(images, height, width, 3)`; `image_size` is (height, width)."""
     import numpy as np
 
     from graft.images import read_image
@@ -103,10 +134,19 @@ def read_images(paths: list[Path], image_size: tuple[int, int]):
 
 
 def check_formats(folder: Path, models, images: list[Path], export: ExportParams) -> dict[str, dict]:
-    """How far each format agrees with Keras on some images; see `compare`.
+    """Measure how closely each format agrees with Keras.
+
+    Args:
+        folder: the bundle.
+        models: see `load_models`.
+        images: paths of val images.
+        export: the stage's parameters.
+
+    Returns:
+        format -> see `compare`.
 
     Raises:
-        GraftError: when one differs by more than params.yaml allows; int8 is measured by its labels instead.
+        GraftError: if a probability differs by more than params.yaml allows; for int8, if too many answers differ.
     """
     expected = keras_answers(folder, models, images)
     agreements = {format: compare(expected, published_answers(folder, images, format))
@@ -121,16 +161,20 @@ def check_formats(folder: Path, models, images: list[Path], export: ExportParams
             problems.append(f"{format} differs from Keras by {found['largest_difference']:.1e} in probability, more "
                             f"than params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
     if problems:
-        raise GraftError("the exported model is not kept: " + "; ".join(problems) + ".")
+        raise GraftError("the exported model is rejected: " + "; ".join(problems) + ".")
     return agreements
 
 
 def compare(expected: tuple, published: tuple) -> dict:
-    """How far two models agree, each given as probabilities, float `(images, classes)`, and unknown, bool `(images,)`.
+    """Measure how closely two models agree.
+
+    Args:
+        expected: probabilities, float `(images, classes)`, and whether each image is unknown, bool `(images,)`.
+        published: likewise.
 
     Returns:
-        The number of images, the largest difference of a probability, to one digit, and the shares of images with the
-        same label and with the same verdict on whether they are unknown.
+        `images`, their number; `largest_difference` between two probabilities, to one significant digit; `same_label`
+        and `same_unknown`, the shares of images, 0 to 1, with the same label and the same answer to "unknown?".
     """
     (probabilities, is_unknown), (others, is_unknown_there) = expected, published
     same_label = probabilities.argmax(axis=1) == others.argmax(axis=1)
@@ -140,7 +184,7 @@ def compare(expected: tuple, published: tuple) -> dict:
 
 
 def keras_answers(folder: Path, models, images: list[Path]) -> tuple:
-    """What Keras answers in float32 in this process, with the bundle's calibration and threshold; see `compare`."""
+    """Predict with Keras in float32 in this process, with the bundle's temperature and threshold; see `compare`."""
     import numpy as np
 
     from graft.model.classifier import BATCH_SIZE, Classifier
@@ -155,7 +199,7 @@ def keras_answers(folder: Path, models, images: list[Path]) -> tuple:
 
 
 def published_answers(folder: Path, images: list[Path], format: str) -> tuple:
-    """What `graft predict` answers in a process of its own; see `compare`."""
+    """Predict with `graft predict` in its own process; see `compare`. Raises `GraftError` if it fails."""
     import numpy as np
 
     from graft.model.bundle import read_description
@@ -164,7 +208,7 @@ def published_answers(folder: Path, images: list[Path], format: str) -> tuple:
                "--top", "all", *images]
     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if answer.returncode:
-        raise GraftError(f"the exported model does not predict as {format}:\n{answer.stderr}")
+        raise GraftError(f"the exported model cannot predict as {format}:\n{answer.stderr}")
     rows = [json.loads(line) for line in answer.stdout.splitlines()]
     class_names = read_description(folder).class_names
     return (np.array([[row["probabilities"][name] for name in class_names] for row in rows]),
@@ -172,6 +216,7 @@ def published_answers(folder: Path, images: list[Path], format: str) -> tuple:
 
 
 def main() -> None:
+    """Run the stage. The new bundle replaces the old one once all its formats have passed."""
     export, data = read_params("export", ExportParams), read_params("data", DataParams)
     from graft.model import bundle
     from pipeline.training import backend, examples

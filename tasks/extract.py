@@ -1,4 +1,4 @@
-"""Stage `extract`: what the frozen part of the backbone makes of every image, computed once and kept."""
+"""Stage `extract`: compute the activations of the backbone's frozen part for every image once, and cache them."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,8 @@ from tasks.params import DataParams, named, params, read_params
 
 @params
 class BackboneParams:
+    """Which pre-trained network is used, and where it is cut; `image_size` is (height, width) in pixels."""
+
     name: str
     alpha: float | None
     image_size: tuple[int, int]
@@ -39,6 +41,8 @@ class AugmentationParams:
 
 @params
 class ExtractParams:
+    """How activations are computed."""
+
     backbone: BackboneParams
     views: int = Field(ge=1, le=64)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
@@ -48,7 +52,19 @@ class ExtractParams:
 
 
 def load_backbone(extract: ExtractParams, splits, images: Path):
-    """The backbone with its weights; random ones are drawn from the seed and fitted to the scale of the images."""
+    """Load the backbone. Random weights are drawn from the seed and scaled to the training images.
+
+    Args:
+        extract: the stage's parameters.
+        splits: the content of splits.csv.
+        images: the folder of the images.
+
+    Returns:
+        The Keras model without its classifier.
+
+    Raises:
+        GraftError: if there is no such backbone or cut, or the weights cannot be loaded.
+    """
     import keras
     import numpy as np
 
@@ -59,7 +75,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     backbone = extract.backbone
     with named("extract.backbone"):
         network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
-        backbones.split(network, backbone.cut)      # refuses a wrong cut before anything is written
+        backbones.split(network, backbone.cut)      # rejects a wrong cut before anything is written
     if backbone.weights == "none":
         paths = splits.loc[splits["split"] == "train", "path"]
         chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)
@@ -70,7 +86,17 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
 
 
 def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -> dict:
-    """Write the backbone's weights, whatever they came from. Returns the fields of a `FrozenPart`."""
+    """Write the backbone's weights.
+
+    Args:
+        extract: the stage's parameters.
+        network: see `load_backbone`.
+        path: for the weights.
+        precision: a Keras dtype policy.
+
+    Returns:
+        The fields of a `pipeline.training.frozen.FrozenPart`.
+    """
     import hashlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +108,14 @@ def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -
 
 
 def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -> None:
-    """A picture of some training images: each plain, then in augmented views."""
+    """Draw some training images, one per row: the plain image, then augmented views.
+
+    Args:
+        examples: the `pipeline.training.examples.Examples` of train.
+        path: for the PNG.
+        images: number of rows at most.
+        views: augmented views per row.
+    """
     import numpy as np
 
     from pipeline.training.augmentation import contact_sheet
@@ -96,6 +129,7 @@ def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -
 
 
 def main() -> None:
+    """Run the stage. A killed run keeps the activations that are already in the cache."""
     extract, data = read_params("extract", ExtractParams), read_params("data", DataParams)
     from pipeline.training import backend, examples
     from pipeline.training.activations import BATCH_SIZE

@@ -1,6 +1,6 @@
-"""A plot of the loss over the learning rate, and the rate to begin with: a command for people, not a stage.
+"""Plot the loss over the learning rate, and suggest a rate to begin with: a command for people, not a stage.
 
-    python -m tasks.find_learning_rate finetune       (or transfer; after `dvc repro` of the stages before it)
+    python -m tasks.find_learning_rate finetune       (or transfer; run the stages before it first)
 """
 
 import argparse
@@ -10,19 +10,27 @@ from graft.errors import reported
 from tasks.params import DataParams, read_params
 
 
-def models_of(stage: str, dataset):
-    """The stage's own model before its first step, what it is trained on, and its parameters."""
+def model_before(stage: str, dataset):
+    """The model of `transfer` or `finetune` before its first step, its training examples, and its parameters."""
     from tasks import artifacts, finetune, transfer
 
     if stage == "transfer":
-        params = read_params("transfer", transfer.TransferParams)
-        return *transfer.build_model(dataset, params)[:2], params
-    params = read_params("finetune", finetune.FinetuneParams)
+        fit = read_params("transfer", transfer.TransferParams)
+        return *transfer.build_model(dataset, fit)[:2], fit
+    fit = read_params("finetune", finetune.FinetuneParams)
     head_shape = artifacts.read_json(artifacts.HEAD)
-    return finetune.build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)[0], dataset.splits["train"], params
+    return finetune.build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)[0], dataset.splits["train"], fit
 
 
 def draw(rates, losses, suggested: float, now: float, path: Path) -> None:
+    """Write a PNG.
+
+    Args:
+        rates, losses: see `pipeline.training.learning_rate.sweep`.
+        suggested: the suggested learning rate.
+        now: the learning rate in params.yaml.
+        path: for the PNG; its folder is created if necessary.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -37,6 +45,7 @@ def draw(rates, losses, suggested: float, now: float, path: Path) -> None:
 
 
 def main() -> None:
+    """Run the sweep, write the plot and print the suggestion."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("transfer", "finetune"))
     stage, data = parser.parse_args().stage, read_params("data", DataParams)
@@ -45,14 +54,14 @@ def main() -> None:
 
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
     dataset.fill()
-    model, train, params = models_of(stage, dataset)
-    backend.make_deterministic(params.seed)
-    fitting.prepare(model, params.optimizer, params.learning_rate, params.momentum, params.label_smoothing)
-    rates, losses = learning_rate.sweep(model, train, batch_size=params.batch_size, seed=params.seed)
+    model, train, fit = model_before(stage, dataset)
+    backend.make_deterministic(fit.seed)
+    fitting.prepare(model, fit.optimizer, fit.learning_rate, fit.momentum, fit.label_smoothing)
+    rates, losses = learning_rate.sweep(model, train, batch_size=fit.batch_size, seed=fit.seed)
     suggested = learning_rate.suggestion(rates, losses)
     path = artifacts.LEARNING_RATE / f"{stage}.png"
-    draw(rates, losses, suggested, params.learning_rate, path)
-    print(f"{stage}.learning_rate: {suggested:.1e} is suggested, params.yaml says {params.learning_rate:g}. See {path}")
+    draw(rates, losses, suggested, fit.learning_rate, path)
+    print(f"{stage}.learning_rate: {suggested:.1e} suggested, {fit.learning_rate:g} in params.yaml. See {path}")
 
 
 if __name__ == "__main__":

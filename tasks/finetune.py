@@ -1,4 +1,4 @@
-"""Stage `finetune`: the blocks above the cut, retrained at a low learning rate together with the head."""
+"""Stage `finetune`: train the blocks above the cut at a low learning rate, together with the head."""
 
 from pathlib import Path
 
@@ -10,13 +10,22 @@ from tasks.params import DataParams, FitParams, params, read_params
 
 @params
 class FinetuneParams(FitParams):
-    """`fit`'s parameters, and the learning rate from block to block; the shape of the head is transfer's."""
+    """How the top and the head are fitted, with a learning rate per block; `transfer` sets the head's shape."""
 
     layer_decay: float = Field(gt=0, le=1)
 
 
 def build_model(dataset, head_shape: dict, head_weights: Path):
-    """transfer's model from activations to logits, ready to be trained. Returns it, its top and its head."""
+    """Build transfer's model from activations to logits, ready for training.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        head_shape: keyword arguments of `pipeline.training.heads.build_head`.
+        head_weights: weights that transfer wrote.
+
+    Returns:
+        The model, its top and its head.
+    """
     from pipeline.training import backbones, backend, folding, heads
 
     _, top = dataset.models(dataset.part.precision)
@@ -29,7 +38,17 @@ def build_model(dataset, head_shape: dict, head_weights: Path):
 
 
 def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
-    """Fit top and head, starting from transfer's model, which stands when nothing better on val is found."""
+    """Fit top and head, starting from transfer's model, which is kept unless an epoch has a lower val loss.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        models: see `build_model`.
+        finetune: the stage's parameters.
+        checkpoint: the file from which a killed run continues.
+
+    Returns:
+        The `pipeline.training.fitting.Progress`.
+    """
     from pipeline.training import fitting, optimizers
 
     model, top, _ = models
@@ -40,6 +59,7 @@ def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
 
 
 def main() -> None:
+    """Run the stage. A killed run continues from its checkpoint."""
     finetune, data = read_params("finetune", FinetuneParams), read_params("data", DataParams)
     from pipeline.training import backend, checkpoints, examples
     from tasks import artifacts
@@ -54,7 +74,7 @@ def main() -> None:
         progress = finetune_top(dataset, models, finetune, checkpoint)
     kept = "finetune" if progress.best_epoch >= 0 else "transfer"
     print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}"
-          + ("" if kept == "finetune" or not finetune.epochs else ", which no epoch of finetune has beaten"))
+          + ("" if kept == "finetune" or not finetune.epochs else ", not improved by any epoch of finetune"))
     _, top, head = models
     artifacts.FINETUNE_TOP.parent.mkdir(parents=True, exist_ok=True)
     top.save_weights(artifacts.FINETUNE_TOP)

@@ -1,8 +1,8 @@
-"""The gate: may the model that was just evaluated replace the published one? No stage: it depends on what is published.
+"""The gate: decide whether the model that was just evaluated may replace the champion.
 
-The new model's answers are those that `evaluate` stored. The champion predicts the same test images anew, with its own
-preprocessing: no remembered figure of it counts. `python -m tasks.gate` writes the verdict and its reasons to
-outputs/gate.
+It is not a stage, because it depends on what is published. The new model's answers are those that `evaluate` stored.
+The champion predicts the same test images again, with its own preprocessing; its earlier metrics do not count.
+`python -m tasks.gate` writes the verdict and its reasons to outputs/gate.
 """
 
 import filecmp
@@ -16,12 +16,14 @@ from graft.errors import GraftError, reported
 from tasks.params import DataParams, params, read_params
 from tasks.publish import PublishParams
 
-SHOWN = 24      # images of each kind of disagreement on the page
-ASKED_AGAIN = 8     # test images that the new model predicts again, to see that the stored answers are its own
+SHOWN = 24          # images of each kind of disagreement on the page
+REPEATED = 8        # test images that the new model predicts again, to verify that the stored answers are its own
 
 
 @params
 class GateParams:
+    """When a model is promoted, see `pipeline.evaluation.decision.Rules`."""
+
     min_accuracy: float = Field(ge=0, le=1)
     min_class_recall: float = Field(ge=0, le=1)
     significance: float = Field(ge=0.001, le=0.5)
@@ -29,10 +31,10 @@ class GateParams:
 
 
 def pull_champion(name: str):
-    """The champion as `graft.registry.Pulled`, or None when no version of the model was ever promoted.
+    """Pull the champion as a `graft.registry.Pulled`; None if no version of the model was ever promoted.
 
     Raises:
-        GraftError: when the registry cannot be reached or is damaged; that is never taken for "no champion".
+        GraftError: if the registry cannot be reached or is damaged; that never counts as "no champion".
     """
     from graft import registry
     from graft.registry import log
@@ -44,7 +46,16 @@ def pull_champion(name: str):
 
 
 def score_champion(folder: Path, table, images: Path):
-    """What the champion says of the test images, and which of them it has learnt, as its own data tell."""
+    """Let the champion predict the test images, and find those that it was trained or tuned on.
+
+    Args:
+        folder: the pulled champion.
+        table: the test images, with the columns path, label and sha256.
+        images: the folder of the images.
+
+    Returns:
+        A `pipeline.evaluation.decision.Champion`.
+    """
     from graft.model.classifier import Classifier
     from pipeline.evaluation.decision import Champion
     from pipeline.evaluation.predictions import predict_table
@@ -54,36 +65,43 @@ def score_champion(folder: Path, table, images: Path):
     has_learnt = None
     if split.exists():
         seen = artifacts.read_table(split, artifacts.SPLIT_COLUMNS)
-        has_learnt = table["sha256"].isin(akin(seen.loc[seen["split"] != "test", "sha256"], folder)).to_numpy()
+        has_learnt = table["sha256"].isin(related(seen.loc[seen["split"] != "test", "sha256"], folder)).to_numpy()
     predicted = predict_table(classifier, table, images)["predicted"].to_numpy(str)
     return Champion(list(classifier.class_names), predicted, has_learnt)
 
 
-def akin(learnt: Iterable[str], champion: Path) -> set[str]:
-    """The sha256 of what the champion has learnt, of all copies of it, and of all other images of its groups.
+def related(learnt: Iterable[str], champion: Path) -> set[str]:
+    """The images that the champion has learnt, their near-duplicates and all other images of their groups.
 
-    A copy in other bytes may stand in the test split now, if the original is gone or came later: the images of the
-    champion's time, which travel with it, and those of today are looked through together.
+    A near-duplicate may be in today's test split if the original is gone or was added later, so the search covers
+    today's images and those that were published with the champion.
+
+    Args:
+        learnt: sha256 of images.
+        champion: its folder.
+
+    Returns:
+        sha256 of images, including `learnt`.
     """
     import pandas as pd
 
     from tasks import artifacts
 
     theirs = champion / "attachments" / artifacts.IMAGES.name
-    images = pd.concat([_with_telling_hashes(artifacts.read_table(path, artifacts.IMAGE_COLUMNS))
+    images = pd.concat([_without_shared_hashes(artifacts.read_table(path, artifacts.IMAGE_COLUMNS))
                         for path in (artifacts.IMAGES, theirs) if path == artifacts.IMAGES or path.exists()])
     known, before = set(learnt), 0
-    while len(known) > before:          # a copy of a copy
+    while len(known) > before:          # near-duplicates of near-duplicates
         before = len(known)
-        for kinship in ("duplicate_group", "perceptual_hash", "group"):
-            named = images[images[kinship].ne("")]
-            kin = named.loc[named["sha256"].isin(known), kinship]
-            known |= set(named.loc[named[kinship].isin(kin), "sha256"])
+        for column in ("duplicate_group", "perceptual_hash", "group"):
+            filled = images[images[column].ne("")]
+            values = filled.loc[filled["sha256"].isin(known), column]
+            known |= set(filled.loc[filled[column].isin(values), "sha256"])
     return known
 
 
-def _with_telling_hashes(images):
-    """Without the perceptual hashes that different pictures share: simple drawings are often alike in it."""
+def _without_shared_hashes(images):
+    """The table without the perceptual hashes that different pictures share, as simple drawings often do."""
     pictures = images.groupby("perceptual_hash")["duplicate_group"].transform("nunique")
     return images.assign(perceptual_hash=images["perceptual_hash"].where(pictures.eq(1), ""))
 
@@ -94,24 +112,37 @@ def is_same(bundle: Path, other: Path) -> bool:
 
 
 def why_known(bundle: Path, name: str, pulled) -> str | None:
-    """Why this very model is not judged again: it is the champion, or somebody rolled back from it."""
+    """The reason not to judge this model again: it is the champion, or was rolled back; None if there is none.
+
+    Args:
+        bundle: the new model's folder.
+        name: its name in the registry.
+        pulled: the champion, see `pull_champion`.
+    """
     from graft import registry
     from graft.registry.address import default_registry
 
     if pulled and is_same(bundle, pulled.folder):
-        return f"this very model is the champion, version {pulled.version}"
+        return f"this model is already the champion, version {pulled.version}"
     if back := registry.find_rolled_back(bundle, name, default_registry()):
         reason = f" ({back.reason})" if back.reason else ""
-        return (f"this very model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. It is "
-                f"not promoted again by itself; a person can: `graft promote {name}@{back.replaced}`")
+        return (f"this model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. The gate "
+                f"does not promote it again; a person can, with `graft promote {name}@{back.replaced}`")
     return None
 
 
 def read_candidate(table, images: Path) -> tuple:
-    """The class names of the new model, and what `evaluate` stored as its answers to the test images, str `(images,)`.
+    """Read the new model's answers, as `evaluate` stored them.
+
+    Args:
+        table: the test images, with the columns path and label.
+        images: the folder of the images.
+
+    Returns:
+        The model's class names, and its answers, str `(images,)`.
 
     Raises:
-        GraftError: when they are not this bundle's answers to these images.
+        GraftError: if the stored answers are not this bundle's answers to these images.
     """
     import numpy as np
 
@@ -123,19 +154,28 @@ def read_candidate(table, images: Path) -> tuple:
     stored = artifacts.read_table(artifacts.PREDICTIONS, columns(classifier.class_names))
     is_current = stored[["path", "label"]].equals(table[["path", "label"]])
     if is_current:
-        again = predict_table(classifier, table[:ASKED_AGAIN], images).select_dtypes(float)
-        is_current = np.allclose(again, stored[:ASKED_AGAIN][again.columns], atol=1e-4)
+        again = predict_table(classifier, table[:REPEATED], images).select_dtypes(float)
+        is_current = np.allclose(again, stored[:REPEATED][again.columns], atol=1e-4)
     if not is_current:
-        raise GraftError(f"{artifacts.PREDICTIONS} does not hold what {artifacts.BUNDLE} predicts for the test images "
-                         f"of {artifacts.SPLITS}. Run `dvc repro evaluate` first.")
+        raise GraftError(f"{artifacts.PREDICTIONS} does not contain the predictions of {artifacts.BUNDLE} for the test "
+                         f"images of {artifacts.SPLITS}. Run `dvc repro evaluate` first.")
     return list(classifier.class_names), stored["predicted"].to_numpy(str)
 
 
-def gate(params: GateParams, name: str, images: Path, pulled=None) -> dict:
-    """Compare both models, decide, write the report and the page; returns the report.
+def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
+    """Compare both models, decide, and write the report and the page.
 
     Args:
+        gate: when to promote.
+        name: the model's name in the registry.
+        images: the folder of the images.
         pulled: the champion, see `pull_champion`.
+
+    Returns:
+        The content of gate.json.
+
+    Raises:
+        GraftError: if an input is missing or out of date, or an image cannot be read.
     """
     from pipeline.evaluation.decision import HOLD, Rules, decide
     from tasks import artifacts
@@ -143,12 +183,12 @@ def gate(params: GateParams, name: str, images: Path, pulled=None) -> dict:
     table = artifacts.read_split("test")
     class_names, predicted = read_candidate(table, images)
     champion = score_champion(pulled.folder, table, images) if pulled else None
-    decision = decide(Rules(**vars(params)), class_names, table["label"].to_numpy(str), predicted, champion)
+    decision = decide(Rules(**vars(gate)), class_names, table["label"].to_numpy(str), predicted, champion)
     if known := why_known(artifacts.BUNDLE, name, pulled):
         decision = replace(decision, verdict=HOLD, reasons=[known])
     report = {
         "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
-        "champion_version": pulled.version if pulled else None, "rules": vars(params), **decision.figures,
+        "champion_version": pulled.version if pulled else None, "rules": vars(gate), **decision.figures,
     }
     artifacts.write_text(artifacts.GATE_PAGE, render_page(report, table, predicted, champion, images))
     artifacts.write_json(artifacts.GATE, report)
@@ -156,7 +196,15 @@ def gate(params: GateParams, name: str, images: Path, pulled=None) -> dict:
 
 
 def render_page(report: dict, table, predicted, champion, images: Path) -> str:
-    """The report as HTML, with the images on which the two models disagree."""
+    """The report as HTML, with the images on which the two models disagree.
+
+    Args:
+        report: see `judge`.
+        table: the test images, with the columns path and label.
+        predicted: the new model's answers, str `(images,)`.
+        champion: a `pipeline.evaluation.decision.Champion`, or None.
+        images: the folder of the images.
+    """
     from pipeline.evaluation import pictures
     from pipeline.evaluation.render import render
 
@@ -166,7 +214,7 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
 
     def shown(rows, who: str, answers) -> list[dict]:
         return [{"url": pictures.data_url(pictures.thumbnail(images / paths[row])), "path": paths[row],
-                 "label": labels[row], "who": who, "said": answers[row]} for row in rows[:SHOWN]]
+                 "label": labels[row], "who": who, "predicted": answers[row]} for row in rows[:SHOWN]]
 
     counts = True if champion.has_learnt is None else ~champion.has_learnt
     is_right, was_right = predicted == labels, champion.predicted == labels
@@ -176,12 +224,13 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
 
 
 def run(pulled) -> dict:
-    """`gate` with what params.yaml says."""
-    params, name = read_params("gate", GateParams), read_params("publish", PublishParams).name
-    return gate(params, name, Path(read_params("data", DataParams).images), pulled)
+    """`judge` with the values of params.yaml; `pulled` is the champion, see `pull_champion`."""
+    gate, name = read_params("gate", GateParams), read_params("publish", PublishParams).name
+    return judge(gate, name, Path(read_params("data", DataParams).images), pulled)
 
 
 def main() -> None:
+    """Pull the champion, judge the new model, and print the verdict with its reasons."""
     report = run(pull_champion(read_params("publish", PublishParams).name))
     print(f"{report['verdict']}: " + "; ".join(report["reasons"]))
 

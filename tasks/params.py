@@ -1,4 +1,4 @@
-"""One section of params.yaml -> one frozen dataclass, strict: no unknown key, no wrong type, nothing out of range."""
+"""Read a section of params.yaml into a frozen dataclass: no unknown key, wrong type or value out of range passes."""
 
 import json
 from contextlib import contextmanager
@@ -16,19 +16,19 @@ from pipeline.arguments import WrongArgument
 PARAMS = Path("params.yaml")
 
 params = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
-"""Decorates a stage's parameters; pydantic's `Field(gt=0, le=1)` as a default gives a key's range."""
+"""Decorator for the dataclass of a stage's parameters; pydantic's `Field(gt=0, le=1)` gives a key's range."""
 
 
 @params
 class DataParams:
-    """Section `data`: read by every stage that opens images."""
+    """The section `data`, for every stage that opens images."""
 
     images: str     # a folder
 
 
 @params
 class FitParams:
-    """What the sections `transfer` and `finetune` have in common: how a model is fitted."""
+    """How a model is fitted: the keys that `transfer` and `finetune` share."""
 
     epochs: int = Field(ge=0, le=1000)
     patience: int = Field(ge=1)
@@ -43,21 +43,26 @@ class FitParams:
     seed: int = Field(ge=0)
 
     def options(self) -> dict:
-        """Keyword arguments of `pipeline.training.fitting.fit`."""
+        """The keyword arguments of `pipeline.training.fitting.fit`."""
         return {each.name: getattr(self, each.name) for each in fields(FitParams)}
 
 
 def read_params(section: str, cls, path: Path = PARAMS):
     """Read one section into its dataclass.
 
+    Args:
+        section: its name.
+        cls: a dataclass decorated by `params`.
+        path: the file.
+
     Raises:
-        GraftError: naming the file and every key that is missing, unknown, of the wrong type or out of range.
+        GraftError: naming every key that is missing, unknown, of the wrong type or out of range.
     """
     content = read_sections(path)
     if section not in content:
         raise GraftError(f"{path}: section '{section}' is missing.{did_you_mean(section, content)}")
     try:
-        # as JSON, strict still takes a list for a tuple and a mapping for a nested dataclass
+        # from JSON, strict mode accepts a list for a tuple and a mapping for a nested dataclass
         return TypeAdapter(cls).validate_json(json.dumps(content[section], default=str))
     except ValidationError as error:
         lines = [_explain(section, problem, cls) for problem in error.errors()]
@@ -65,11 +70,15 @@ def read_params(section: str, cls, path: Path = PARAMS):
 
 
 def read_sections(path: Path = PARAMS) -> dict:
-    """The whole file as plain dicts. Read by YAML 1.2, as DVC does: `1e-3` is a number."""
+    """Read the whole file as plain dicts, as YAML 1.2 like DVC, in which `1e-3` is a number.
+
+    Raises:
+        GraftError: if the file cannot be read, or is not a mapping in valid YAML.
+    """
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project's folder.") from None
+        raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project folder.") from None
     except YAMLError as error:
         raise GraftError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -79,11 +88,11 @@ def read_sections(path: Path = PARAMS) -> dict:
 
 @contextmanager
 def named(section: str, **elsewhere: str):
-    """Let a library's `WrongArgument` name the keys of params.yaml that its arguments came from.
+    """Make a library's `WrongArgument` name the keys of params.yaml that its arguments came from.
 
     Args:
-        section: the section whose keys they are, such as `extract.backbone`.
-        elsewhere: argument -> its full key, where that is in another section.
+        section: the section with the keys, such as `extract.backbone`.
+        elsewhere: argument -> its full key, if that is in another section.
 
     Raises:
         GraftError: in place of the `WrongArgument`.
@@ -102,14 +111,14 @@ def _explain(section: str, problem: dict, cls) -> str:
         case "unexpected_keyword_argument" | "extra_forbidden":
             return f"{key}: unknown parameter.{did_you_mean(problem['loc'][-1], _names(cls, problem['loc'][:-1]))}"
         case "missing" | "missing_argument" | "missing_keyword_only_argument":
-            return f"{key}: missing. params.yaml as shipped shows its unit and range."
+            return f"{key}: missing. For its unit and range, see params.yaml as shipped."
         case _:
             expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             return f"{key}: expected {expected}, received {received}"
 
 
 def _names(cls, path) -> list[str]:
-    """The keys that `cls` knows at `path`, to suggest one for a misspelling."""
+    """The known keys at `path`, to suggest one for a misspelling."""
     for step in path:
         cls = next((each.type for each in fields(cls) if each.name == step), cls)
     return [each.name for each in fields(cls)] if is_dataclass(cls) else []

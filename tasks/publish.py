@@ -1,7 +1,7 @@
-"""Publish what `export` and `evaluate` made, with all that explains it. No stage: it depends on what is published.
+"""Publish the bundle with its reports and its provenance.
 
-The gate's verdict decides: PROMOTE publishes the version and makes it the champion, HOLD publishes it, REJECT does
-neither. `python -m tasks.publish` does by hand what the flow does at its end.
+This is not a stage, because it depends on what is published. The gate's verdict decides: PROMOTE publishes the version
+and makes it the champion, HOLD publishes it, REJECT does neither. `python -m tasks.publish` runs this step by hand.
 """
 
 import hashlib
@@ -19,23 +19,30 @@ from tasks.repository import state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # they travel with the version, or dvc.lock holds what they say
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # published with the version, or recorded in dvc.lock
 
 
 @params
 class PublishParams:
+    """The name under which the model is published."""
+
     name: str = Field(pattern=f"^{NAME_PATTERN}$")
 
 
-def publish(publish: PublishParams, gate: dict, seconds: dict[str, float] | None = None):
-    """Publish the bundle, and promote it if the gate says so.
+def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float] | None = None):
+    """Publish the bundle unless the verdict is REJECT, and promote it if the verdict is PROMOTE.
 
     Args:
-        gate: the gate's report, with its `verdict`.
-        seconds: stage -> how long it ran, as far as the caller knows.
+        publish: the parameters of this step.
+        gate: the gate's report, see `tasks.gate.judge`.
+        seconds: stage -> its duration in seconds, if known.
 
     Returns:
-        The `graft.registry.Published` version, or None when the gate rejected it.
+        The `graft.registry.Published` version, or None if the gate rejected it.
+
+    Raises:
+        GraftError: if an artifact is missing, the registry cannot be written, or the champion has changed since the
+            gate's verdict.
     """
     from graft import registry
     from graft.registry.address import default_registry
@@ -54,27 +61,32 @@ def publish(publish: PublishParams, gate: dict, seconds: dict[str, float] | None
 
 
 def promote(published, gate: dict) -> None:
-    """Make a published version the champion, or say who has to, where these credentials may publish and no more."""
+    """Make a published version the champion. If the credentials allow only publishing, print how to promote it.
+
+    Args:
+        published: a `graft.registry.Published`.
+        gate: the gate's report, see `tasks.gate.judge`.
+    """
     from graft import registry
     from graft.store import StoreError
     from graft.store.s3_errors import status_of
 
     try:
-        # only in the place of the champion that it was measured against: another may have been promoted meanwhile
+        # replace only the champion that the gate compared: another version may have been promoted since
         registry.promote(published.address, reason="; ".join(gate["reasons"]), gate=gate,
                          expect=gate["champion_version"] or 0)
     except StoreError as error:
         if status_of(error.__cause__) != 403:
             raise
-        print(f"{published.address} is published. These credentials may not promote it; who may: "
+        print(f"{published.address} is published, but these credentials may not promote it. With others, run "
               f"`graft promote {published.address} --reason \"{gate['reasons'][0]}\"`")
 
 
 def provenance() -> dict:
-    """Which code, which libraries and which machine made the model."""
+    """Which commit, libraries, Python and machine the model comes from, for the version's facts."""
     repository = state(ATTACHED)
     if "git" in repository:
-        print(f"this version will not name its commit: {repository['git']}")
+        print(f"the version cannot record its commit: {repository['git']}")
     return {
         **repository,
         "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
@@ -84,7 +96,7 @@ def provenance() -> dict:
 
 
 def data_facts(artifacts) -> dict:
-    """How many images of each class stand in each split, and a digest that is the same for the same images."""
+    """The number of images per class and split, and the SHA-256 of splits.csv, which identifies the images."""
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     counts = splits.groupby(["label", "split"]).size()
     images = {label: {split: int(counts.get((label, split), 0)) for split in artifacts.SPLIT_NAMES}
@@ -107,11 +119,12 @@ def _version(library: str) -> str | None:
 
 
 def run(gate: dict, seconds: dict[str, float] | None = None):
-    """`publish` with the name that params.yaml gives."""
-    return publish(read_params("publish", PublishParams), gate, seconds)
+    """`publish_bundle` with the values of params.yaml."""
+    return publish_bundle(read_params("publish", PublishParams), gate, seconds)
 
 
 def main() -> None:
+    """Publish as the stored verdict of the gate requires, and print the result. Raises `GraftError` without one."""
     from tasks import artifacts
 
     if not artifacts.GATE.exists():

@@ -1,4 +1,4 @@
-"""What git knows of this checkout."""
+"""The state of this checkout in git."""
 
 import subprocess
 
@@ -6,28 +6,27 @@ from graft.errors import GraftError
 
 
 def git(*arguments: str) -> str:
-    """The output of a git command, without the space around it.
+    """Run a git command and return its output, stripped.
 
     Raises:
-        GraftError: when git is not installed or refuses; with git's reason.
+        GraftError: if git is not installed, or fails, with git's message.
     """
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
     except OSError:
-        raise GraftError("git is not installed. Install it: DVC and the record of where a model comes from need it."
-                         ) from None
+        raise GraftError("git is not installed. Install it: DVC and a model's provenance need it.") from None
     except subprocess.CalledProcessError as error:
         raise GraftError(f"`git {' '.join(arguments)}` failed: {error.stderr.strip()}") from None
 
 
 def state(ignored: list[str]) -> dict:
-    """The commit of the code, and whether files that git tracks differ from it; None for what git does not say.
+    """The commit of the code, and whether tracked files differ from it.
 
     Args:
         ignored: patterns of files whose changes do not count.
 
     Returns:
-        `commit`, `dirty`, and where git failed its reason as `git`.
+        `commit` and `dirty`; if git failed, both are None, and `git` is its message.
     """
     try:
         changes = git("status", "--porcelain", "--untracked-files=no", "--", *[f":!{pattern}" for pattern in ignored])

@@ -1,4 +1,4 @@
-"""Stage `sample`: the images of the demo, scikit-learn's 1,797 handwritten digits as PNG files."""
+"""Stage `sample`: write the demo's images, scikit-learn's 1,797 handwritten digits, as PNG files."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from graft.errors import reported
 from tasks.params import params, read_params
 
 FOLDER = Path("data/sample")
-WHITE = 16      # the digits' grey values are 0 (paper) to 16 (ink)
+WHITE = 16      # the digits' values are 0 (paper) to 16 (ink)
 
 
 @params
@@ -21,13 +21,21 @@ class SampleParams:
 
 
 def main() -> None:
-    params = read_params("sample", SampleParams)
-    count = write_digits(FOLDER, params.size_px)
+    """Run the stage and print the number of images."""
+    count = write_digits(FOLDER, read_params("sample", SampleParams).size_px)
     print(f"{count} images of handwritten digits in {FOLDER}")
 
 
 def write_digits(folder: Path, size_px: int) -> int:
-    """Write `folder/<digit>/<number>.png`, dark on white; all or none. Returns the number of images."""
+    """Write `folder/<digit>/<number>.png`, dark on white, all or none. An existing folder is replaced.
+
+    Args:
+        folder: for the class folders.
+        size_px: side of the square images.
+
+    Returns:
+        The number of images.
+    """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits

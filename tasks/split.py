@@ -1,4 +1,4 @@
-"""Stage `split`: assign each image to train, val or test. No image is copied: splits.csv has the split of each."""
+"""Stage `split`: assign each image to train, val or test. No image is copied: splits.csv names the split of each."""
 
 from pydantic import Field
 
@@ -17,23 +17,23 @@ class SplitParams:
 
 
 def main() -> None:
-    params = read_params("split", SplitParams)
-    shares = (params.val_share, params.test_share)
+    """Run the stage. Raises `GraftError` for leakage, and for classes that a split lacks."""
+    split = read_params("split", SplitParams)
+    shares = (split.val_share, split.test_share)
 
     from pipeline.intake.split_findings import collect, explain_leaks, explain_missing, summarize
     from pipeline.intake.splitting import count_by_class, find_leaks, split_images
     from tasks import artifacts
 
     images = artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)
-    split = split_images(images, *shares, params.salt)
-    counts, leaks = count_by_class(split), find_leaks(images)
-    findings = collect(split, counts, leaks, *shares)
+    assigned = split_images(images, *shares, split.salt)
+    counts, leaks = count_by_class(assigned), find_leaks(images)
+    findings = collect(assigned, counts, leaks, *shares)
     artifacts.write_json(artifacts.SPLIT_FINDINGS, findings)
-    if problems := [*explain_leaks(leaks, params.max_leaks, f"{PARAMS}: split."),
-                    *explain_missing(split, counts)]:
+    if problems := [*explain_leaks(leaks, split.max_leaks, f"{PARAMS}: split."), *explain_missing(assigned, counts)]:
         raise GraftError("the images cannot be split:\n" + "\n".join(problems)
                          + f"\nFor all findings, see {artifacts.SPLIT_FINDINGS}")
-    artifacts.write_table(artifacts.SPLITS, split[split["split"].ne("")], artifacts.SPLIT_COLUMNS)
+    artifacts.write_table(artifacts.SPLITS, assigned[assigned["split"].ne("")], artifacts.SPLIT_COLUMNS)
     print(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}")
 
 

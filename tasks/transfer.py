@@ -1,4 +1,4 @@
-"""Stage `transfer`: a new head on the frozen backbone, trained until it is as good as it gets."""
+"""Stage `transfer`: train a new head on the frozen backbone until val loss stops improving."""
 
 from pathlib import Path
 
@@ -10,13 +10,23 @@ from tasks.params import DataParams, FitParams, params, read_params
 
 @params
 class TransferParams(FitParams):
+    """How the head is fitted, and its shape."""
+
     epochs: int = Field(ge=1, le=1000)
     hidden_units: int = Field(ge=0, le=8192)
     dropout: float = Field(ge=0, le=0.9)
 
 
 def build_model(dataset, transfer: TransferParams):
-    """A new head, and the features of train and val that it learns from: the whole frozen backbone's, computed once."""
+    """Build a new head, and compute the features of the whole frozen backbone, once.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        transfer: the stage's parameters.
+
+    Returns:
+        The head, and `pipeline.training.examples.Vectors` of train and of val.
+    """
     from pipeline.training import examples, folding, heads
 
     _, top = dataset.models(dataset.part.precision)
@@ -27,6 +37,7 @@ def build_model(dataset, transfer: TransferParams):
 
 
 def main() -> None:
+    """Run the stage. A killed run continues from its checkpoint."""
     transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
     from pipeline.training import backend, checkpoints, examples, fitting
     from tasks import artifacts

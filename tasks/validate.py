@@ -1,4 +1,4 @@
-"""Stage `validate`: read every file of the image folder, report what is wrong, and stop if an expectation fails."""
+"""Stage `validate`: read every file in the image folder, report problems, and stop if an expectation fails."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,9 @@ from tasks.params import PARAMS, DataParams, named, params, read_params
 
 @params
 class ValidateParams:
-    """How the image folder is read, and what the images must be like before training."""
+    """How the image folder is read, and which images are accepted for training."""
 
-    labels_from: Literal["path", "first", "last"]           # the part of Fruit/Apple/Pink-Lady that is the class
+    labels_from: Literal["path", "first", "last"]           # the part of Fruit/Apple/Pink-Lady that names the class
     split_folders: bool                                     # one level of the folders is train, val and test
     check_folders: bool                                     # refuse classes that look like splits or variants
     max_unreadable_share: float = Field(ge=0, le=1)
@@ -28,21 +28,33 @@ class ValidateParams:
 
 
 def main() -> None:
-    params, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
-    findings = validate(images, params)
+    """Run the stage and print a summary. Raises `GraftError` if an expectation fails that stops the run."""
+    validate, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
+    findings = validate_images(validate, images)
 
     from pipeline.intake.findings import explain_failures, summarize
     from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
     print(summarize(findings))
-    if failures := explain_failures(findings, vars(params), where=f"{PARAMS}: validate."):
-        raise GraftError(f"the images in '{images}' do not pass:\n{failures}\nFix the images, or change the limits in "
-                         f"{PARAMS}. For all findings, with pictures, see {DATA_REPORT}")
+    if failures := explain_failures(findings, vars(validate), where=f"{PARAMS}: validate."):
+        raise GraftError(f"the images in '{images}' are not accepted:\n{failures}\nFix the images, or change the "
+                         f"limits in {PARAMS}. For all findings, with pictures, see {DATA_REPORT}")
     print(f"report: {DATA_REPORT}; Great Expectations' Data Docs: {DATA_DOCS}")
 
 
-def validate(images: Path, params: ValidateParams) -> dict:
-    """Read and check the images; write images.csv, the reports and the findings, even if an expectation fails."""
+def validate_images(validate: ValidateParams, images: Path) -> dict:
+    """Read and check the images; write images.csv, the reports and the findings, even if an expectation fails.
+
+    Args:
+        validate: the stage's parameters.
+        images: the folder of the images.
+
+    Returns:
+        The findings, see `pipeline.intake.findings.collect`.
+
+    Raises:
+        GraftError: if the folder cannot be read as labelled images.
+    """
     from pipeline.intake.checks import check
     from pipeline.intake.data_docs import render_data_docs
     from pipeline.intake.findings import collect
@@ -54,11 +66,11 @@ def validate(images: Path, params: ValidateParams) -> dict:
     from tasks import artifacts
 
     with named("validate", images="data.images"):
-        listing = list_files(images, params.labels_from, params.split_folders, params.check_folders)
+        listing = list_files(images, validate.labels_from, validate.split_folders, validate.check_folders)
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned)
-    validations = check(scanned, table, vars(params))
+    validations = check(scanned, table, vars(validate))
     findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes])
     artifacts.write_table(artifacts.IMAGES, table, artifacts.IMAGE_COLUMNS)
     artifacts.write_json(artifacts.DATA_FINDINGS, findings)

@@ -90,7 +90,7 @@ def test_a_format_of_another_network_is_not_kept(folder, models, images, tmp_pat
     formats.write("litert", heads.whole_model(*other), tmp_path / "mixed", list)
     formats.write("litert_int8", heads.whole_model(*other), tmp_path / "mixed",
                   lambda: export.read_images(images, SIZE))
-    with pytest.raises(GraftError, match=r"not kept: litert differs from Keras by .*parity_tolerance \(0.0001\); "
+    with pytest.raises(GraftError, match=r"is rejected: litert differs from Keras by .*parity_tolerance \(0.0001\); "
                                          r"litert_int8 gives Keras's label for .*export.int8_agreement \(90.0%\)"):
         export.check_formats(tmp_path / "mixed", models, images, PARAMS)
 

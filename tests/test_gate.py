@@ -81,7 +81,7 @@ def test_a_worse_model_is_rejected(project):
 def test_the_champion_itself_is_recognized(project):
     publish(artifacts.BUNDLE)
     report = run()
-    assert report["verdict"] == "HOLD" and report["reasons"] == ["this very model is the champion, version 1"]
+    assert report["verdict"] == "HOLD" and report["reasons"] == ["this model is already the champion, version 1"]
 
 
 def test_the_champion_is_scored_with_its_own_image_size(project, monkeypatch):
@@ -114,7 +114,7 @@ def test_copies_and_groups_of_what_the_champion_learnt_are_left_out_too(project)
     ours.loc[test[1], "duplicate_group"] = test[0]              # a copy of that copy, found today
     ours.loc[test[2], "perceptual_hash"] = theirs.loc[2, "perceptual_hash"]     # the original is gone
     theirs.loc[3, "group"] = ours.loc[test[3], "group"] = "patient 7"
-    theirs.loc[4, "perceptual_hash"] = "0"                      # of an empty picture: that of two others tells nothing
+    theirs.loc[4, "perceptual_hash"] = "0"                      # of an empty picture: two others share it
     ours.loc[test[4:6], "perceptual_hash"] = "0"
     artifacts.write_table(artifacts.IMAGES, ours.reset_index(), artifacts.IMAGE_COLUMNS)
     artifacts.write_table(project / "images.csv", theirs, artifacts.IMAGE_COLUMNS)

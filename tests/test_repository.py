@@ -32,7 +32,7 @@ def test_where_git_refuses_nothing_is_claimed(checkout, monkeypatch, capsys):
     found = publish.provenance()
     assert (found["commit"], found["dirty"]) == (None, None)
     assert "dubious ownership" in found["git"]
-    assert "this version will not name its commit: `git status" in capsys.readouterr().out
+    assert "the version cannot record its commit: `git status" in capsys.readouterr().out
 
 
 def test_without_git_nothing_is_claimed(checkout, monkeypatch):
