@@ -9,7 +9,6 @@ The photographs are those of cats and dogs in `benchmarks.inputs`.
 """
 
 import io
-import os
 import random
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from benchmarks.inputs import CATS_DOGS
 from benchmarks.scratch import Project
 from benchmarks.timeline import seconds_of
 from graft.images import UnreadableImage
+from graft.machine.cores import cpu_count
 from pipeline.intake.duplicates import find_near_pairs
 from pipeline.intake.fingerprint import take_fingerprint
 from pipeline.intake.listing import list_files
@@ -52,14 +52,14 @@ def speed() -> None:
             bare.append(seconds_of(lambda: _decode_all(paths)))
             read.append(seconds_of(lambda: scan(CATS_DOGS, listing, ScanCache(Path(folder), CATS_DOGS))))
             again.append(seconds_of(lambda: scan(CATS_DOGS, listing, ScanCache(Path(folder), CATS_DOGS))))
-    print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores, fastest of {ROUNDS} rounds:")
+    print(f"{len(paths)} photographs on {cpu_count()} cores, fastest of {ROUNDS} rounds:")
     for name, seconds in (("bare Pillow", bare), ("scan", read), ("scan again", again)):
         print(f"  {name:<12} {len(paths) / min(seconds):8.0f} images a second, {min(bare) / min(seconds):6.2f} of bare")
 
 
 def _decode_all(paths: list[Path]) -> None:
     context = get_context("forkserver")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=context) as pool:
+    with ProcessPoolExecutor(cpu_count(), mp_context=context) as pool:
         list(pool.map(decode_only, paths, chunksize=CHUNK))
 
 
@@ -76,7 +76,7 @@ def stage() -> None:
             return seconds_of(lambda: project.run("python", "-m", "tasks.validate"))
 
         bare = seconds_of(lambda: _decode_all(paths))
-        print(f"{len(paths)} photographs on {len(os.sched_getaffinity(0))} cores:")
+        print(f"{len(paths)} photographs on {cpu_count()} cores:")
         for what, seconds in {"bare Pillow": bare, "validate": validate(), "again": validate()}.items():
             speed = f"{len(paths) / seconds:7.0f} images a second, {bare / seconds:5.2f} of bare"
             print(f"  {what:<12} {seconds:6.1f} s, {speed}")

@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import distributions
 from pathlib import Path
 
+from graft.machine.cores import cpu_count
+
 PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "onnxruntime")
 
 
@@ -18,7 +20,7 @@ def facts() -> str:
     units = [flag for flag in ("avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (f"{entries.get('model name', platform.processor())} ({family}; {', '.join(units) or 'no bfloat16 units'}), "
-            f"{os.cpu_count()} cores, {memory_gb:.0f} GB; Python {platform.python_version()}, {_versions()}; "
+            f"{cpu_count()} cores, {memory_gb:.0f} GB; Python {platform.python_version()}, {_versions()}; "
             f"load average {os.getloadavg()[0]:.1f} before the start")
 
 

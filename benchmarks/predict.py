@@ -10,7 +10,6 @@
 All sides take turns.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import onnxruntime
 
 from benchmarks.command import begin
 from graft.images import UnreadableImage, read_image
+from graft.machine.cores import cpu_count
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
 from graft.predict.rows import rows
@@ -108,7 +108,7 @@ def bare_session(model: Path) -> onnxruntime.InferenceSession:
 
 def by_hand(session, paths: list[str], image_size: tuple[int, int]) -> None:
     """Threads decode all images from the start, while the runtime works through the batches."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         images = pool.map(lambda path: read_image(path, image_size), paths)
         for start in range(0, len(paths), BATCH_SIZE):
             batch = [next(images) for _ in paths[start:start + BATCH_SIZE]]

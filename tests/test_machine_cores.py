@@ -59,7 +59,7 @@ def test_without_linuxs_files_the_machines_cores_count(tmp_path, monkeypatch):
 
 def test_nothing_else_counts_cores_or_forks():
     words = ("os.cpu_count", "from os import cpu_count", "sched_getaffinity", "os.fork", "preexec_fn", '"fork"')
-    roots = [ROOT / name for name in ("graft", "pipeline", "tasks", "flows", "starter")]
+    roots = [ROOT / name for name in ("graft", "pipeline", "tasks", "flows", "starter", "benchmarks")]
     files = [path for root in roots for path in root.rglob("*.py") if path != ROOT / "graft/machine/cores.py"]
     assert len(files) > 100
     assert [(path, word) for path in files for word in words if word in path.read_text(encoding="utf-8")] == []
