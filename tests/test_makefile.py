@@ -11,6 +11,13 @@ from pipeline.code import ROOT
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
+@pytest.fixture(autouse=True)
+def outside_of_make(monkeypatch):
+    """These tests themselves run below `make test`, whose settings a make inside would take over."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """A copy without .venv."""
