@@ -73,8 +73,8 @@ def score_champion(folder: Path, table, images: Path):
 def related(learnt: Iterable[str], champion: Path) -> set[str]:
     """The images that the champion has learnt, their near-duplicates and all other images of their groups.
 
-    A near-duplicate may be in today's test split if the original is gone or was added later, so the search covers today's
-    images and those that were published with the champion.
+    A near-duplicate may be in today's test split if the original is gone or was added later, so the search covers
+    today's images and those that were published with the champion.
 
     Args:
         learnt: sha256 of images.
