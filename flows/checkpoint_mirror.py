@@ -54,6 +54,7 @@ class _Mirror:
                     self.known[stored.key] = path.stat().st_mtime
 
     def push(self) -> None:
+        """Copy new and changed checkpoints, and mark those whose training has ended."""
         with self._warning():
             here = {path.relative_to(CACHE).as_posix(): path for path in CACHE.glob(PATTERN)}
             for key, path in here.items():

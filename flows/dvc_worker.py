@@ -19,6 +19,7 @@ GRACE_S = 30                    # for a stage to save its checkpoint after SIGTE
 
 
 def main() -> None:
+    """Run one command after another until standard input ends."""
     signal.signal(signal.SIGTERM, lambda *_: None)      # meant for the stage, whose end DVC reports
     orders, idle = queue.Queue(), threading.Event()
     idle.set()
