@@ -1,7 +1,6 @@
 """WHEN and WHERE: the only importer of Prefect.
 
-Prefect reads its settings while it is imported, so those that the user has not chosen are chosen here, before anything
-else.
+Prefect reads its settings when it is imported, so this module first sets those that the user has not chosen.
 """
 
 import os
@@ -9,7 +8,7 @@ import os
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",     # a first start migrates a database: 20 s and more
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",     # the first start migrates a database: 20 s or more
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
 }
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -1,11 +1,11 @@
-"""Prefect's automations for this project, applied from here: `python -m flows.automations`.
+"""Apply this project's automations to Prefect: `python -m flows.automations`.
 
-    failed run        a run of ours failed or crashed: tell
-    stuck run         its process sent no sign of life for ten minutes: call it crashed, which frees its slot, and tell
-    stale champion    no model was promoted for a month: tell
+    failed run        if one of our runs failed or crashed: notify
+    stuck run         if a run sent no heartbeat for ten minutes: mark it as crashed, which frees its slot, and notify
+    stale champion    if no version was promoted for a month: notify
 
-They are told to GRAFT_WEBHOOK, an address that takes `{"text": "…"}` as Slack, Mattermost and others do. Applying again
-changes nothing that is as it should be; Prefect itself has no such command (PrefectHQ/prefect#18918).
+Notifications go to GRAFT_WEBHOOK, an address that accepts `{"text": "…"}`, as Slack's and Mattermost's do. Applying
+again changes only what differs; Prefect itself has no such command (PrefectHQ/prefect#18918).
 """
 
 import json
@@ -34,10 +34,12 @@ RUN = "{{ flow.name }}/{{ flow_run.name }}"
 
 def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
                 stale_after: timedelta = STALE_AFTER) -> list[AutomationCore]:
-    """The automations as they should be.
+    """The automations to apply.
 
     Args:
-        webhook_id: the block to tell by; None: they only do what needs no telling.
+        webhook_id: the block that sends notifications, see `apply_webhook`; None for no notifications.
+        stuck_after: time without a heartbeat.
+        stale_after: time without a promotion.
     """
     each = {"prefect.resource.id"}
     failed = EventTrigger(
@@ -50,25 +52,29 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
         after={"model.promoted"}, expect={"model.promoted"}, match={"prefect.resource.id": "graft.model.*"},
         posture=Posture.Proactive, threshold=1, within=stale_after, for_each=each)
     crash = ChangeFlowRunState(state="CRASHED", name="Crashed", force=True,
-                               message="no sign of life: its process or its host is gone")
+                               message="no heartbeat: its process or its host is gone")
 
     def automation(name: str, description: str, trigger: EventTrigger, text: str, *first) -> AutomationCore:
-        tell = [CallWebhook(block_document_id=webhook_id, payload=_payload(text))] if webhook_id else []
+        notify = [CallWebhook(block_document_id=webhook_id, payload=_payload(text))] if webhook_id else []
         return AutomationCore(name=f"graft: {name}", description=description, enabled=True, trigger=trigger,
-                              actions=[*first, *tell] or [DoNothing()])
+                              actions=[*first, *notify] or [DoNothing()])
 
     return [
-        automation("failed run", "Tell of a run that failed or crashed.", failed,
+        automation("failed run", "Report a run that failed or crashed.", failed,
                    f"{RUN}: {{{{ flow_run.state.name }}}}: {{{{ flow_run.state.message }}}}"),
-        automation("stuck run", "End a run whose process has gone without a word.", stuck,
-                   f"{RUN} gave no sign of life for {stuck_after}: it is taken for crashed", crash),
-        automation("stale champion", "Tell of a model that nothing has replaced for long.", stale,
-                   f"{{{{ event.resource.name }}}}: no model was promoted for {stale_after}"),
+        automation("stuck run", "End a run whose process is gone.", stuck,
+                   f"{RUN} sent no heartbeat for {stuck_after}: it is marked as crashed", crash),
+        automation("stale champion", "Report a champion that nothing has replaced for a long time.", stale,
+                   f"{{{{ event.resource.name }}}}: no version was promoted for {stale_after}"),
     ]
 
 
 def apply(wanted: list[AutomationCore]) -> dict[str, str]:
-    """Create what is missing, correct what differs, leave the rest. Returns name -> created, updated or unchanged."""
+    """Create missing automations, update those that differ, and delete repeated ones.
+
+    Returns:
+        name -> `created`, `updated` or `unchanged`.
+    """
     done = {}
     with get_client(sync_client=True) as client:
         for automation in wanted:
@@ -85,7 +91,14 @@ def apply(wanted: list[AutomationCore]) -> dict[str, str]:
 
 
 def apply_webhook(address: str):
-    """Keep the address in a block of Prefect's, where it is encrypted; returns the block's id. Raises `GraftError`."""
+    """Store the address in a Prefect block, which encrypts it.
+
+    Returns:
+        The block's id.
+
+    Raises:
+        GraftError: if it is no HTTP address.
+    """
     if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
         raise GraftError(f"{WEBHOOK_VARIABLE}: expected the address of a webhook, such as https://hooks.example.org/services/…")
     block = Webhook(method="POST", url=address, headers={"Content-Type": "application/json"})
@@ -93,13 +106,13 @@ def apply_webhook(address: str):
 
 
 def _payload(text: str) -> str:
-    """`text` is a template of Prefect's: what it puts in may hold quotes and line breaks."""
+    """JSON with `text`, a Prefect template; the inserted values may contain quotes and line breaks."""
     return json.dumps({"text": "@"}).replace('"@"', "{{ text | tojson }}").join(
         [f"{{% set text %}}{text}{{% endset %}}", ""])
 
 
 def _is_same(found, wanted: AutomationCore) -> bool:
-    """Compared as the server gives them back: it fills in fields that nobody has set."""
+    """Whether the server's version has every wanted value; the server adds defaults for other fields."""
     there, here = found.model_dump(mode="json"), wanted.model_dump(mode="json")
     return all(_covers(there.get(key), value) for key, value in here.items())
 
@@ -114,13 +127,14 @@ def _covers(there, here) -> bool:
 
 
 def main() -> None:
+    """Apply the automations and print what changed."""
     preflight.check_server()
     address = os.environ.get(WEBHOOK_VARIABLE)
     webhook_id = apply_webhook(address) if address else None
     for name, what in apply(automations(webhook_id)).items():
         print(f"{what:<10} {name}")
     if not address:
-        print(f"nobody is told: {WEBHOOK_VARIABLE} is not set")
+        print(f"no notifications are sent: {WEBHOOK_VARIABLE} is not set")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The flow `batch-prediction`: a folder or an S3 prefix of images in, a CSV or Parquet file of predictions out.
+"""The flow `batch-prediction`: predict a folder or an S3 prefix of images into a CSV or Parquet file.
 
     python -m flows.batch_prediction SOURCE OUTPUT --model pets@champion
 
-Each shard is one task. A run that was killed is continued by the next one with the same arguments.
+Each shard is one task. After a kill, a run with the same arguments continues.
 """
 
 import argparse
@@ -26,18 +26,18 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
 
     Args:
         source: a folder, or s3://bucket/prefix.
-        output: a file whose name ends in .csv or .parquet.
+        output: a file with the extension .csv or .parquet.
         model: a model's folder, or its address.
-        registry: where the model is, when its address does not say.
-        shard_size: images in a shard: what a killed run loses at the most.
+        registry: the model's registry, if its address names none.
+        shard_size: images per shard; a killed run loses one shard at most.
 
     Returns:
-        How many images there were, and how many got which answer.
+        The fields of a `pipeline.cluster.batch.Summary`: the number of images, and of each answer.
     """
     name, folder = find_model(model, registry)
     batch = Batch(source, output, folder, shard_size)
     pending = batch.pending
-    get_run_logger().info("%s: %d of %d shards are to be predicted", name, len(pending), len(batch.shards))
+    get_run_logger().info("%s: %d of %d shards to predict", name, len(pending), len(batch.shards))
     with batch.predict(pending) as predicted:
         for shard in pending:
             predict_shard(predicted, shard.number)
@@ -48,12 +48,12 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
 
 @plain_task(task_run_name="shard {number}")
 def predict_shard(predicted: Iterator[Shard], number: int) -> None:
-    """Predict the next shard's images on all cores; or wait for it, if a Ray cluster predicts them."""
+    """Predict the next shard on all cores, or wait for it if a Ray cluster predicts it."""
     get_run_logger().info("%d images", len(next(predicted).names))
 
 
 def show(summary: Summary, model: str, output: str) -> None:
-    """The counts as a Prefect artifact."""
+    """Show the counts as a Prefect artifact."""
     counts = {"images": summary.images, "unreadable": summary.unreadable, "unknown": summary.unknown, **summary.labels}
     lines = [f"| {name} | {count} |" for name, count in counts.items()]
     table = "\n".join(["| answer | images |", "|---|---:|", *lines])
@@ -61,13 +61,14 @@ def show(summary: Summary, model: str, output: str) -> None:
 
 
 def main() -> None:
+    """Run the flow and print the counts."""
     parser = argparse.ArgumentParser(prog="python -m flows.batch_prediction",
-                                     description="Predict every image of a folder or S3 prefix into a file.")
+                                     description="Predict every image in a folder or an S3 prefix, and write a table.")
     parser.add_argument("source", help="a folder, or s3://bucket/prefix")
-    parser.add_argument("output", help="a file whose name ends in .csv or .parquet")
+    parser.add_argument("output", help="a file with the extension .csv or .parquet")
     parser.add_argument("--model", required=True, help="a model's folder, or its address in a registry")
-    parser.add_argument("--registry", help="where the model is, when its address does not say")
-    parser.add_argument("--shard-size", type=int, default=SHARD_SIZE, help="images in a shard (default: %(default)s)")
+    parser.add_argument("--registry", help="the model's registry, if its address names none")
+    parser.add_argument("--shard-size", type=int, default=SHARD_SIZE, help="images per shard (default: %(default)s)")
     arguments = parser.parse_args()
     preflight.check_server()
     summary = batch_prediction(**vars(arguments))

@@ -1,6 +1,6 @@
-"""Checkpoints in the DVC remote: a spot host that is taken away does not come back, its successor goes on.
+"""Copy checkpoints to the DVC remote, so that another host can continue when a spot host is lost.
 
-Only copies: a run without them trains from the beginning and ends with the same model.
+They are only copies: without them, a run trains from the beginning and ends with the same model.
 """
 
 import threading
@@ -11,20 +11,21 @@ from graft.machine.files import whole
 from graft.store import Missing, Store, open_store
 from tasks.artifacts import CACHE
 
-EVERY_S = 120           # between two looks for a newer checkpoint
+EVERY_S = 120           # between two copies
 FOLDER = "checkpoints"  # beside DVC's own `files` and `runs`
-PATTERN = "*/[!.]*.npz" # below .graft; pipeline.training.checkpoints names them by all that decides on the training
+PATTERN = "*/[!.]*.npz" # below .graft; their names contain a digest, see pipeline.training.checkpoints
 
 
 @contextmanager
-def mirrored(remote: str, tell, every_s: float = EVERY_S):
-    """Fetch what other hosts left, and leave there what this one has, while the block runs and when it ends.
+def mirrored(remote: str, warn, every_s: float = EVERY_S):
+    """Fetch the checkpoints of other hosts, then copy this host's while the block runs and when it ends.
 
     Args:
         remote: the address of the DVC remote, s3://bucket/prefix or a folder.
-        tell: hears of what went wrong; a store that does not answer stops no training.
+        warn: called with a message, and an error to format into it, if copying fails; the training goes on.
+        every_s: seconds between two copies.
     """
-    mirror = _Mirror(open_store(f"{remote}/{FOLDER}"), tell)
+    mirror = _Mirror(open_store(f"{remote}/{FOLDER}"), warn)
     mirror.fetch()
     ended = threading.Event()
     thread = threading.Thread(target=lambda: [mirror.push() for _ in iter(lambda: ended.wait(every_s), True)])
@@ -38,13 +39,13 @@ def mirrored(remote: str, tell, every_s: float = EVERY_S):
 
 
 class _Mirror:
-    def __init__(self, store: Store, tell):
-        self.store, self.tell = store, tell
-        self.known: dict[str, float] = {}       # key -> time of change of the copy that is in the store
+    def __init__(self, store: Store, warn):
+        self.store, self.warn = store, warn
+        self.known: dict[str, float] = {}       # key -> modification time of the copy in the store
 
     def fetch(self) -> None:
-        """An empty object is a training that has ended: the worker's role may write and not delete."""
-        with self._told():
+        """An empty object marks a training that has ended: the worker's role may write, but not delete."""
+        with self._warning():
             for stored in self.store.scan(""):
                 path = CACHE / stored.key
                 if stored.size_bytes and not path.exists():
@@ -53,7 +54,8 @@ class _Mirror:
                     self.known[stored.key] = path.stat().st_mtime
 
     def push(self) -> None:
-        with self._told():
+        """Copy new and changed checkpoints, and mark those whose training has ended."""
+        with self._warning():
             here = {path.relative_to(CACHE).as_posix(): path for path in CACHE.glob(PATTERN)}
             for key, path in here.items():
                 if (changed := path.stat().st_mtime) != self.known.get(key):
@@ -64,8 +66,8 @@ class _Mirror:
                 del self.known[key]
 
     @contextmanager
-    def _told(self):
+    def _warning(self):
         try:
             yield
-        except (GraftError, Missing, OSError) as error:     # OSError: its training has just removed a checkpoint
-            self.tell("the copies of checkpoints are not up to date: %s", error)
+        except (GraftError, Missing, OSError) as error:     # OSError: the training has just removed a checkpoint
+            self.warn("the copies of the checkpoints are not up to date: %s", error)

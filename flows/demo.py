@@ -1,4 +1,4 @@
-"""The whole line on the embedded defaults: the flow, then pull and predict as a user of the model would."""
+"""Run the whole pipeline with its defaults, then pull the model and predict, as its users would."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tasks.publish import PublishParams
 
 
 def graft(*arguments: str) -> str:
-    """What the command `graft` answers. Raises `GraftError` with its message when it fails."""
+    """Run the command `graft` and return its output. Raises `GraftError` with its message if it fails."""
     done = subprocess.run([sys.executable, "-m", "graft.cli", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise GraftError(f"`graft {' '.join(arguments)}`: {done.stderr.removeprefix('error: ').strip()}")
@@ -21,6 +21,7 @@ def graft(*arguments: str) -> str:
 
 
 def main() -> None:
+    """Run the demo and print its results."""
     began = time.monotonic()
     result = training.run()
     name, images = read_params("publish", PublishParams).name, Path(read_params("data", DataParams).images)

@@ -1,4 +1,4 @@
-"""DVC as a flow uses it: one worker process for all commands, in a process group that can be ended as a whole."""
+"""Run DVC for a flow: all commands in one worker process, whose process group can be ended as a whole."""
 
 import contextlib
 import json
@@ -13,13 +13,13 @@ from pathlib import Path
 from flows.dvc_worker import ANSWER, END, GRACE_S
 from graft.errors import GraftError
 
-ERROR = "error:"                # how a stage begins the message of its error
+ERROR = "error:"                # how a stage's error message begins
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
-         "Use `dvc push`", "Updating lock file")       # what DVC tells a person at a keyboard
+         "Use `dvc push`", "Updating lock file")       # DVC's hints for a person at a terminal
 
 
 class Dvc:
-    """A context in which DVC commands run. On leaving it, whatever of them still runs is ended."""
+    """A context in which DVC commands run. Leaving it ends those that still run."""
 
     def __enter__(self):
         here = str(Path(sys.executable).parent)
@@ -38,7 +38,7 @@ class Dvc:
 
     def __exit__(self, *_):
         with contextlib.suppress(BrokenPipeError):
-            self._worker.stdin.close()      # an idle worker ends now; a busy one ends its group
+            self._worker.stdin.close()      # an idle worker ends now, a busy one ends its group
         try:
             self._worker.wait(GRACE_S + 5)
         except subprocess.TimeoutExpired:
@@ -47,70 +47,74 @@ class Dvc:
         self._worker.stdout.close()
 
     def _end_group(self) -> None:
-        """A stage does not outlive the worker, whatever ended that: it would go on writing what nobody waits for."""
+        """Once the worker has ended, for whatever reason, kill its stage: nobody waits for its output any more."""
         self._worker.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._worker.pid, signal.SIGKILL)
 
-    def run(self, *arguments: str, tell: Callable[[str], None] = print) -> list[str]:
-        """Run `dvc` with these arguments, the stage's name last. Returns its output.
+    def run(self, *arguments: str, on_line: Callable[[str], None] = print) -> list[str]:
+        """Run a `dvc` command.
 
         Args:
-            tell: is called with each line of output as it comes, up to an error: that is in the exception.
+            arguments: of `dvc`, the stage's name last.
+            on_line: called with each line of output at once, up to an error, which is in the exception.
+
+        Returns:
+            The lines of its output, without DVC's hints.
 
         Raises:
-            GraftError: when the command fails, with the reason that it gave.
+            GraftError: if the command fails, with its reason.
         """
-        with contextlib.suppress(BrokenPipeError):      # it was killed: said below
+        with contextlib.suppress(BrokenPipeError):      # it was killed: raised below
             self._worker.stdin.write(json.dumps(arguments) + "\n")
             self._worker.stdin.flush()
         lines: list[str] = []
-        told = 0
+        shown = 0
         for line in map(str.rstrip, self._worker.stdout):
             if line.startswith(END):
                 _check(arguments, lines, int(line.removeprefix(END)))
-                for each in lines[told:]:
-                    tell(each)
+                for each in lines[shown:]:
+                    on_line(each)
                 return lines
             if line.startswith(ANSWER):
                 self._answer = json.loads(line.removeprefix(ANSWER))
             elif line and not line.lstrip().startswith(HINTS):
                 lines.append(line)
-                if told == len(lines) - 1 and not line.startswith(ERROR):
-                    tell(line)
-                    told += 1
-        raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it continues where it stood.")
+                if shown == len(lines) - 1 and not line.startswith(ERROR):
+                    on_line(line)
+                    shown += 1
+        raise GraftError(f"`dvc {' '.join(arguments)}` was killed. Run the flow again: it resumes where it stopped.")
 
     def remote(self) -> str | None:
-        """The address of the default remote; None where there is none."""
+        """The address of the default remote; None if there is none."""
         return self._ask("default-remote")
 
     def restore(self, stage: str) -> bool:
-        """Whether a stage is up to date, or was made so from the run-cache; False where it has to run."""
+        """Bring a stage up to date from the run-cache. Returns whether it is up to date; if not, it has to run."""
         return self._ask("restore", stage)
 
     def plan(self, target: str | None = None) -> list[str]:
-        """The names of the stages that make `target`, or of all that have a use, in the order in which they run.
+        """The names of the stages to run for `target`, in order; without a target, for every stage with dependencies.
 
-        Those that DVC always runs, since others depend on what they find, have run then and are left out.
+        Stages that DVC always runs have already run by then, and are left out: other stages depend on their results.
         """
         return self._ask("plan", *([target] if target else []))
 
     def _ask(self, *arguments: str):
-        """The answer of one of the worker's own commands."""
-        self.run(*arguments, tell=lambda line: None)
+        """Run one of the worker's own commands and return its answer."""
+        self.run(*arguments, on_line=lambda line: None)
         return self._answer
 
 
 def outcome(lines: list[str]) -> str:
-    """What became of a stage, read from DVC's own words: ran, restored (from the run-cache) or unchanged."""
+    """A stage's outcome according to DVC's output: `ran`, `restored` (from the run-cache) or `unchanged`."""
     if any(line.startswith("Running stage") for line in lines):
         return "ran"
     return "restored" if any("is cached - skipping run" in line for line in lines) else "unchanged"
 
 
 def _check(arguments: tuple[str, ...], lines: list[str], code: int) -> None:
-    """Raise what the stage itself gave as its error, else the last words of DVC."""
+    """If the command failed, raise the stage's own error message, or else the last lines of DVC's output."""
     if code == 0:
         return
     starts = [place for place, line in enumerate(lines) if line.startswith(ERROR)]

@@ -1,9 +1,9 @@
-"""The process in which a flow's DVC commands run: DVC is imported once, not once a stage.
+"""The process that runs a flow's DVC commands: it imports DVC once, instead of once per stage.
 
-It reads one JSON list of `dvc` arguments a line from standard input, runs it exactly as the command `dvc` would, and
-ends its output with a line of `END` and the exit code. Its own commands answer with a line of `ANSWER` and JSON: a
-warning among the output is never taken for an answer. It leads a process group of its own, which holds all that DVC
-starts. When standard input ends while a command runs, whoever gave the orders is gone: the group is ended.
+It reads JSON lists of `dvc` arguments from standard input, one per line, and runs each exactly as the command `dvc`
+would. Its output ends with a line of `END` and the exit code. Its own commands answer with a line of `ANSWER` and JSON,
+so a warning in the output is never mistaken for an answer. It leads a process group with everything that DVC starts.
+If standard input ends while a command runs, the flow is gone, and the worker ends the group.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ GRACE_S = 30                    # for a stage to save its checkpoint after SIGTE
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: None)      # meant for the stage: DVC reports how that ended
+    """Run one command after another until standard input ends."""
+    signal.signal(signal.SIGTERM, lambda *_: None)      # meant for the stage, whose end DVC reports
     orders, idle = queue.Queue(), threading.Event()
     idle.set()
     threading.Thread(target=_listen, args=(orders, idle), daemon=True).start()
@@ -60,12 +61,11 @@ def _dvc(arguments: list[str]) -> int:
 
 
 def _plan(target: str | None = None) -> list[str]:
-    """The names of the stages that make `target`, in the order in which DVC would run them.
+    """The names of the stages to run for `target`, in DVC's order.
 
-    Without a target those that all stages of dvc.yaml with dependencies need: one without, such as `sample`, is only
-    there for others.
-
-    Those that are always run, because others depend on what they find, have run by then and are not among them.
+    Without a target, these are all stages that have dependencies, and the stages that they need: a stage without any,
+    such as `sample`, only serves others. Stages that DVC always runs are run here and left out, because other stages
+    depend on their results.
     """
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
@@ -83,7 +83,7 @@ def _plan(target: str | None = None) -> list[str]:
 
 
 def _restore(name: str) -> bool:
-    """Bring a stage's outputs from the run-cache, the remote's too. Returns whether they were there."""
+    """Restore a stage's outputs from the run-cache or the remote's. Returns whether they were found."""
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError, RunCacheNotSupported
 
@@ -100,7 +100,7 @@ def _restore(name: str) -> bool:
 
 
 def _default_remote() -> str | None:
-    """Its address; `dvc remote list` breaks its lines to fit a terminal."""
+    """The default remote's address. `dvc remote list` is no source for it: it wraps long lines."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -108,7 +108,7 @@ def _default_remote() -> str | None:
         return repo.config["remote"][name]["url"] if name else None
 
 
-OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # what `dvc` itself has not
+OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # commands that `dvc` itself lacks
 
 
 if __name__ == "__main__":

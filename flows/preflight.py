@@ -1,5 +1,6 @@
-"""What can be known to be wrong before anything runs, all at once. The flow begins with it; alone it is
-`python -m flows.preflight`.
+"""Report every mistake that can be found before anything runs, all at once.
+
+The flow starts with this check; `python -m flows.preflight` runs it alone.
 """
 
 from importlib import import_module
@@ -14,7 +15,7 @@ STEPS = ("gate", "publish")         # what the flow does after the stages
 
 
 def check() -> None:
-    """Check the whole of params.yaml and the image folder. Raises `GraftError` naming everything that is wrong."""
+    """Check params.yaml, the image folder and the repository. Raises `GraftError` naming everything that is wrong."""
     sections = [*_stages(), *STEPS]
     problems = [
         f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, sections)}"
@@ -30,22 +31,22 @@ def check() -> None:
 
 
 def check_server() -> None:
-    """Raise `GraftError` when PREFECT_API_URL, or Prefect's profile, names a server that does not answer."""
+    """Raise `GraftError` if PREFECT_API_URL, or Prefect's profile, names a server that does not answer."""
     from prefect import get_client
     from prefect.settings import get_current_settings
 
     if not (address := get_current_settings().api.url):
-        return          # the embedded one, which the flow starts
+        return          # the flow starts the embedded server
     with get_client(sync_client=True) as client:
         problem = client.api_healthcheck()
     if problem:
         raise GraftError(f"no Prefect server answers at {address} ({problem}). Start it with `prefect server start`, "
-                         "or correct PREFECT_API_URL; `prefect config view` shows where it is set. Without it the flow "
-                         "starts a server of its own.")
+                         "or correct PREFECT_API_URL; `prefect config view` shows where it is set. If it is not set, "
+                         "the flow starts its own server.")
 
 
 def _stages() -> list[str]:
-    """The stages of dvc.yaml that have parameters of their own."""
+    """The stages of dvc.yaml that have a section in params.yaml."""
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
     return [name for name, stage in stages.items() if name in stage.get("params", ())]
 
@@ -59,31 +60,31 @@ def _problem(section: str, cls) -> list[str]:
 
 
 def _missing_images(images: str) -> list[str]:
-    """The sample images are made by a stage, others may be tracked by DVC and come with `dvc pull`."""
+    """Explain a missing image folder, unless a stage or `dvc pull` will create it."""
     folder = Path(images)
     if folder.exists() or folder == Path("data/sample") or folder.with_name(folder.name + ".dvc").exists():
         return []
     return [
         f"{PARAMS}: data.images: the folder '{images}' does not exist. Expected a folder of class folders, such as "
-        f"{images}/cat/1.jpg. Put your images there, or name another folder. A deployed run has what git and "
-        f"DVC track: `dvc add {images}`, commit, deploy again."
+        f"{images}/cat/1.jpg. Put your images there, or name another folder. A deployed run has only what git "
+        f"and DVC track: run `dvc add {images}`, commit and deploy again."
     ]
 
 
 def _no_repository() -> list[str]:
-    """DVC works in a git repository alone; an unpacked archive of the code is none."""
+    """Explain a folder outside a git repository, such as an unpacked archive of the code: DVC needs one."""
     if any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
         return []
-    return [f"{Path.cwd()} is not in a git repository, which DVC needs. Clone the project, or make this folder one: "
-            "`git init && git add . && git commit -m 'Begin'`"]
+    return [f"{Path.cwd()} is not in a git repository, which DVC needs. Clone the project, or make this folder one "
+            "with `git init && git add . && git commit -m 'Begin'`"]
 
 
 def imported_data() -> list[str]:
-    """The `.dvc` files below data/ whose origin DVC can ask for something newer."""
+    """The `.dvc` files below data/ that DVC imported and can update from their source."""
     return [str(file) for file in sorted(Path("data").glob("**/*.dvc")) if "deps:" in file.read_text(encoding="utf-8")]
 
 
 if __name__ == "__main__":
     with reported():
         check()
-        print("params.yaml and the image folder are as they must be")
+        print("params.yaml and the image folder are valid")

@@ -1,4 +1,4 @@
-"""One DVC stage as one Prefect task: skipping, restoring and locking are DVC's; Prefect shows what happens."""
+"""Run a DVC stage as a Prefect task: DVC skips, restores and locks; Prefect shows what happens."""
 
 import functools
 import logging
@@ -15,14 +15,14 @@ from flows.dvc import Dvc, outcome
 from graft.errors import GraftError
 
 plain_task = task(cache_policy=NO_CACHE, persist_result=False)
-"""A task that Prefect neither caches nor stores: that is DVC's."""
+"""A task whose result Prefect neither caches nor stores, because DVC does."""
 
 
 def without_traceback(function):
-    """Let a mistake that the user can correct fail the flow with its message alone, shown once, at the end.
+    """Decorate a flow so that a `GraftError` fails it with the message alone, shown once, at the end.
 
-    Whoever starts the flow by hand sees the message when the flow raises it; a deployed run logs it. For flows only:
-    what a task returns, a `Failed` too, is a value to the flow, which would go on, so a task raises.
+    A flow that was started by hand raises the error; a deployed run logs it. This is for flows only: a flow takes a
+    `Failed` that a task returns for a value and goes on, so tasks must raise.
     """
 
     @functools.wraps(function)
@@ -40,7 +40,7 @@ def without_traceback(function):
 
 
 def _leave_errors_to_the_flow(record: logging.LogRecord) -> bool:
-    """A filter of Prefect's log records, which repeat the message of a `GraftError` at each level that it passes."""
+    """Filter Prefect's log records, which repeat a `GraftError` at every level that it passes through."""
     if record.msg.startswith("Finished in state Failed("):
         record.msg = "Finished in state Failed()"
     return not (record.exc_info and isinstance(record.exc_info[1], GraftError))
@@ -48,7 +48,7 @@ def _leave_errors_to_the_flow(record: logging.LogRecord) -> bool:
 
 @dataclass(frozen=True)
 class StageRun:
-    """What became of a stage: `outcome` is ran, restored (from the run-cache) or unchanged."""
+    """A stage's `outcome`, which is `ran`, `restored` (from the run-cache) or `unchanged`, and its duration."""
 
     stage: str
     outcome: str
@@ -57,14 +57,19 @@ class StageRun:
 
 @plain_task(task_run_name="{stage}")
 def run_stage(stage: str, dvc: Dvc, pull: bool) -> StageRun:
-    """Bring one stage up to date. What it prints goes to the run's log, line by line.
+    """Bring one stage up to date, and copy its output to the run's log, line by line.
 
     Args:
-        pull: get what is missing from the DVC remote and its run-cache.
+        stage: its name in dvc.yaml.
+        dvc: runs the stage.
+        pull: fetch what is missing from the DVC remote and its run-cache.
+
+    Raises:
+        GraftError: if the stage fails, with its own message.
     """
     logger = get_run_logger()
     began = time.monotonic()
-    lines = dvc.run("repro", "--single-item", *(["--pull"] if pull else []), stage, tell=logger.info)
+    lines = dvc.run("repro", "--single-item", *(["--pull"] if pull else []), stage, on_line=logger.info)
     run = StageRun(stage, outcome(lines), time.monotonic() - began)
     logger.info("%s: %s in %.1f s", stage, run.outcome, run.seconds)
     show.stage(run)

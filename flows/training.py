@@ -2,10 +2,10 @@
 
     python -m flows.training                run it here and now
     python -m flows.training --no-publish   stop before the gate
-    python -m flows.training --refresh      first fetch the newest version of data that were imported by DVC
+    python -m flows.training --refresh      first update data that DVC imported
 
-params.yaml says *what* is made; the flow's parameters say *whether* to refresh and to publish; the environment says
-*where* (GRAFT_REGISTRY, GRAFT_GPU_DEPLOYMENT, PREFECT_API_URL, AWS's own variables).
+params.yaml sets *what* is made, the flow's parameters *whether* to refresh and to publish, and the environment *where*
+(GRAFT_REGISTRY, GRAFT_GPU_DEPLOYMENT, PREFECT_API_URL, AWS's own variables).
 """
 
 import argparse
@@ -23,14 +23,15 @@ from graft.errors import reported
 @flow(name="training", persist_result=False)
 @without_traceback
 def training(refresh: bool = False, publish: bool = True) -> dict:
-    """Bring the model up to date, and publish it if it is new and the gate lets it pass.
+    """Bring the model up to date, and publish it unless the gate rejects it.
 
     Args:
-        refresh: first update the data that `dvc import` or `dvc import-url` brought.
-        publish: run the gate and publish; without it the flow ends after the last stage.
+        refresh: first update the data that came by `dvc import` or `dvc import-url`.
+        publish: run the gate and publish; if false, the flow ends after the last stage.
 
     Returns:
-        stages (name, outcome, seconds), verdict and address of the published version, as far as they came about.
+        `stages`, a list of {stage, outcome, seconds}. If `publish` is true, also the gate's `verdict` and `reasons`,
+        and `published`, the version's address or None.
     """
     preflight.check()
     with Dvc() as dvc:
@@ -41,14 +42,14 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
         runs = run_stages(dvc, has_remote)
         show.stages(runs)
         show.evaluation()
-        if has_remote:                      # before anything points to them
+        if has_remote:                      # before a published version refers to them
             push_results(dvc)
     result = {"stages": [vars(run) for run in runs]}
     return {**result, **decide_and_publish({run.stage: run.seconds for run in runs})} if publish else result
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
-    """Every stage, in order; those that want a GPU are handed over where that is set up."""
+    """Run every stage in order. Those that need a GPU are handed over if GRAFT_GPU_DEPLOYMENT is set."""
     plan = dvc.plan()
     progress = show.Progress(len(plan))
     for stage in plan:
@@ -60,26 +61,26 @@ def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
 
 @plain_task(task_run_name="refresh")
 def refresh_data(dvc: Dvc) -> None:
-    """`dvc update` for each import below data/."""
+    """Run `dvc update` for each import below data/."""
     imports = preflight.imported_data()
     if imports:
-        dvc.run("update", *imports, tell=get_run_logger().info)
+        dvc.run("update", *imports, on_line=get_run_logger().info)
     else:
-        get_run_logger().info("no data were imported by DVC: there is nothing to refresh")
+        get_run_logger().info("DVC imported no data: nothing to refresh")
 
 
 @plain_task(task_run_name="push")
 def push_results(dvc: Dvc) -> None:
-    """Data, outputs and run-cache to the DVC remote: another machine restores them and trains nothing."""
-    dvc.run("push", "--run-cache", tell=get_run_logger().info)
+    """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
+    dvc.run("push", "--run-cache", on_line=get_run_logger().info)
 
 
 @plain_task(task_run_name="gate")
 def run_gate(champion) -> dict:
-    """The verdict on the model that was just evaluated, see `tasks.gate`.
+    """Judge the model that was just evaluated. Returns the gate's report, see `tasks.gate.judge`.
 
     Args:
-        champion: a `graft.registry.Pulled`, or None when no version was ever promoted.
+        champion: a `graft.registry.Pulled`, or None if no version was ever promoted.
     """
     from tasks import gate
 
@@ -91,7 +92,15 @@ def run_gate(champion) -> dict:
 
 @plain_task(task_run_name="publish", log_prints=True)
 def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
-    """The address of the published version; None when the gate rejected it."""
+    """Publish the model.
+
+    Args:
+        gate: the gate's report, see `tasks.gate.judge`.
+        seconds: stage -> its duration in seconds.
+
+    Returns:
+        The address of the published version; None if the gate rejected it.
+    """
     from tasks import publish
 
     published = publish.run(gate, seconds)
@@ -100,14 +109,14 @@ def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
         return None
     show.published(published)
     if published.is_new:
-        tell("model.published", published, gate)
+        emit("model.published", published, gate)
     if gate["verdict"] == "PROMOTE" and is_champion(published):
-        tell("model.promoted", published, gate)
+        emit("model.promoted", published, gate)
     return published.address
 
 
 def is_champion(published) -> bool:
-    """The trainer's role may publish without being allowed to promote."""
+    """Whether the version was really promoted: the trainer's role may be allowed to publish only."""
     from graft.registry import log
     from graft.registry.address import CHAMPION
     from graft.store import open_store
@@ -116,15 +125,15 @@ def is_champion(published) -> bool:
     return log.head(store, published.name).version_of(CHAMPION) == published.version
 
 
-def tell(event: str, published, gate: dict) -> None:
-    """An event for Prefect's automations; its resource is the model, so that they can tell models apart."""
+def emit(event: str, published, gate: dict) -> None:
+    """Emit an event for Prefect's automations, with the model as its resource, so that they can distinguish models."""
     resource = {"prefect.resource.id": f"graft.model.{published.name}", "prefect.resource.name": published.name}
     emit_event(event, resource, payload={"version": published.version, "address": published.address,
                                          "verdict": gate["verdict"], "reasons": gate["reasons"]})
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
-    """The last three steps."""
+    """Compare the images, run the gate and publish. Returns `verdict`, `reasons` and `published`, see `training`."""
     champion = compare_data()
     report = run_gate(champion)
     return {"verdict": report["verdict"], "reasons": report["reasons"], "published": run_publish(report, seconds)}
@@ -132,27 +141,23 @@ def decide_and_publish(seconds: dict[str, float]) -> dict:
 
 @plain_task(task_run_name="compare")
 def compare_data():
-    """This run's images beside the champion's: which are new, gone, relabelled, before the gate judges.
-
-    Returns:
-        The champion, as `tasks.gate.pull_champion` gives it.
-    """
+    """Show which images are new, gone or relabelled since the champion. Returns it, see `tasks.gate.pull_champion`."""
     from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import artifacts, gate, publish
     from tasks.params import read_params
 
     champion = gate.pull_champion(read_params("publish", publish.PublishParams).name)
     if champion is None:
-        get_run_logger().info("no version was promoted before: there are no other images to compare with")
+        get_run_logger().info("no version was ever promoted: no images to compare with")
         return None
     text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)))
-    get_run_logger().info("images of version %s and of this run:\n%s", champion.version, text)
+    get_run_logger().info("the images of version %s compared with this run's:\n%s", champion.version, text)
     show.images(champion.version, text)
     return champion
 
 
 def summary(result: dict, seconds: float) -> str:
-    """What a person wants to read at the end of a run."""
+    """A run's results as text: its stages, the verdict and the version. `seconds` is the duration of the run."""
     lines = [f"{'stage':<10} {'':<10} {'seconds':>8}"]
     lines += [f"{run['stage']:<10} {run['outcome']:<10} {run['seconds']:>8.1f}" for run in result["stages"]]
     lines += [f"{'whole run':<21} {seconds:>8.1f}", ""]
@@ -163,15 +168,16 @@ def summary(result: dict, seconds: float) -> str:
 
 
 def run(**parameters) -> dict:
-    """The flow here and now. It checks again what is checked here, where a mistake costs no start of a server."""
+    """Run the flow here and now. A check before it reports mistakes without starting a server first."""
     preflight.check()
     preflight.check_server()
     return training(**parameters)
 
 
 def main() -> None:
+    """Run the flow and print its summary."""
     parser = argparse.ArgumentParser(prog="python -m flows.training", description="Run the training flow here and now.")
-    parser.add_argument("--refresh", action="store_true", help="first fetch the newest version of imported data")
+    parser.add_argument("--refresh", action="store_true", help="first update data that DVC imported")
     parser.add_argument("--no-publish", dest="publish", action="store_false", help="stop before the gate")
     arguments = parser.parse_args()
     began = time.monotonic()

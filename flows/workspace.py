@@ -1,8 +1,8 @@
-"""Where a deployed run gets its code, and where it works: in a clone of its own, at the commit that was deployed.
+"""Prepare the folder of a deployed run: its own clone of the code, at the commit that was deployed.
 
-Two runs at once share nothing but what is named by its content: DVC's cache, the activations and the checkpoints, so
-that a run finds what an earlier one has made, killed or not. They stand in the folder GRAFT_SHARED: by default the
-checkout from which the worker's environment was installed (`make setup`), else ~/.cache/graft/shared.
+Runs share only files that are named by their content: DVC's cache, the activations and the checkpoints. A run thus
+finds what earlier runs made, even killed ones. These files are in the folder GRAFT_SHARED, by default the checkout
+from which the worker's environment was installed (`make setup`), or else ~/.cache/graft/shared.
 """
 
 import json
@@ -24,30 +24,36 @@ SHARED_VARIABLE = "GRAFT_SHARED"
 
 
 def source() -> dict[str, str]:
-    """A build step of prefect.yaml: where a run clones the repository from, and at which commit.
+    """The repository and the commit that runs will clone: a build step of prefect.yaml.
+
+    Returns:
+        `repository`, a URL or a folder, and `commit`.
 
     Raises:
-        GraftError: when this folder is no git repository with a commit.
+        GraftError: if this folder is not a git repository with a commit.
     """
     try:
         commit = git("rev-parse", "HEAD")
     except GraftError as error:
-        raise GraftError(f"{Path.cwd()}: no commit can be deployed. A deployed run clones the repository at an exact "
-                         f"commit: `git init && git add . && git commit -m 'Begin'` first.\n{error}") from None
+        raise GraftError(f"{Path.cwd()}: there is no commit to deploy. A deployed run clones the repository at a "
+                         f"commit: run `git init && git add . && git commit -m 'Begin'` first.\n{error}") from None
     if git("status", "--porcelain", "--untracked-files=no"):
-        print(f"what is not committed is not deployed: runs will have commit {commit[:12]}")
+        print(f"uncommitted changes are not deployed: runs will use commit {commit[:12]}")
     repository = _remote_with(commit)
     if repository is None:
         repository = str(Path.cwd())
-        print(f"no remote has commit {commit[:12]}: runs will clone {repository}, which only a worker on this machine "
-              "can. Push, and deploy again, for all others.")
+        print(f"no remote has commit {commit[:12]}: runs will clone {repository}, which works only for a worker on "
+              "this machine. For other workers, push and deploy again.")
     return {"repository": repository, "commit": commit}
 
 
 def prepare(dvc: Dvc) -> None:
-    """Let a deployed run's clone share what is safe to share, and bring the data that DVC tracks.
+    """Link a deployed run's clone to the shared folder, and pull the data that DVC tracks.
 
-    A run that was started by hand works where it stands, and this does nothing but bring the data.
+    For a run that was started by hand, only pull the data.
+
+    Raises:
+        GraftError: if data are neither in DVC's cache nor in a DVC remote.
     """
     from prefect.runtime import deployment
 
@@ -60,14 +66,14 @@ def prepare(dvc: Dvc) -> None:
 
 def _pull(dvc: Dvc, files: list[str]) -> None:
     try:
-        dvc.run("pull", *files, tell=lambda line: None)
+        dvc.run("pull", *files, on_line=lambda line: None)
     except GraftError as error:
-        raise GraftError(f"{', '.join(files)}: what it names is neither in DVC's cache on this machine nor in a DVC "
-                         f"remote. Run `dvc push` where the data are.\n{error}") from None
+        raise GraftError(f"{', '.join(files)}: the data are neither in DVC's cache on this machine nor in a DVC "
+                         f"remote. Run `dvc push` on the machine with them.\n{error}") from None
 
 
 def shared_folder() -> Path:
-    """GRAFT_SHARED, else the checkout that the environment was installed from, else a folder in the user's cache."""
+    """GRAFT_SHARED, or else the checkout that the environment was installed from, or else a folder in ~/.cache."""
     if named := os.environ.get(SHARED_VARIABLE):
         return Path(named).expanduser().absolute()
     try:
@@ -80,42 +86,42 @@ def shared_folder() -> Path:
 
 
 def gpu_stages() -> list[str]:
-    """The stages that dvc.yaml marks with `meta: {gpu: true}`: they train, and keep their checkpoints below .graft."""
+    """The stages that dvc.yaml marks with `meta: {gpu: true}`; their checkpoints are below .graft."""
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
     return [name for name, stage in stages.items() if stage.get("meta", {}).get("gpu")]
 
 
 def commit() -> str | None:
-    """The commit of the code in the current folder; None where git does not say."""
+    """The commit of the code in the current folder; None if git fails."""
     return state([])["commit"]
 
 
 def _share(dvc: Dvc, shared: Path) -> None:
-    for name in ("activations", *gpu_stages()):     # each file in them is named by all that it depends on
+    for name in ("activations", *gpu_stages()):     # a file's name contains a digest of all that it depends on
         (shared / CACHE / name).mkdir(parents=True, exist_ok=True)
         CACHE.mkdir(exist_ok=True)
         if not (CACHE / name).exists():
             (CACHE / name).symlink_to(shared / CACHE / name)
-    known = shared / ".dvc/config.local"            # such as the keys of the DVC remote
+    known = shared / ".dvc/config.local"            # may have the keys of the DVC remote
     if known.exists() and shared.absolute() != Path.cwd():
         Path(".dvc/config.local").write_text(known.read_text(encoding="utf-8"), encoding="utf-8")
     settings = {"cache.dir": str(shared / ".dvc/cache"), "cache.type": "reflink,hardlink,copy",
                 "core.site_cache_dir": str(Path(".dvc/tmp/site").absolute())}
     for key, value in settings.items():
         dvc.run("config", "--local", key, value)
-    if "://" not in default_registry():             # a folder in the clone would be gone after the run
+    if "://" not in default_registry():             # a folder in the clone would be lost after the run
         os.environ[REGISTRY_VARIABLE] = str(shared / default_registry())
 
 
 def _remote_with(commit: str) -> str | None:
-    """The address of a remote that has the commit, as far as this clone knows; origin if it is one of them."""
+    """The address of a remote that has the commit, as far as this clone knows, preferably of origin."""
     branches = git("branch", "--remotes", "--contains", commit, "--format=%(refname:short)").splitlines()
     remotes = sorted({branch.partition("/")[0] for branch in branches}, key=lambda name: (name != "origin", name))
     return _without_password(git("remote", "get-url", remotes[0])) if remotes else None
 
 
 def _without_password(address: str) -> str:
-    """A deployment can be read by all who reach the server: the worker's own git credentials count."""
+    """The address without credentials: everyone who reaches the server can read it. Workers use their own."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https"):
         return address

@@ -18,11 +18,11 @@ NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion"]
 
 @pytest.fixture(scope="module")
 def webhook():
-    """A receiver of notifications; `told` are their texts."""
+    """A receiver of notifications; `texts` are what they say."""
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.told.append(json.loads(body)["text"])
+            self.server.texts.append(json.loads(body)["text"])
             self.send_response(200)
             self.end_headers()
 
@@ -30,7 +30,7 @@ def webhook():
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.told = []
+    server.texts = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -99,12 +99,12 @@ training(kill=sys.argv[1] == "kill")
 """
 
 
-def test_a_failed_a_killed_and_a_stale_one_are_told(prefect_server, webhook):
+def test_a_failed_a_killed_and_a_stale_one_are_reported(prefect_server, webhook):
     """With ten seconds in place of ten minutes and of a month: the shortest that Prefect takes."""
     assert {each.trigger.within for each in automations()} >= {timedelta(minutes=10), timedelta(days=31)}
     assert run(prefect_server, "-c", PROGRAM, "fail").returncode == 1
     assert run(prefect_server, "-c", PROGRAM, "kill").returncode == -9
-    for words in ('a "quoted" mistake', "gave no sign of life", "tiny: no model was promoted"):
-        wait_for(lambda words=words: any(words in text for text in webhook.told), 60)
+    for words in ('a "quoted" mistake', "sent no heartbeat", "tiny: no version was promoted"):
+        wait_for(lambda words=words: any(words in text for text in webhook.texts), 60)
     killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
-    assert any(run["state"]["message"].startswith("no sign of life") for run in killed)
+    assert any(run["state"]["message"].startswith("no heartbeat") for run in killed)

@@ -144,5 +144,5 @@ def test_the_flow_predicts_shard_by_shard(bundle, images, tmp_path):
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{output}: 14 images, 1 unknown, 1 unreadable"
-    assert "2 of 2 shards are to be predicted" in done.stderr and "shard 2" in done.stderr
+    assert "2 of 2 shards to predict" in done.stderr and "shard 2" in done.stderr
     assert len(pd.read_csv(output)) == 14

@@ -39,30 +39,31 @@ def test_the_plan_is_what_the_target_needs_in_the_order_of_the_graph(repository)
 
 
 def test_a_stage_runs_then_is_unchanged_then_comes_from_the_run_cache(repository):
-    said = []
+    lines = []
     with Dvc() as dvc:
-        dvc.run("repro", "--single-item", "first", tell=quiet)
-        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "ran"
-        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "unchanged"
+        dvc.run("repro", "--single-item", "first", on_line=quiet)
+        assert outcome(dvc.run("repro", "--single-item", "second", on_line=lines.append)) == "ran"
+        assert outcome(dvc.run("repro", "--single-item", "second", on_line=lines.append)) == "unchanged"
         (repository / "two.txt").unlink()
         (repository / "dvc.lock").unlink()
-        assert outcome(dvc.run("repro", "--single-item", "second", tell=said.append)) == "restored"
+        assert outcome(dvc.run("repro", "--single-item", "second", on_line=lines.append)) == "restored"
     assert (repository / "two.txt").read_text() == "one\n"
-    assert "Running stage 'second':" in said
-    assert not [line for line in said if "git add" in line]
+    assert "Running stage 'second':" in lines
+    assert not [line for line in lines if "git add" in line]
 
 
 def test_a_failure_gives_the_reason_of_the_stage_and_the_worker_lives_on(repository):
-    told: list[str] = []
+    shown: list[str] = []
     with Dvc() as dvc:
         with pytest.raises(GraftError) as caught:
-            dvc.run("repro", "broken", tell=told.append)
-        assert told[-1] == "working"
+            dvc.run("repro", "broken", on_line=shown.append)
+        assert shown[-1] == "working"
         assert str(caught.value) == "the stage broken failed: params.yaml: x is wrong\n       and y"
         with pytest.raises(GraftError, match="'nowhere' not found"):
-            dvc.run("repro", "nowhere", tell=quiet)
-        assert outcome(dvc.run("repro", "other", tell=told.append)) == "ran"
-        assert [line for line in told if line in ("error: only a warning", "more")] == ["error: only a warning", "more"]
+            dvc.run("repro", "nowhere", on_line=quiet)
+        assert outcome(dvc.run("repro", "other", on_line=shown.append)) == "ran"
+        warning = ["error: only a warning", "more"]
+        assert [line for line in shown if line in warning] == warning
 
 
 def wait_for(path):
@@ -86,7 +87,7 @@ def test_leaving_ends_a_running_stage_which_may_save_first(repository):
 
     with pytest.raises(GraftError), Dvc() as dvc:
         threading.Thread(target=lambda: (wait_for(repository / "pid.txt"), dvc._worker.stdin.close())).start()
-        dvc.run("repro", "slow", tell=quiet)
+        dvc.run("repro", "slow", on_line=quiet)
     assert (repository / "saved.txt").read_text() == "saved\n"
     assert not is_alive(int((repository / "pid.txt").read_text()))
 

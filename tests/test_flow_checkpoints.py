@@ -48,9 +48,9 @@ def test_what_is_written_meanwhile_is_copied_before_the_host_is_lost(tmp_path, m
 def test_a_remote_that_cannot_be_used_stops_no_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "remote").write_text("a file, not a folder")
-    said = []
-    with checkpoint_mirror.mirrored(str(tmp_path / "remote"), lambda *words: said.append(words)):
+    warnings = []
+    with checkpoint_mirror.mirrored(str(tmp_path / "remote"), lambda *words: warnings.append(words)):
         path = tmp_path / ".graft/transfer/abc.npz"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"epoch 1")
-    assert said and "not up to date" in said[0][0]
+    assert warnings and "not up to date" in warnings[0][0]

@@ -87,7 +87,7 @@ def test_given_val_and_test_are_kept_and_val_is_drawn_where_it_is_missing():
     assert set(splits["split"][::5]) == {"test"}
     rest = splits.drop(splits.index[::5])
     assert set(rest["split"]) == {"train", "val"}
-    full = [("train", "val", "test")[i % 3] for i in range(1000)]
+    full = [artifacts.SPLIT_NAMES[i % 3] for i in range(1000)]
     assert list(split_images(table(1000, given_split=full), 0.15, 0.15, "graft")["split"]) == full
 
 
@@ -163,7 +163,7 @@ def test_classes_that_lack_a_given_split_are_named_with_what_helps(project):
 
 
 def test_leaks_and_small_classes_are_named_together(project):
-    images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
+    images = table(60, given_split=[artifacts.SPLIT_NAMES[i % 3] for i in range(60)])
     images.loc[[0, 2], "duplicate_group"] = images["sha256"][[0, 2]].min()
     images.loc[58:, "label"] = "rare"
     write_images(images)

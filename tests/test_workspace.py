@@ -45,8 +45,8 @@ def test_a_commit_that_no_remote_has_is_cloned_from_this_folder_and_that_is_said
     (checkout / "file").write_text("3")
     assert workspace.source() == {"repository": str(checkout), "commit": git(checkout, "rev-parse", "HEAD")}
     said = capsys.readouterr().out
-    assert "what is not committed is not deployed" in said
-    assert "no remote has commit" in said and "only a worker on this machine" in said
+    assert "uncommitted changes are not deployed" in said
+    assert "no remote has commit" in said and "only for a worker on this machine" in said
 
 
 def test_a_password_stays_out_of_the_deployment(checkout):
@@ -58,7 +58,7 @@ def test_a_password_stays_out_of_the_deployment(checkout):
 
 def test_without_a_commit_there_is_nothing_to_deploy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(GraftError, match="no commit can be deployed"):
+    with pytest.raises(GraftError, match="there is no commit to deploy"):
         workspace.source()
 
 
@@ -73,11 +73,11 @@ def test_the_shared_folder_is_named_or_the_checkout_of_the_environment(monkeypat
 def clone(checkout, tmp_path, monkeypatch) -> Path:
     """A clone with tracked data, whose bytes only the checkout's cache has; where a deployed run would stand."""
     with Dvc() as dvc:
-        dvc.run("init", "--quiet", tell=lambda line: None)
+        dvc.run("init", "--quiet", on_line=lambda line: None)
         (checkout / "data/pets").mkdir(parents=True)
         (checkout / "data/pets/one.txt").write_text("a cat")
         (checkout / "dvc.yaml").write_text("stages:\n  fit: {cmd: 'true', meta: {gpu: true}}\n  score: {cmd: 'true'}\n")
-        dvc.run("add", "data/pets", tell=lambda line: None)
+        dvc.run("add", "data/pets", on_line=lambda line: None)
     git(checkout, "add", "--all")
     git(checkout, "commit", "--quiet", "--message", "data")
     git(tmp_path, "clone", "--quiet", str(checkout), "clone")
@@ -92,7 +92,7 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
     with Dvc() as dvc:
         workspace.prepare(dvc)
         workspace.prepare(dvc)          # a second time changes nothing
-        dvc.run("status", tell=lambda line: None)
+        dvc.run("status", on_line=lambda line: None)
     assert (clone / "data/pets/one.txt").read_text() == "a cat"
     assert os.environ["GRAFT_REGISTRY"] == str(checkout / "registry")
     assert sorted(path.name for path in (clone / ".graft").iterdir()) == ["activations", "fit"]
@@ -104,7 +104,7 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
 
 def test_data_that_are_nowhere_are_told_with_what_to_do(clone, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_SHARED", str(tmp_path / "empty"))
-    with Dvc() as dvc, pytest.raises(GraftError, match=r"data/pets\.dvc: .*Run `dvc push` where the data are"):
+    with Dvc() as dvc, pytest.raises(GraftError, match=r"data/pets\.dvc: .*Run `dvc push` on the machine with them"):
         workspace.prepare(dvc)
 
 
