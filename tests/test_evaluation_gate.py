@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from pipeline.evaluation.decision import HOLD, PROMOTE, REJECT, Champion, Rules, decide
 from tasks.params import read_sections
@@ -65,9 +66,9 @@ def test_the_first_model_needs_the_floors_alone():
 
 
 def test_a_better_model_below_a_floor_is_rejected():
-    labels = labels_of(90)
-    new = with_mistakes(labels, np.arange(90) % 2 == 0)     # half right, where the champion has nothing right
-    old = with_mistakes(labels, np.ones(90, dtype=bool))
+    labels = labels_of(180)
+    new = with_mistakes(labels, np.arange(180) % 2 == 0)    # half right, where the champion has nothing right
+    old = with_mistakes(labels, np.ones(180, dtype=bool))
     assert decide(RULES, NAMES, labels, new, champion(old)).verdict == REJECT
 
 
@@ -114,7 +115,8 @@ def test_a_class_of_two_images_is_below_its_floor_perhaps_by_chance():
     labels = np.array(["ant"] * 60 + ["bee"] * 2)
     first = decide(RULES, NAMES[:2], labels, np.full(62, "ant"), None)
     assert (first.verdict, len(first.reasons)) == (HOLD, 1)
-    assert first.reasons[0].startswith("class bee: recall 0.0%") and "this may be chance" in first.reasons[0]
+    assert first.reasons[0].startswith("class bee: recall 0.0%")
+    assert "this may be chance: 7 further test images would decide" in first.reasons[0]
     many = np.array(["ant"] * 600 + ["bee"] * 20)
     assert decide(RULES, NAMES[:2], many, np.full(620, "ant"), None).verdict == REJECT
 
@@ -168,5 +170,15 @@ def test_a_few_test_images_are_below_the_accuracy_floor_perhaps_by_chance():
     labels = labels_of(9)
     few = decide(RULES, NAMES, labels, with_mistakes(labels, np.arange(9) % 2 == 0), None)
     assert (few.verdict, len(few.reasons)) == (HOLD, 1) and few.reasons[0].startswith("accuracy 44.4%")
+    assert "this may be chance: 30 further test images would decide" in few.reasons[0]     # 39 > 1.96² · 0.24 / 0.156²
     labels = labels_of(900)
     assert decide(RULES, NAMES, labels, with_mistakes(labels, np.arange(900) % 2 == 0), None).verdict == REJECT
+
+
+def test_a_model_is_rejected_only_where_the_whole_interval_is_below_the_floor():
+    for right in range(60):
+        labels = labels_of(60, NAMES[:1])
+        decision = decide(RULES, NAMES[:1], labels, with_mistakes(labels, np.arange(60) >= right, NAMES), None)
+        high = binomtest(right, 60).proportion_ci(method="wilson").high
+        is_below = [high < floor for floor in (RULES.min_accuracy, RULES.min_class_recall)]
+        assert (decision.verdict == REJECT) == any(is_below)

@@ -25,6 +25,13 @@ def test_coverage_of_a_proportion(share, images):
     assert 0.93 <= covered((intervals.proportion(each / images, images, 0.95) for each in hits), share) <= 0.98
 
 
+@pytest.mark.parametrize(("hits", "images", "floor"), [(0, 2, 0.3), (4, 9, 0.6), (79, 100, 0.8), (1, 2, 0.999)])
+def test_so_many_images_put_the_interval_below_a_floor_and_one_fewer_does_not(hits, images, floor):
+    needed = intervals.images_to_exclude(floor, hits / images, 0.95)
+    ends = [intervals.proportion(hits / images, number, 0.95)[1] for number in (needed - 1, needed)]
+    assert ends[1] < floor <= ends[0]
+
+
 def test_f1_is_the_interval_of_its_share():
     # 30 hits, 4 misses, 6 false alarms: F1 = 60 / 70
     low, high = intervals.f1(30 / 40, 40, 0.95)

@@ -11,12 +11,6 @@ def test_chance_is_the_exact_sign_test(wins, losses):
     assert paired.chance_of(wins, losses) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize(("hits", "images", "share"), [(0, 1, 0.5), (3, 10, 0.5), (40, 50, 0.9)])
-def test_chance_of_so_few_is_the_exact_binomial_test(hits, images, share):
-    expected = binomtest(hits, images, share, alternative="less").pvalue
-    assert paired.chance_of_so_few(hits, images, share) == pytest.approx(expected, abs=1e-12)
-
-
 def test_interval_of_a_hand_made_case():
     # 12 won, 4 lost of 98: (13 - 5) / 100 ± 1.96 · sqrt((0.13 + 0.05 - 0.08²) / 100)
     low, high = paired.difference_interval(12, 4, 98, 0.95)

@@ -4,7 +4,7 @@ PROMOTE   the candidate is significantly better than the champion, and no class 
 HOLD      neither is significantly better, or a person must decide: the version is published, the champion stays
 REJECT    the candidate is below a floor, or significantly worse than the champion: it is not even published
 
-A failure of a single class must be significant, too: a class may have only three test images.
+A measure is below a floor if its whole interval is: a class may have only three test images.
 """
 
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.evaluation import intervals
-from pipeline.evaluation.paired import chance_of, chance_of_so_few, difference_interval
+from pipeline.evaluation.paired import chance_of, difference_interval
 
 PROMOTE, HOLD, REJECT = "PROMOTE", "HOLD", "REJECT"
-CONFIDENCE = 0.95       # of the intervals that are shown; no decision depends on them
+CONFIDENCE = 0.95       # of the intervals
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ def decide(rules: Rules, class_names: list[str], labels: np.ndarray, predicted: 
         labels, predicted: str `(images,)`, the true classes of the test images, and the candidate's answers.
         champion: None if no model was ever promoted: the floors alone decide.
     """
-    below, perhaps_below = _below_floors(rules, labels, predicted)
+    below, undecided = _below_floors(rules, labels, predicted)
     figures = {"candidate": share(predicted == labels)}
     if champion is None:
         reasons = [f"the first model: {_rated('accuracy', predicted == labels)}, and no class is below its floor"]
-        verdict = REJECT if below else HOLD if perhaps_below else PROMOTE
-        return Decision(verdict, below + perhaps_below or reasons, figures)
+        verdict = REJECT if below else HOLD if undecided else PROMOTE
+        return Decision(verdict, below + undecided or reasons, figures)
     seen = np.zeros(len(labels), dtype=bool) if champion.has_learnt is None else champion.has_learnt
     figures |= _compare(class_names, champion, labels[~seen], predicted[~seen], champion.predicted[~seen])
     figures["excluded"] = int(seen.sum())
     against, doubts = _objections(rules, figures)
-    doubts = perhaps_below + doubts
+    doubts = undecided + doubts
     if champion.has_learnt is None:
         doubts.append("the champion was published without its split: it may have been trained on these test images")
     if below or against:
@@ -103,19 +103,27 @@ def share(flags: np.ndarray) -> dict:
 
 
 def _below_floors(rules: Rules, labels: np.ndarray, predicted: np.ndarray) -> tuple[list[str], list[str]]:
-    """The floors that are not reached, and those that are perhaps missed by chance: too few images tell."""
+    """The floors that are missed, and those that so few images leave undecided, as the interval reaches them."""
     is_right = predicted == labels
     floors = [("", "accuracy", is_right, "min_accuracy")]
     floors += [(f"class {name}: ", "recall", is_right[labels == name], "min_class_recall")
                for name in np.unique(labels)]
-    below, perhaps = [], []
+    below, undecided = [], []
     for where, measure, flags, rule in floors:
-        floor = getattr(rules, rule)
-        if flags.mean() < floor:
+        floor, rate = getattr(rules, rule), share(flags)
+        if rate["value"] < floor:
             reason = f"{where}{_rated(measure, flags)}, below {rule} ({floor:.1%})"
-            is_proven = chance_of_so_few(int(flags.sum()), len(flags), floor) <= rules.significance
-            below.append(reason) if is_proven else perhaps.append(f"{reason}; with so few images this may be chance")
-    return below, perhaps
+            if rate["high"] < floor:
+                below.append(reason)
+            else:
+                undecided.append(f"{reason}; this may be chance: {_missing_images(rate, floor)}")
+    return below, undecided
+
+
+def _missing_images(rate: dict, floor: float) -> str:
+    """How many more test images it takes to prove that a measure is below its floor."""
+    more = max(1, intervals.images_to_exclude(floor, rate["value"], CONFIDENCE) - rate["images"])
+    return f"{more:,} further test image{'s' * (more > 1)} would decide, if the rate stays the same"
 
 
 def _compare(class_names: list[str], champion: Champion, labels, predicted, by_champion) -> dict:

@@ -3,6 +3,7 @@
 Each returns `(low, high)`. The tests and `benchmarks/evaluation.py` check the coverage by simulation.
 """
 
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -31,6 +32,18 @@ def proportion(share: float, images: float, confidence: float) -> tuple[float, f
     centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+
+
+def images_to_exclude(floor: float, share: float, confidence: float) -> int:
+    """The fewest images for which the interval of `proportion` lies below a floor, if the share stays as it is.
+
+    Wilson's interval ends where |share - end| = z √(end (1 - end) / images); this is solved for the images.
+
+    Args:
+        floor: above `share`, at most 1.
+        share, confidence: see `proportion`.
+    """
+    return math.floor(z_value(confidence) ** 2 * floor * (1 - floor) / (floor - share) ** 2) + 1
 
 
 def f1(share: float, images: float, confidence: float) -> tuple[float, float]:

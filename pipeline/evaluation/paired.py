@@ -19,18 +19,6 @@ def chance_of(wins: int, losses: int) -> float:
     return float(binom.sf(wins - 1, wins + losses, 0.5))
 
 
-def chance_of_so_few(hits: int, images: int, share: float) -> float:
-    """The probability of at most this many right answers if their true share were `share`: exact, binomial.
-
-    Args:
-        hits: right answers among `images`.
-        share: 0 to 1.
-    """
-    from scipy.stats import binom
-
-    return float(binom.cdf(hits, images, share))
-
-
 def difference_interval(wins: int, losses: int, images: int, confidence: float) -> tuple[float, float]:
     """Interval of the difference between two accuracies on the same images (Bonett and Price 2012).
 
