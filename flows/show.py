@@ -5,6 +5,7 @@ The outputs of a stage are read from dvc.lock, so no stage is named here.
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 from prefect.artifacts import (
@@ -16,7 +17,7 @@ from prefect.artifacts import (
 from ruamel.yaml import YAML
 
 from pipeline.evaluation.report_tables import class_rows, confusion_rows, markdown, metric_rows
-from tasks import artifacts
+from tasks import artifacts, publish
 
 ROWS = 40                   # longer tables are not shown
 
@@ -48,10 +49,15 @@ def stage(run) -> None:
 
 def stages(runs: list) -> None:
     """Show the outcome and duration of each stage; `runs` are `flows.stages.StageRun`."""
-    changed = [run for run in runs if run.outcome != "unchanged"]
-    heading = f"{len(changed)} of {len(runs)} stages ran or were restored" if changed else "Nothing has changed"
+    heading = counted(runs)
     rows = [{"stage": run.stage, "outcome": run.outcome, "seconds": f"{run.seconds:.1f}"} for run in runs]
     create_markdown_artifact(key="stages", description=heading, markdown=f"# {heading}\n\n{markdown(rows)}\n")
+
+
+def counted(runs: list) -> str:
+    """How many stages had each outcome, such as `9 stages: 2 ran, 7 unchanged`."""
+    counts = Counter(run.outcome for run in runs)
+    return f"{len(runs)} stages: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
 
 
 def evaluation() -> None:
@@ -84,9 +90,9 @@ def published(version) -> None:
     Args:
         version: a `graft.registry.Published`.
     """
-    outcome = "published" if version.is_new else "was already published"
-    create_markdown_artifact(key="version", description=f"{version.address} {outcome}", markdown=(
-        f"# {version.address} {outcome}\n\n```sh\ngraft pull {version.address} --attachments\n```\n\n"
+    outcome = publish.outcome(version)
+    create_markdown_artifact(key="version", description=outcome, markdown=(
+        f"# {outcome}\n\n```sh\ngraft pull {version.address} --attachments\n```\n\n"
         "fetches the model with its report, predictions.csv, metrics.json, params.yaml and dvc.lock.\n"))
     if link := _report_link(version):
         create_link_artifact(link, link_text="report.html", key="report", description=version.address)

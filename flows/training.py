@@ -31,7 +31,7 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
 
     Returns:
         `stages`, a list of {stage, outcome, seconds}. If `publish` is true, also the gate's `verdict` and `reasons`,
-        and `published`, the version's address or None.
+        `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
     preflight.check()
     with Dvc() as dvc:
@@ -40,6 +40,7 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
             refresh_data(dvc)
         has_remote = dvc.remote() is not None
         runs = run_stages(dvc, has_remote)
+        get_run_logger().info(show.counted(runs))
         show.stages(runs)
         show.evaluation()
         if has_remote:                      # before a published version refers to them
@@ -91,20 +92,20 @@ def run_gate(champion) -> dict:
 
 
 @plain_task(task_run_name="publish", log_prints=True)
-def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
-    """Publish the model.
+def run_publish(gate: dict, seconds: dict[str, float]):
+    """Publish the model, and show the version.
 
     Args:
         gate: the gate's report, see `tasks.gate.judge`.
         seconds: stage -> its duration in seconds.
 
     Returns:
-        The address of the published version; None if the gate rejected it.
+        The `graft.registry.Published` version; None if the gate rejected it.
     """
     from tasks import publish
 
     published = publish.run(gate, seconds)
-    get_run_logger().info(f"published {published.address}" if published else "nothing is published")
+    get_run_logger().info(publish.outcome(published))
     if published is None:
         return None
     show.published(published)
@@ -112,7 +113,7 @@ def run_publish(gate: dict, seconds: dict[str, float]) -> str | None:
         emit("model.published", published, gate)
     if gate["verdict"] == "PROMOTE" and is_champion(published):
         emit("model.promoted", published, gate)
-    return published.address
+    return published
 
 
 def is_champion(published) -> bool:
@@ -133,10 +134,11 @@ def emit(event: str, published, gate: dict) -> None:
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
-    """Compare the images, run the gate and publish. Returns `verdict`, `reasons` and `published`, see `training`."""
-    champion = compare_data()
-    report = run_gate(champion)
-    return {"verdict": report["verdict"], "reasons": report["reasons"], "published": run_publish(report, seconds)}
+    """Compare the images, run the gate and publish. Returns the part of the result that `training` describes."""
+    report = run_gate(compare_data())
+    published = run_publish(report, seconds)
+    return {"verdict": report["verdict"], "reasons": report["reasons"],
+            "published": published and published.address, "is_new": published is not None and published.is_new}
 
 
 @plain_task(task_run_name="compare")
@@ -163,7 +165,8 @@ def summary(result: dict, seconds: float) -> str:
     lines += [f"{'whole run':<21} {seconds:>8.1f}", ""]
     if "verdict" in result:
         lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
-        lines += [f"published  {result['published'] or 'nothing'}"]
+        before = "" if result["is_new"] or not result["published"] else ", before this run"
+        lines += [f"published  {result['published'] or 'nothing'}{before}"]
     return "\n".join([*lines, "report     outputs/evaluate/report.html"])
 
 

@@ -111,8 +111,8 @@ def is_same(bundle: Path, other: Path) -> bool:
     return not any(filecmp.cmpfiles(bundle, other, [path.name for path in bundle.iterdir()], shallow=False)[1:])
 
 
-def why_known(bundle: Path, name: str, pulled) -> str | None:
-    """The reason not to judge this model again: it is the champion, or was rolled back; None if there is none.
+def find_known(bundle: Path, name: str, pulled) -> tuple[int, str] | None:
+    """The version that this model already is, and why it is not judged again: it is the champion, or was rolled back.
 
     Args:
         bundle: the new model's folder.
@@ -123,11 +123,12 @@ def why_known(bundle: Path, name: str, pulled) -> str | None:
     from graft.registry.address import default_registry
 
     if pulled and is_same(bundle, pulled.folder):
-        return f"this model is already the champion, version {pulled.version}"
+        return pulled.version, f"this model is already the champion, version {pulled.version}"
     if back := registry.find_rolled_back(bundle, name, default_registry()):
         reason = f" ({back.reason})" if back.reason else ""
-        return (f"this model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. The gate "
-                f"does not promote it again; a person can, with `graft promote {name}@{back.replaced}`")
+        return back.replaced, (
+            f"this model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. The gate does "
+            f"not promote it again; a person can, with `graft promote {name}@{back.replaced}`")
     return None
 
 
@@ -184,22 +185,24 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
     class_names, predicted = read_candidate(table, images)
     champion = score_champion(pulled.folder, table, images) if pulled else None
     decision = decide(Rules(**vars(gate)), class_names, table["label"].to_numpy(str), predicted, champion)
-    if known := why_known(artifacts.BUNDLE, name, pulled):
-        decision = replace(decision, verdict=HOLD, reasons=[known])
+    version, reason = find_known(artifacts.BUNDLE, name, pulled) or (None, "")
+    if version:
+        decision = replace(decision, verdict=HOLD, reasons=[reason])
     report = {
         "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
         "champion_version": pulled.version if pulled else None, "rules": vars(gate), **decision.figures,
     }
-    artifacts.write_text(artifacts.GATE_PAGE, render_page(report, table, predicted, champion, images))
+    artifacts.write_text(artifacts.GATE_PAGE, render_page(report, version, table, predicted, champion, images))
     artifacts.write_json(artifacts.GATE, report)
     return report
 
 
-def render_page(report: dict, table, predicted, champion, images: Path) -> str:
+def render_page(report: dict, version: int | None, table, predicted, champion, images: Path) -> str:
     """The report as HTML, with the images on which the two models disagree.
 
     Args:
         report: see `judge`.
+        version: see `find_known`.
         table: the test images, with the columns path and label.
         predicted: the new model's answers, str `(images,)`.
         champion: a `pipeline.evaluation.decision.Champion`, or None.
@@ -209,7 +212,7 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
     from pipeline.evaluation.render import render
 
     if champion is None:
-        return render("gate.html", champion=None, **report)
+        return render("gate.html", champion=None, version=version, **report)
     paths, labels = table["path"].to_numpy(str), table["label"].to_numpy(str)
 
     def shown(rows, who: str, answers) -> list[dict]:
@@ -219,7 +222,8 @@ def render_page(report: dict, table, predicted, champion, images: Path) -> str:
     counts = True if champion.has_learnt is None else ~champion.has_learnt
     is_right, was_right = predicted == labels, champion.predicted == labels
     won, lost = (counts & right & ~other for right, other in ((is_right, was_right), (was_right, is_right)))
-    return render("gate.html", **report, won_images=shown(won.nonzero()[0], "the champion", champion.predicted),
+    return render("gate.html", version=version, **report,
+                  won_images=shown(won.nonzero()[0], "the champion", champion.predicted),
                   lost_images=shown(lost.nonzero()[0], "the new model", predicted))
 
 

@@ -118,6 +118,13 @@ def _version(library: str) -> str | None:
         return None
 
 
+def outcome(published) -> str:
+    """A sentence on what `publish_bundle` did; `published` is what it returned."""
+    if published is None:
+        return "nothing is published"
+    return f"{published.address} " + ("is published" if published.is_new else "was already published")
+
+
 def run(gate: dict, seconds: dict[str, float] | None = None):
     """`publish_bundle` with the values of params.yaml."""
     return publish_bundle(read_params("publish", PublishParams), gate, seconds)
@@ -130,8 +137,7 @@ def main() -> None:
     if not artifacts.GATE.exists():
         raise GraftError(f"{artifacts.GATE} is missing: run `python -m tasks.gate` first.")
     gate = artifacts.read_json(artifacts.GATE)
-    published = run(gate)
-    print(f"{gate['verdict']}: " + (f"published {published.address}" if published else "nothing is published"))
+    print(f"{gate['verdict']}: {outcome(run(gate))}")
 
 
 if __name__ == "__main__":

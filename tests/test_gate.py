@@ -82,6 +82,8 @@ def test_the_champion_itself_is_recognized(project):
     publish(artifacts.BUNDLE)
     report = run()
     assert report["verdict"] == "HOLD" and report["reasons"] == ["this model is already the champion, version 1"]
+    assert "already published as version 1, and no new version is made" in artifacts.GATE_PAGE.read_text()
+    assert tasks.publish.outcome(tasks.publish.run(report)).endswith("registry/colours@1 was already published")
 
 
 def test_the_champion_is_scored_with_its_own_image_size(project, monkeypatch):
@@ -126,7 +128,10 @@ def test_copies_and_groups_of_what_the_champion_learnt_are_left_out_too(project)
 
 def test_a_champion_without_its_split_is_for_a_person(project):
     publish(worse_bundle(project / "other"), split=None)
-    assert run()["verdict"] == "HOLD"
+    report = run()
+    assert report["verdict"] == "HOLD"
+    assert "publishing it does not make it the champion" in artifacts.GATE_PAGE.read_text()
+    assert tasks.publish.outcome(tasks.publish.run(report)).endswith("registry/colours@2 is published")
 
 
 def test_a_lost_class_is_said(project):
