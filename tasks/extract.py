@@ -65,13 +65,12 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     Raises:
         GraftError: if there is no such backbone or cut, or the weights cannot be loaded.
     """
-    import keras
     import numpy as np
 
     from graft.images import read_image
-    from pipeline.training import backbones, weights
+    from pipeline.training import backbones, backend, weights
 
-    keras.utils.set_random_seed(extract.seed)
+    backend.make_deterministic(extract.seed)
     backbone = extract.backbone
     with named("extract.backbone"):
         network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import resource
 import signal
 
 import keras
@@ -13,6 +14,8 @@ from graft.images import read_image
 from pipeline.training import activations, backbones, examples
 from pipeline.training.augmentation import augment, generator
 from pipeline.training.frozen import View
+from tasks.extract import ExtractParams, load_backbone
+from tasks.params import read_params
 
 AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
 
@@ -76,6 +79,42 @@ def test_over_budget_the_same_numbers_come_without_a_cache(data, tmp_path, capsy
     assert not list((tmp_path / "other").rglob("*.npy"))
     indices = np.arange(4)
     assert np.array_equal(cached.splits["train"].batch(indices, 1), live.splits["train"].batch(indices, 1))
+
+
+def test_a_disk_that_takes_no_more_ends_the_caching_and_not_the_run(data, capsys):
+    dataset, fresh = data(), data(cache="fresh").splits["train"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        dataset.fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().out.count("File too large, so caching ends: what is not cached is computed each") == 1
+    assert not list(dataset.splits["train"].activations._shards.folder.glob("*[!k]"))
+    indices = np.arange(4)
+    assert np.array_equal(dataset.splits["train"].batch(indices, 1), fresh.batch(indices, 1))
+
+
+def test_the_limit_is_that_of_all_folders(data, tmp_path):
+    data().fill()
+    used_bytes = sum(file.stat().st_size for file in tmp_path.glob("cache/*/*.npy"))
+    other = data(seed=2, cut="block_4_add", cache_gigabytes=1.5 * used_bytes / 1e9)
+    other.fill()
+    [folder] = {file.parent for file in tmp_path.glob("cache/*/*.npy")}
+    assert folder == other.splits["train"].activations._shards.folder
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends have no such setting")
+@pytest.mark.parametrize("compute", ["activations", "backbone"])
+def test_all_that_is_cached_is_computed_by_deterministic_operations(data, tmp_path, compute):
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()
+    if compute == "activations":
+        data().fill()
+    else:
+        load_backbone(read_params("extract", ExtractParams), None, tmp_path)
+    assert config.is_op_determinism_enabled()
 
 
 def test_a_grown_data_set_computes_only_what_is_new(data):

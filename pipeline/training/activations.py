@@ -8,12 +8,11 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
-from shutil import disk_usage
 from tempfile import TemporaryDirectory
 
 import keras
@@ -29,6 +28,7 @@ from pipeline.training import backbones, backend, pace
 from pipeline.training.batches import full
 from pipeline.training.frozen import FrozenPart, View
 from pipeline.training.interruption import leave, sigterm_as_flag
+from pipeline.training.room import Room
 from pipeline.training.shards import Shards
 
 BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
@@ -44,25 +44,31 @@ class Activations:
         weights: the backbone's weights file.
         images: the folder that the views' paths are relative to.
         cache: a folder; may be empty or partly filled.
-        cache_gigabytes: a larger cache is not written.
+        cache_gigabytes: the cache never grows larger; see `Room`.
     """
 
     def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path, cache_gigabytes: float):
-        self.part, self.images, self._weights, self.cache_gigabytes = part, images, weights, cache_gigabytes
+        self.part, self.images, self._weights = part, images, weights
         code = digest_of("pipeline.training.frozen", "pipeline.training.shards")
-        self._shards = Shards(cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
-                                              part.precision, code))
+        folder = cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
+                                 part.precision, code)
+        self._room, self._shards = Room(folder, cache_gigabytes * 1e9), Shards(folder)
         self._augmentation = _digest(part.augmentation, part.seed)
         self._frozen: keras.Model | None = None
         self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
 
     def fill(self, views: list[View]) -> int:
-        """Compute what is not on disk yet, if the cache may grow that large; say so if not. Returns how many were."""
+        """Compute what is not on disk yet, if there is room for it; say so if not. Returns how many were written."""
+        if self.part.cut == backbones.IMAGES:
+            print("activations: the whole network is trained (extract.backbone.cut: images), so that nothing is cached")
+            return 0
         missing = [view for view in views if self._key(view) not in self._shards]
-        if missing and self._fits(len(views), len(missing)):
-            self._write(missing)
-            return len(missing)
-        return 0
+        try:
+            if self._has_room(views, missing):
+                self._write(missing)
+        except _Uncached as reason:
+            print(f"activations: {reason}: what is not cached is computed each time it is needed", flush=True)
+        return sum(self._key(view) in self._shards for view in missing)
 
     def batch(self, views: list[View]) -> np.ndarray:
         """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
@@ -82,12 +88,12 @@ class Activations:
                 progress.update(len(batch))
                 if len(rows) == per_shard or done == len(missing) or terminated.is_set():
                     if written:
-                        written.result()        # raises what went wrong
+                        _finish(written)
                     keys = [self._key(view) for view in missing[done - len(rows) : done]]
                     written, rows = writer.submit(self._shards.write, keys, rows), []
                 if terminated.is_set():
                     leave()
-            written.result()
+            _finish(written)
 
     def _inputs(self, views: list[View]) -> AbstractContextManager[Iterator]:
         """To be opened by `with`: the views' activations in chunks from a Ray cluster, or else their images."""
@@ -148,27 +154,45 @@ class Activations:
 
     def _network(self) -> keras.Model:
         if self._frozen is None:
+            backend.use_deterministic_operations()
             self._frozen = self.part.below_the_cut(self._weights)
         return self._frozen
 
     def _view_bytes(self) -> int:
         return 2 * int(np.prod(self._network().output.shape[1:]))
 
-    def _fits(self, views: int, missing: int) -> bool:
-        if self.part.cut == backbones.IMAGES:
-            print("activations: the whole network is trained (extract.backbone.cut: images), so that nothing is cached")
-            return False
-        view_bytes = self._view_bytes()
-        self._shards.folder.mkdir(parents=True, exist_ok=True)
-        free = disk_usage(self._shards.folder).free
-        if views * view_bytes > self.cache_gigabytes * 1e9 or missing * view_bytes > 0.9 * free:
-            print(
-                f"activations: {views} views of {view_bytes / 1e3:.0f} KB are {views * view_bytes / 1e9:.1f} GB, more "
-                f"than extract.cache_gigabytes ({self.cache_gigabytes:g}) or the free disk ({free / 1e9:.1f} GB) "
-                "allow: nothing is cached, activations are computed each time they are needed"
-            )
-            return False
-        return True
+    def _has_room(self, views: list[View], missing: list[View]) -> bool:
+        """Whether there is anything to write and room for it, once what is not in use is removed.
+
+        Raises:
+            _Uncached: if there is no room.
+        """
+        with _cache_errors():
+            kept = self._shards.use([self._key(view) for view in views])
+            if not missing or self._room.make(len(missing) * self._view_bytes(), kept):
+                return bool(missing)
+        gigabytes = len(missing) * self._view_bytes() / 1e9
+        raise _Uncached(
+            f"{len(missing):,} views of {self._view_bytes() / 1e3:.0f} KB are {gigabytes:.1f} GB, more than "
+            f"extract.cache_gigabytes ({self._room.limit_bytes / 1e9:g}) or the free disk "
+            f"({self._room.free_bytes() / 1e9:.1f} GB) allow beside what is in use: nothing is cached")
+
+
+class _Uncached(Exception):
+    """Why activations are not cached."""
+
+
+def _finish(written: Future) -> None:
+    with _cache_errors():
+        written.result()
+
+
+@contextmanager
+def _cache_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _Uncached(f"{error.filename}: {error.strerror}, so caching ends") from error
 
 
 def _batches(chunks: Iterable) -> Iterator[list[np.ndarray]]:

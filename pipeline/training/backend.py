@@ -11,6 +11,11 @@ from graft.machine.cores import cpu_count
 def make_deterministic(seed: int) -> None:
     """Seed Python, NumPy and the backend, and make the backend use operations that give the same bits every time."""
     keras.utils.set_random_seed(seed)
+    use_deterministic_operations()
+
+
+def use_deterministic_operations() -> None:
+    """Make the backend use only operations that give the same bits every time, which some do not on a GPU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

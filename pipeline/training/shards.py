@@ -3,9 +3,12 @@
 import hashlib
 import json
 import math
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 
 from graft.machine.files import whole
 
@@ -28,6 +31,14 @@ class Shards:
     def __contains__(self, key: str) -> bool:
         return key in self._where
 
+    def use(self, keys: list[str]) -> set[str]:
+        """Note on the disk that the shards with these keys are in use now. Returns their names."""
+        names = {self._where[key][0] for key in keys if key in self}
+        with suppress(OSError):         # of a cache that may only be read
+            for name in names:
+                os.utime(self.folder / f"{name}.json")
+        return names
+
     def write(self, keys: list[str], rows) -> None:
         """Add rows as one shard, completely or not at all.
 
@@ -38,7 +49,8 @@ class Shards:
         rows = np.ascontiguousarray(rows, ROW_TYPE)
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:24]
         with whole(self.folder / f"{name}.npy", durable=True) as unfinished, open(unfinished, "wb") as file:
-            np.save(file, rows)
+            write_array_header_1_0(file, header_data_from_array_1_0(rows))
+            file.write(rows.data)       # np.save would hide why a disk takes no more
         with whole(self.folder / f"{name}.json", durable=True) as unfinished:
             unfinished.write_text(json.dumps(keys), encoding="utf-8")
         self._remember(name, keys)
