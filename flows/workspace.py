@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from flows.dvc import Dvc
 from graft.errors import GraftError
+from graft.machine.files import expanded
 from graft.registry.address import REGISTRY_VARIABLE, default_registry
 from tasks.artifacts import CACHE
 from tasks.repository import git, state
@@ -75,14 +76,14 @@ def _pull(dvc: Dvc, files: list[str]) -> None:
 def shared_folder() -> Path:
     """GRAFT_SHARED, or else the checkout that the environment was installed from, or else a folder in ~/.cache."""
     if named := os.environ.get(SHARED_VARIABLE):
-        return Path(named).expanduser().absolute()
+        return expanded(named)
     try:
         origin = json.loads(distribution("graft").read_text("direct_url.json") or "{}")
     except PackageNotFoundError:
         origin = {}
     if origin.get("dir_info", {}).get("editable"):
         return Path(url2pathname(urlsplit(origin["url"]).path))
-    return Path("~/.cache/graft/shared").expanduser()
+    return expanded("~/.cache/graft/shared")
 
 
 def gpu_stages() -> list[str]:

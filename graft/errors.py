@@ -5,9 +5,11 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -35,12 +37,11 @@ def reported() -> Iterator[None]:
     except BrokenPipeError:
         _drop_output()
         sys.exit(0)
-    except OSError as error:
-        if error.errno not in _ADVICE:
+    except (OSError, RuntimeError) as error:
+        if (code := _disk_code(error)) is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
         _drop_output()
-        _exit(f"{where}{error.strerror}. {_ADVICE[error.errno]}")
+        _exit(_disk_message(code, getattr(error, "filename", None)))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -54,6 +55,23 @@ _ADVICE = {
     errno.EMFILE: "Too many files are open: raise the limit with `ulimit -n`.",
     errno.EIO: "The disk reports an error: check it.",
 }
+
+
+def _disk_code(error: Exception) -> int | None:
+    """The error number of a disk that takes no more; libraries such as HDF5 have it only in their text."""
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        return error.errno
+    return next((code for code in _ADVICE if os.strerror(code) in str(error)), None)
+
+
+def _disk_message(code: int, path: str | None) -> str:
+    """What is wrong with a file, or with a file of the current folder, the room that there is, and what to do."""
+    room = ""
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(each for each in (Path(path or ".").absolute(), *Path(path or ".").absolute().parents)
+                      if each.is_dir())
+        room = f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB are free in {folder})"
+    return f"{path or 'a file'}: {os.strerror(code)}{room}. {_ADVICE[code]}"
 
 
 def _exit(message: str) -> NoReturn:

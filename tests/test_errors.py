@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from graft.errors import GraftError, did_you_mean, reported
 @pytest.mark.parametrize("raised, exit_code, said", [
     (GraftError("params.yaml: no such key"), 2, "error: params.yaml: no such key\n"),
     (KeyboardInterrupt(), 130, "interrupted\n"),
-    (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2,
-     "error: a/b: No space left on device. Make room on this disk, and run it again.\n"),
+    (OSError(errno.EROFS, "Read-only file system", "a/b"), 2,
+     "error: a/b: Read-only file system. This disk is read-only: work in another folder.\n"),
+    (RuntimeError("Problems closing file (errno = 30, error message = 'Read-only file system')"), 2,
+     "error: a file: Read-only file system. This disk is read-only: work in another folder.\n"),
 ])
 def test_what_a_person_did_is_told_in_a_line(capsys, raised, exit_code, said):
     with pytest.raises(SystemExit) as left_with, reported():
@@ -31,6 +34,12 @@ def test_the_nearest_word_is_offered():
     assert did_you_mean("xyz", ["epochs", "seed"]) == ""
 
 
+@pytest.mark.parametrize("error", [RuntimeError("a mistake"), OSError(errno.ENOENT, "No such file")])
+def test_what_no_disk_has_refused_keeps_its_traceback(error):
+    with pytest.raises(type(error)), reported():
+        raise error
+
+
 def run(code: str, **options) -> subprocess.CompletedProcess:
     program = f"import sys\nfrom graft.errors import reported\nwith reported():\n    {code}"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, **options)
@@ -38,7 +47,8 @@ def run(code: str, **options) -> subprocess.CompletedProcess:
 
 def test_a_full_disk_is_one_message():
     done = run("open('/dev/full', 'w', buffering=1).write('x' * 99999)")
-    assert done.returncode == 2 and done.stderr.startswith(b"error: No space left on device")
+    assert done.returncode == 2 and done.stderr.startswith(b"error: a file: No space left on device (")
+    assert f" MB are free in {Path.cwd()}). Make room on this disk".encode() in done.stderr
 
 
 def test_a_terminal_that_is_not_utf8_gets_every_text():

@@ -1,12 +1,15 @@
 """Files that are written whole: after an error, or a kill at any moment, the old one is there or the new one."""
 
+import os
 import signal
 import threading
+from pathlib import Path
 
 import fresh
 import pytest
 
-from graft.machine.files import unfinished, whole
+from graft.errors import GraftError
+from graft.machine.files import expanded, unfinished, whole
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -79,3 +82,32 @@ with whole(sys.argv[1]) as temporary:
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_disk_that_takes_no_more_is_said_of_the_file_that_the_user_knows(tmp_path):
+    with pytest.raises(OSError) as caught, whole(tmp_path / "file"), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+    assert (caught.value.filename, list(tmp_path.iterdir())) == (str(tmp_path / "file"), [])
+
+
+def test_a_user_without_a_home_folder_is_one_message():
+    assert expanded("~") == Path.home()
+    with pytest.raises(GraftError, match="^~nobody-here/models: this machine knows no home folder"):
+        expanded("~nobody-here/models")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_and_home_is_one_message_too():
+    program = """
+import os
+from graft.errors import reported
+from graft.registry.cache import home
+del os.environ["HOME"]
+os.setuid(54321)
+try:
+    with reported():
+        home()
+except SystemExit as end:
+    print(end.code)
+"""
+    assert fresh.run(program, GRAFT_HOME="", XDG_CACHE_HOME="") == "2\n"

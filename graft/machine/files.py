@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graft.errors import GraftError
+
 
 @contextmanager
 def whole(path: str | Path, durable: bool = False, folder: Path | None = None) -> Iterator[Path]:
@@ -18,10 +20,15 @@ def whole(path: str | Path, durable: bool = False, folder: Path | None = None) -
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(folder or path.parent) as temporary:
-        yield temporary
-        if durable:
-            flush(temporary)
-        temporary.replace(path)
+        try:
+            yield temporary
+            if durable:
+                flush(temporary)
+            temporary.replace(path)
+        except OSError as error:        # names the file that the user knows
+            if error.filename in (None, str(temporary), temporary):
+                error.filename = str(path)
+            raise
 
 
 @contextmanager
@@ -36,6 +43,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expanded(path: str | Path) -> Path:
+    """The absolute path, with a folder instead of a leading `~` or `~user`.
+
+    Raises:
+        GraftError: if that user has no home folder; in a container, the current user may have neither it nor HOME.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise GraftError(f"{path}: this machine knows no home folder of this user. Write the path in full, or set HOME "
+                         "to a folder that you can write to.") from None
 
 
 def flush(path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from graft.errors import GraftError
-from graft.machine.files import whole
+from graft.machine.files import expanded, whole
 from graft.registry import log
 from graft.registry.address import Address
 from graft.store import identity
@@ -26,8 +26,8 @@ HOME_VARIABLE = "GRAFT_HOME"
 def home() -> Path:
     """The cache's folder: `$GRAFT_HOME`, otherwise `$XDG_CACHE_HOME/graft` or `~/.cache/graft`."""
     if folder := os.environ.get(HOME_VARIABLE):
-        return Path(folder).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "graft"
+        return expanded(folder)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "graft"
 
 
 @dataclass

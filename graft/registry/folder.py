@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.machine.files import whole
+from graft.machine.files import expanded, whole
 from graft.model.bundle import DESCRIPTION
 from graft.registry.manifest import MANIFEST, File, Manifest, decode, describe
 from graft.registry.transfer import download
@@ -72,7 +72,7 @@ def replace_folder(source: Path, to: Path) -> Path:
     Raises:
         GraftError: if `to` exists and is neither a model nor an empty folder.
     """
-    to = to.expanduser().resolve()
+    to = expanded(to).resolve()
     fresh, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
     if old.exists() and not to.exists():
         old.rename(to)              # an earlier exchange was killed halfway

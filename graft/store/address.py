@@ -1,7 +1,8 @@
 """Resolve a store's address on this machine and in this environment."""
 
 import os
-from pathlib import Path
+
+from graft.machine.files import expanded
 
 
 def identity(registry: str) -> str:
@@ -10,7 +11,7 @@ def identity(registry: str) -> str:
     It is the absolute path of a folder, or the s3:// address with its endpoint.
     """
     if not registry.startswith("s3://"):
-        return str(Path(registry).expanduser().resolve())
+        return str(expanded(registry).resolve())
     return f"{registry} at {endpoint()}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graft.machine.files import flush, unfinished, whole
+from graft.machine.files import expanded, flush, unfinished, whole
 from graft.store.contract import Missing, Store, Stored, StoreError
 
 TEMPORARY = ".incoming"             # unfinished writes; never listed
@@ -17,7 +17,7 @@ class LocalStore(Store):
     """A store in a folder. Concurrent writers use `os.link`, which is atomic and refuses an existing name."""
 
     def __init__(self, folder: str | Path):
-        self._root = Path(folder).expanduser().absolute()
+        self._root = expanded(folder)
         self._incoming = self._root / TEMPORARY         # on the same file system as the objects, which are linked
         self.address = str(folder)
 

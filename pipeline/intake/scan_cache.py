@@ -35,15 +35,14 @@ class ScanCache:
     """The measurements and thumbnails of the unchanged files of one image folder."""
 
     def __init__(self, folder: Path, images: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"scans-{digest_of('pipeline.intake.fingerprint')}.sqlite"
-        for outdated in folder.glob("scans-*.sqlite"):
-            if outdated != path:
-                outdated.unlink()
         self.images = images
         self.root = str(images.resolve())
-        self.connection = _open(path)
+        self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint')}.sqlite"
         self.pending = 0
+        try:
+            self.connection = _open(self.path)
+        except (OSError, sqlite3.OperationalError) as error:
+            self._keep_nothing(error)
 
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
         """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
@@ -59,9 +58,7 @@ class ScanCache:
         """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._state(path)
         if state:           # else the file is gone, or may not be read: try again next time
-            self.connection.execute("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)",
-                                    (self.root, path, state, *_columns(result)))
-            self._commit_sometimes()
+            self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *_columns(result))
 
     def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
         """A small JPEG of a file, read only if the file has changed.
@@ -79,18 +76,29 @@ class ScanCache:
         if known:
             return known[0]
         jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
-        self.connection.execute("REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (self.root, path, state, jpeg))
-        self._commit_sometimes()
+        self._put("REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", self.root, path, state, jpeg)
         return jpeg
 
     def commit(self) -> None:
         """Write what was stored to the disk."""
-        self.connection.commit()
+        try:
+            self.connection.commit()
+        except sqlite3.OperationalError as error:
+            self._keep_nothing(error)
 
-    def _commit_sometimes(self) -> None:
+    def _put(self, statement: str, *values) -> None:
+        try:
+            self.connection.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            self._keep_nothing(error)
         self.pending += 1
         if self.pending % COMMIT_EVERY == 0:
             self.commit()
+
+    def _keep_nothing(self, error: Exception) -> None:
+        """Say that the disk takes no more, and go on without it."""
+        print(f"{self.path}: {error}: measurements are not kept, so the next run makes them again", flush=True)
+        self.connection = _connect(":memory:")
 
     def _state(self, path: str) -> str | None:
         file = self.images / path
@@ -102,14 +110,20 @@ class ScanCache:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for outdated in path.parent.glob("scans-*.sqlite"):
+        if outdated != path:
+            outdated.unlink()
     try:
         return _connect(path)
+    except sqlite3.OperationalError:    # the disk, or another process that writes
+        raise
     except sqlite3.DatabaseError:       # a damaged file: everything in it can be measured again
         path.unlink()
         return _connect(path)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path | str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60)
     connection.executescript(SCHEMA)
     return connection

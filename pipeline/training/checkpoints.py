@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,19 @@ def checkpoint_path(folder: Path, params, inputs: list[Path], module: str) -> Pa
 
 
 def write(path: Path, progress: dict, now: list, best: list) -> None:
-    """Whole or not at all, even if the machine loses its power meanwhile."""
+    """Whole or not at all, even if the machine loses its power meanwhile. A full disk does not end the training."""
     arrays = {f"now_{i}": np.asarray(each) for i, each in enumerate(now)}
     arrays |= {f"best_{i}": each for i, each in enumerate(best)}
-    with whole(path, durable=True) as unfinished, open(unfinished, "wb") as file:
-        np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+    try:
+        with whole(path, durable=True) as unfinished, open(unfinished, "wb") as file:
+            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+    except OSError as error:
+        _say_once(f"{path}: {error.strerror}: training goes on without checkpoints; if it is killed, it starts again")
+
+
+@cache
+def _say_once(message: str) -> None:
+    print(message, flush=True)
 
 
 def read(path: Path) -> tuple[dict, list[np.ndarray], list[np.ndarray]]:
