@@ -4,6 +4,7 @@ Prefect reads its settings when it is imported, so this module first sets those 
 """
 
 import os
+from pathlib import Path
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -17,3 +18,7 @@ for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
 for name in ("NO_PROXY", "no_proxy"):       # a proxy cannot reach the servers of this machine
     os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), *LOOPBACK])
+try:
+    Path.home()
+except RuntimeError:                        # in a container, the user may have no name: Prefect and DVC need a folder
+    os.environ["HOME"] = str(Path(".graft/user").absolute())

@@ -9,8 +9,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError, did_you_mean, reported
+from graft.machine.files import unfinished
 from tasks.params import PARAMS, DataParams, read_params, read_sections
 
+ANSWER_S = 15                       # how long Prefect's server may take to answer
 STEPS = ("gate", "publish")         # what the flow does after the stages
 
 
@@ -31,18 +33,46 @@ def check() -> None:
 
 
 def check_server() -> None:
-    """Raise `GraftError` if PREFECT_API_URL, or Prefect's profile, names a server that does not answer."""
-    from prefect import get_client
+    """Raise `GraftError` if PREFECT_API_URL, or Prefect's profile, names no Prefect server that answers.
+
+    Without either, the flow starts the embedded server: then raise it if PREFECT_HOME cannot be written.
+    """
     from prefect.settings import get_current_settings
 
-    if not (address := get_current_settings().api.url):
-        return          # the flow starts the embedded server
-    with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
-    if problem:
-        raise GraftError(f"no Prefect server answers at {address} ({problem}). Start it with `prefect server start`, "
-                         "or correct PREFECT_API_URL; `prefect config view` shows where it is set. If it is not set, "
-                         "the flow starts its own server.")
+    settings = get_current_settings()
+    if not (address := settings.api.url):
+        _check_writable(settings.home)
+    elif problem := _server_problem():
+        raise GraftError(f"no Prefect server answers at {address} ({problem}). Expected an address such as "
+                         "http://127.0.0.1:4200/api. Start the server with `prefect server start`, or correct "
+                         "PREFECT_API_URL; `prefect config view` shows where it is set. If it is not set, the flow "
+                         "starts its own server.")
+
+
+def _server_problem() -> str | None:
+    """What keeps Prefect's server from being used: nobody answers, something else does, or another major version."""
+    from prefect import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    try:
+        with (temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+              get_client(httpx_settings={"timeout": ANSWER_S}, sync_client=True) as client):
+            client.raise_for_api_version_mismatch()     # understands the answer, which the health check does not
+            problem = client.api_healthcheck()
+    except Exception as error:      # of httpx, of JSON, or Prefect's RuntimeError
+        problem = error.__cause__ or error
+    if isinstance(problem, ValueError):
+        return "it answers, but not as Prefect does"
+    return (str(problem) or type(problem).__name__).splitlines()[0] if problem else None
+
+
+def _check_writable(home: Path) -> None:
+    try:
+        with unfinished(home) as file:
+            file.touch()
+    except OSError as error:
+        raise GraftError(f"{home}: {error.strerror}. Prefect keeps its database there. Set PREFECT_HOME to a folder "
+                         "that you can write to, on a disk with free space.") from None
 
 
 def _stages() -> list[str]:

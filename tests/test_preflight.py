@@ -1,12 +1,16 @@
 """Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
 
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from benchmarks.scratch import Project
-from flows import preflight
+from flows import preflight  # before prefect, which reads its settings when it is imported
 from graft.errors import GraftError
+
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # isort: skip
 
 
 @pytest.fixture
@@ -38,6 +42,36 @@ def test_a_flow_with_a_mistake_ends_at_once_without_a_traceback(project):
     assert done.stderr.startswith("error: params.yaml: data.images: the folder 'data/nowhere' does not exist.")
     assert "Traceback" not in done.stdout + done.stderr
     assert not (project.folder / "outputs").exists()
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server of another kind, which answers everything with the status in the address and a page."""
+
+    def do_GET(self):
+        self.send_response(int(self.path.split("/")[1]))
+        self.end_headers()
+        self.wfile.write(b"<html>Welcome</html>")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("status, reason", [(200, "not as Prefect does"), (404, "404 Not Found"), (502, "502 Bad")])
+def test_a_server_of_another_kind_is_one_message(status, reason):
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{status}"
+        with temporary_settings({PREFECT_API_URL: address}), pytest.raises(GraftError) as caught:
+            preflight.check_server()
+        server.shutdown()
+    assert str(caught.value).startswith(f"no Prefect server answers at {address}") and reason in str(caught.value)
+
+
+def test_a_prefect_home_that_cannot_be_written_is_one_message(tmp_path):
+    (tmp_path / "file").touch()
+    with (temporary_settings({PREFECT_HOME: tmp_path / "file"}, restore_defaults={PREFECT_API_URL}),
+          pytest.raises(GraftError, match="file: File exists. Prefect keeps its database there. Set PREFECT_HOME")):
+        preflight.check_server()
 
 
 def test_data_that_dvc_tracks_need_not_be_there_yet(project):

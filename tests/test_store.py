@@ -10,6 +10,7 @@ import pytest
 import s3_server
 
 from graft.store import Damaged, LocalStore, Missing, StoreError, identity, open_store
+from graft.store.address import is_on_loopback
 from graft.store.folder import TEMPORARY
 
 
@@ -169,3 +170,29 @@ def test_open_store_asks_nobody(monkeypatch):
     for name, value in s3_server.settings(server).items():
         monkeypatch.setenv(name, value)
     assert open_store("s3://bucket/prefix").address == "s3://bucket/prefix"
+
+
+@pytest.mark.parametrize("url, expected", [
+    ("http://127.0.0.1:9000", True), ("https://localhost", True), ("http://[::1]:9000", True),
+    ("http://minio.localhost", True), ("http://127.1.2.3", True), ("https://s3.example.org", False),
+    ("http://10.0.0.1", False), ("http://127.0.0.1.example.org", False), ("http://[::1", False), ("not a URL", False),
+])
+def test_loopback_is_recognized_however_it_is_written(url, expected):
+    assert is_on_loopback(url) == expected
+
+
+def test_a_store_on_loopback_needs_no_proxy(registry, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")      # nobody listens there
+    store = open_store(registry)
+    store.replace("a", b"1")
+    assert store.read_whole("a", 1) == b"1"
+
+
+def test_a_proxy_that_refuses_is_one_message(monkeypatch):
+    for name, value in s3_server.settings(s3_server.Server("http://s3.example.org", 80)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(StoreError, match="the proxy refuses the connection. Correct HTTP_PROXY"):
+        open_store("s3://bucket/models").stat("a")

@@ -1,6 +1,8 @@
 """Resolve a store's address on this machine and in this environment."""
 
 import os
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from graft.machine.files import expanded
 
@@ -18,6 +20,15 @@ def identity(registry: str) -> str:
 def endpoint_url() -> str | None:
     """The URL of an S3 service other than AWS, from AWS's environment variables; None for AWS."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether a URL's server is this machine: no proxy can reach it. False for what is not a URL."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def endpoint() -> str:

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from graft.store.address import endpoint_url
+from graft.store.address import endpoint_url, is_on_loopback
 from graft.store.contract import Missing, Store, Stored, StoreError
 from graft.store.s3_errors import explain, status_of
 
@@ -35,7 +35,7 @@ class S3Store(Store):
         self._bucket, _, prefix = registry.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._clock: tuple[datetime, float] | None = None       # the server's time, and our monotonic clock then
-        self._client = _connect(registry)
+        self._client = self._call(connect)
         self._client.meta.events.register("after-call.s3", self._read_clock)
 
     def create(self, key: str, data: bytes | Path) -> bool:
@@ -156,7 +156,8 @@ class S3Store(Store):
         return Missing(str(error)) if missing else explain(error, self.address)
 
 
-def _connect(registry: str) -> Any:
+def connect() -> Any:
+    """A boto3 client for S3, with AWS's usual credentials. Raises what boto3 raises."""
     import boto3
     from botocore.config import Config
     from botocore.session import get_session
@@ -168,19 +169,18 @@ def _connect(registry: str) -> Any:
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=CONNECTIONS,
+        # a proxy cannot reach the servers of this machine, but boto3 asks it for them, too
+        proxies={} if endpoint and is_on_loopback(endpoint) else None,
         # virtual hosts (bucket.host) need DNS entries that only AWS is sure to have
         s3={"addressing_style": "path" if endpoint else "auto"},
         # many servers do not support the newer checksums; our own sha256 verifies what is read
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    try:
-        core = get_session()
-        session = boto3.Session(botocore_session=core)
-        core.register_component("data_loader", _descriptions())     # after boto3 has extended the session's own loader
-        client = session.client("s3", config=config)
-    except Exception as error:
-        raise explain(error, registry) from error
+    core = get_session()
+    session = boto3.Session(botocore_session=core)
+    core.register_component("data_loader", _descriptions())     # after boto3 has extended the session's own loader
+    client = session.client("s3", config=config)
     client.meta.events.register("needs-retry.s3", _pause_when_busy)
     return client
 

@@ -27,6 +27,7 @@ _BY_CODE = {
     "NotImplemented": "the server lacks a feature of S3 that Graft needs (conditional writes). Use another store",
 }
 _BY_STATUS = {301: _BY_CODE["PermanentRedirect"], 403: _BY_CODE["AccessDenied"], 429: _BY_CODE["SlowDown"],
+              407: "the proxy asks for a name and password. Add them to HTTP_PROXY and HTTPS_PROXY",
               501: _BY_CODE["NotImplemented"]}
 _BY_CLASS = {
     "NoCredentialsError": f"no credentials were found. {_CREDENTIALS}",
@@ -38,6 +39,8 @@ _BY_CLASS = {
     "SSOTokenLoadError": "you are not logged in. Run `aws sso login`",
     "ConfigParseError": "AWS's configuration file cannot be read. Correct ~/.aws/config",
     "SSLError": "the server's certificate is not trusted. Set AWS_CA_BUNDLE to its authority's certificate",
+    "ProxyConnectionError": "the proxy refuses the connection. Correct HTTP_PROXY and HTTPS_PROXY, or name the server "
+                            "in NO_PROXY",
     "InvalidRegionError": "AWS_DEFAULT_REGION is not a region. Expected one such as eu-central-1",
 }
 

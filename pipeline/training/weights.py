@@ -70,14 +70,15 @@ def _from_keras(name, image_size, alpha) -> keras.Model:
 
 
 def _from_s3(name, image_size, alpha, address: str) -> keras.Model:
-    import boto3
     import botocore.exceptions
+
+    from graft.store.s3 import connect
 
     bucket, _, key = address.removeprefix("s3://").partition("/")
     with TemporaryDirectory() as folder:
         file = Path(folder) / (Path(key).name or "weights.h5")
         try:
-            boto3.client("s3").download_file(bucket, key, str(file))
+            connect().download_file(bucket, key, str(file))
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ValueError) as error:
             raise _refusal(address, f"a download of {address}", _first_line(error), "s3") from error
         return _from_file(name, image_size, alpha, file, tried=f"the file {address}", source="s3")
