@@ -18,6 +18,7 @@ from keras.optimizers import SGD
 from benchmarks import recipe
 from benchmarks.command import read_options
 from benchmarks.inputs import RECIPE_AUGMENTATION as RANGES
+from graft.errors import reported
 
 
 def read_images(folder):
@@ -77,4 +78,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

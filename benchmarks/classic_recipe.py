@@ -19,6 +19,7 @@ from tensorflow.keras.preprocessing.image import ImageDataGenerator  # legacy: K
 from benchmarks import recipe
 from benchmarks.command import read_options
 from benchmarks.inputs import RECIPE_AUGMENTATION as RANGES
+from graft.errors import reported
 
 
 def read_images(folder, *, augmented: bool):
@@ -72,4 +73,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

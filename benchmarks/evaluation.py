@@ -18,6 +18,7 @@ import pandas as pd
 from benchmarks.command import run_parts
 from benchmarks.inputs import CATS_DOGS, CLOTHING
 from benchmarks.scratch import ROOT
+from graft.errors import reported
 from graft.images import SUFFIXES
 from graft.model import unknown
 from graft.model.classifier import Classifier
@@ -150,4 +151,5 @@ def _run(classifier: Classifier, folder: Path, rows: pd.DataFrame) -> tuple[np.n
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

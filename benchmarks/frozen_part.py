@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 from pipeline.training import backbones, backend, examples
 from pipeline.training.activations import BATCH_SIZE
 from tasks import artifacts
@@ -55,4 +56,5 @@ def forward(network, batches: np.ndarray, images: int = 512) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -21,6 +21,7 @@ from benchmarks.command import run_parts
 from benchmarks.inputs import CATS_DOGS
 from benchmarks.scratch import Project
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 from graft.images import UnreadableImage
 from graft.machine.cores import cpu_count
 from pipeline.intake.duplicates import find_near_pairs
@@ -191,4 +192,5 @@ def _pillow_refuses(data: bytes) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -22,6 +22,7 @@ from benchmarks.markdown import print_head, print_row
 from benchmarks.prefect_server import Server
 from benchmarks.processes import end, wait_for
 from benchmarks.scratch import TINY, Project, write_some_digits
+from graft.errors import reported
 
 VICTIMS = {         # part of the process's command line
     "stage": "-m tasks.", "dvc": "dvc_worker.py", "flow": "-m prefect.engine",
@@ -204,4 +205,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -18,6 +18,7 @@ from benchmarks.command import begin
 from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import Project, write_some_digits
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 
 STAGES = ("extract", "transfer", "finetune")
 KILLS_A_ROUND = 4
@@ -113,4 +114,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

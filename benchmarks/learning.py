@@ -20,6 +20,7 @@ from benchmarks import inputs, learning_table, stages
 from benchmarks.command import begin
 from benchmarks.scratch import ROOT, Project
 from benchmarks.timeline import follow
+from graft.errors import reported
 
 SIDES = ("classic", "careful", "graft")
 TURNS = ("train", "train", "train", "train", "val")
@@ -111,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -17,6 +17,7 @@ from PIL import Image
 from benchmarks import stages
 from benchmarks.command import begin
 from benchmarks.markdown import print_head, print_row
+from graft.errors import reported
 
 CLASSES = 10
 SIDE_PX = 64
@@ -52,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -16,6 +16,7 @@ from benchmarks.markdown import print_head, print_row
 from benchmarks.prefect_server import Server
 from benchmarks.scratch import ROOT, Project
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 
 SMALL = {"extract.views": 1, "extract.backbone.image_size": [32, 32], "transfer.epochs": 1, "finetune.epochs": 1}
 COMMANDS = [stage["cmd"].split() for stage in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"].values()]
@@ -56,4 +57,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

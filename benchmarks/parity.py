@@ -18,6 +18,7 @@ from benchmarks.command import begin
 from benchmarks.inputs import mobilenet
 from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import Project
+from graft.errors import reported
 
 FORMATS = ["litert", "litert_int8", "openvino"]
 OF_EACH_KIND = 20
@@ -82,4 +83,5 @@ def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -14,6 +14,7 @@ from benchmarks.command import begin
 from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import Project
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 
 STAGES = ("validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
 PHOTOGRAPHS = {        # what the head of params.yaml advises for one's own photographs
@@ -50,4 +51,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

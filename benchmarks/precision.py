@@ -7,6 +7,7 @@ Options and photographs: see `benchmarks.pairs`.
 
 from benchmarks import pairs
 from benchmarks.command import begin
+from graft.errors import reported
 
 
 def main() -> None:
@@ -15,4 +16,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -24,6 +24,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.command import begin
+from graft.errors import reported
 from graft.images import UnreadableImage, read_image
 from graft.machine.cores import cpu_count
 from graft.model import bundle
@@ -141,4 +142,5 @@ def in_turn(ways: dict[str, Callable], rounds: int) -> dict[str, list[Took]]:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -20,6 +20,7 @@ from benchmarks.command import begin
 from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import ROOT
 from benchmarks.timeline import seconds_of
+from graft.errors import reported
 
 sys.path.insert(0, str(ROOT / "tests"))     # its S3 server and its small bundle
 
@@ -75,4 +76,5 @@ def run(command: list[str], home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

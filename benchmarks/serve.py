@@ -25,6 +25,7 @@ import psutil
 from benchmarks.command import begin
 from benchmarks.predict import bare_session, by_hand, is_readable
 from benchmarks.processes import free_port
+from graft.errors import reported
 from graft.model.classifier import Classifier
 from graft.predict.sources import images_below
 
@@ -153,4 +154,5 @@ def rounded(numbers: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks import inputs
 from benchmarks.markdown import print_head, print_row
+from graft.errors import reported
 from pipeline.training import weights
 from starter.probe import random_scores, read_digits, read_folder, scores
 
@@ -37,4 +38,5 @@ def summary(found: list[float] | None) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else weights.STARTER)
+    with reported():
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else weights.STARTER)

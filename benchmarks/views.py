@@ -8,6 +8,7 @@ them. Target: at least -0.5 points. Options and photographs: see `benchmarks.pai
 
 from benchmarks import pairs
 from benchmarks.command import begin
+from graft.errors import reported
 
 
 def main() -> None:
@@ -17,4 +18,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()

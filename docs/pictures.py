@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 from benchmarks import browser
 from benchmarks.prefect_server import Server, end, free_port, wait_for
 from benchmarks.scratch import ROOT, Project
+from graft.errors import reported
 
 PICTURES = ROOT / "docs"
 SCALE = 2                               # pixels of a picture per CSS pixel
@@ -126,4 +127,5 @@ def save(tab: browser.Tab, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()
