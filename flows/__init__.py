@@ -3,6 +3,7 @@
 Prefect reads its settings when it is imported, so this module first sets those that the user has not chosen.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -21,4 +22,7 @@ for name in ("NO_PROXY", "no_proxy"):       # a proxy cannot reach the servers o
 try:
     Path.home()
 except RuntimeError:                        # in a container, the user may have no name: Prefect and DVC need a folder
-    os.environ["HOME"] = str(Path(".graft/user").absolute())
+    home = Path(".graft/user").absolute()
+    with contextlib.suppress(OSError):      # `preflight.check_server` explains it
+        home.mkdir(parents=True, exist_ok=True)
+    os.environ["HOME"] = str(home)

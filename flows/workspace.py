@@ -83,7 +83,7 @@ def shared_folder() -> Path:
         origin = {}
     if origin.get("dir_info", {}).get("editable"):
         return Path(url2pathname(urlsplit(origin["url"]).path))
-    return expanded("~/.cache/graft/shared")
+    return expanded("~/.cache/graft/shared", or_else=f"set {SHARED_VARIABLE}")
 
 
 def gpu_stages() -> list[str]:

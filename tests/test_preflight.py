@@ -1,9 +1,12 @@
 """Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
 
+import os
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
+import fresh
 import pytest
 
 from benchmarks.scratch import Project
@@ -72,6 +75,12 @@ def test_a_prefect_home_that_cannot_be_written_is_one_message(tmp_path):
     with (temporary_settings({PREFECT_HOME: tmp_path / "file"}, restore_defaults={PREFECT_API_URL}),
           pytest.raises(GraftError, match="file: File exists. Prefect keeps its database there. Set PREFECT_HOME")):
         preflight.check_server()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_home_folder_has_one_in_the_project():
+    program = "import contextlib, os\ndel os.environ['HOME']\nos.setuid(54321)\nimport flows\nprint(os.environ['HOME'])"
+    assert fresh.run(program) == f"{Path.cwd()}/.graft/user\n"
 
 
 def test_data_that_dvc_tracks_need_not_be_there_yet(project):

@@ -45,8 +45,11 @@ def unfinished(folder: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: str | Path, or_else: str = "write the path in full") -> Path:
     """The absolute path, with a folder instead of a leading `~` or `~user`.
+
+    Args:
+        or_else: what a user without a home folder can do instead.
 
     Raises:
         GraftError: if that user has no home folder; in a container, the current user may have neither it nor HOME.
@@ -54,8 +57,8 @@ def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
-        raise GraftError(f"{path}: this machine knows no home folder of this user. Write the path in full, or set HOME "
-                         "to a folder that you can write to.") from None
+        raise GraftError(f"{path}: this machine knows no home folder of this user. Set HOME to a folder that you can "
+                         f"write to, or {or_else}.") from None
 
 
 def flush(path: Path) -> None:

@@ -24,10 +24,10 @@ HOME_VARIABLE = "GRAFT_HOME"
 
 
 def home() -> Path:
-    """The cache's folder: `$GRAFT_HOME`, otherwise `$XDG_CACHE_HOME/graft` or `~/.cache/graft`."""
+    """The cache's folder: `$GRAFT_HOME`, otherwise `$XDG_CACHE_HOME/graft` or `~/.cache/graft`. Raises `GraftError`."""
     if folder := os.environ.get(HOME_VARIABLE):
         return expanded(folder)
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "graft"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache", or_else=f"set {HOME_VARIABLE}") / "graft"
 
 
 @dataclass
