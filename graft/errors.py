@@ -42,6 +42,9 @@ def reported() -> Iterator[None]:
             raise
         _drop_output()
         _exit(_disk_message(code, getattr(error, "filename", None)))
+    except SystemExit:
+        _drop_output()
+        raise
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -88,8 +91,12 @@ def _drop_output() -> None:
 
 
 def _print_anything() -> None:
-    """Let the standard streams take any text: names of files that are not UTF-8, and … where the terminal lacks it."""
+    """Let the standard streams take any text: names of files that are not UTF-8, and … where the terminal lacks it.
+
+    What was closed before the start takes text, too, and drops it.
+    """
     codecs.register_error("graft", _encode_anything)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))   # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="graft")

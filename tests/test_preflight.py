@@ -79,7 +79,13 @@ def test_a_prefect_home_that_cannot_be_written_is_one_message(tmp_path):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a name")
 def test_a_user_without_a_home_folder_has_one_in_the_project():
-    program = "import contextlib, os\ndel os.environ['HOME']\nos.setuid(54321)\nimport flows\nprint(os.environ['HOME'])"
+    program = """
+import contextlib, os, pathlib
+del os.environ["HOME"]
+os.setuid(54321)
+import flows
+print(os.environ["HOME"])
+"""
     assert fresh.run(program) == f"{Path.cwd()}/.graft/user\n"
 
 

@@ -10,8 +10,8 @@ from graft.errors import GraftError, reported
 
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
-    arguments = _parser().parse_args(argv)
     with reported():
+        arguments = _parser().parse_args(argv)
         code = arguments.run(arguments)
     sys.exit(code)
 
