@@ -68,13 +68,12 @@ def _disk_code(error: Exception) -> int | None:
 
 
 def _disk_message(code: int, path: str | None) -> str:
-    """What is wrong with a file, or with a file of the current folder, the room that there is, and what to do."""
+    """What is wrong with a file, if it is known which, how much room its folder has, and what to do."""
     room = ""
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        folder = next(each for each in (Path(path or ".").absolute(), *Path(path or ".").absolute().parents)
-                      if each.is_dir())
+    if path and code in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(each for each in Path(path).absolute().parents if each.is_dir())
         room = f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB are free in {folder})"
-    return f"{path or 'a file'}: {os.strerror(code)}{room}. {_ADVICE[code]}"
+    return f"{path or 'a file or standard output'}: {os.strerror(code)}{room}. {_ADVICE[code]}"
 
 
 def _exit(message: str) -> NoReturn:

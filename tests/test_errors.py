@@ -2,11 +2,12 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from graft.errors import GraftError, did_you_mean, reported
+
+PROGRAM = "import sys\nfrom graft.errors import reported\nwith reported():\n    {}"
 
 
 @pytest.mark.parametrize("raised, exit_code, said", [
@@ -15,7 +16,7 @@ from graft.errors import GraftError, did_you_mean, reported
     (OSError(errno.EROFS, "Read-only file system", "a/b"), 2,
      "error: a/b: Read-only file system. This disk is read-only: work in another folder.\n"),
     (RuntimeError("Problems closing file (errno = 30, error message = 'Read-only file system')"), 2,
-     "error: a file: Read-only file system. This disk is read-only: work in another folder.\n"),
+     "error: a file or standard output: Read-only file system. This disk is read-only: work in another folder.\n"),
 ])
 def test_what_a_person_did_is_told_in_a_line(capsys, raised, exit_code, said):
     with pytest.raises(SystemExit) as left_with, reported():
@@ -41,14 +42,29 @@ def test_what_no_disk_has_refused_keeps_its_traceback(error):
 
 
 def run(code: str, **options) -> subprocess.CompletedProcess:
-    program = f"import sys\nfrom graft.errors import reported\nwith reported():\n    {code}"
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, **options)
+    return subprocess.run([sys.executable, "-c", PROGRAM.format(code)], capture_output=True, **options)
 
 
-def test_a_full_disk_is_one_message():
-    done = run("open('/dev/full', 'w', buffering=1).write('x' * 99999)")
-    assert done.returncode == 2 and done.stderr.startswith(b"error: a file: No space left on device (")
-    assert f" MB are free in {Path.cwd()}). Make room on this disk".encode() in done.stderr
+def test_a_full_disk_is_one_message(tmp_path):
+    code = "from graft.machine.files import whole\n    with whole('new'): open('/dev/full', 'wb', buffering=0).write(b'x')"
+    done = run(code, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: new: No space left on device (")
+    assert f" MB are free in {tmp_path}). Make room on this disk".encode() in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_takes_no_more_is_one_message():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", PROGRAM.format("print('x' * 99999)")], stdout=full,
+                              stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (
+        2, b"error: a file or standard output: No space left on device. Make room on this disk, and run it again.\n")
+
+
+def test_a_closed_output_is_no_mistake():
+    done = subprocess.run(["bash", "-c", f'{sys.executable} -c "$0" >&-', PROGRAM.format("print('x')")],
+                          capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_terminal_that_is_not_utf8_gets_every_text():
