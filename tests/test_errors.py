@@ -46,7 +46,8 @@ def run(code: str, **options) -> subprocess.CompletedProcess:
 
 
 def test_a_full_disk_is_one_message(tmp_path):
-    code = "from graft.machine.files import whole\n    with whole('new'): open('/dev/full', 'wb', buffering=0).write(b'x')"
+    code = ("from graft.machine.files import whole\n"
+            "    with whole('new'), open('/dev/full', 'wb', buffering=0) as full: full.write(b'x')")
     done = run(code, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith(b"error: new: No space left on device (")
     assert f" MB are free in {tmp_path}). Make room on this disk".encode() in done.stderr
