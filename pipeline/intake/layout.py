@@ -77,10 +77,10 @@ def subfolders(folders: set[Folder]) -> dict[Folder, set[str]]:
     return dict(tree)
 
 
-def shorten(names: list[str]) -> str:
+def shorten(names: list[str], shown: int = SHOWN) -> str:
     """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def named_like_splits(names: list[str]) -> str:

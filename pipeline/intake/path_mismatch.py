@@ -7,7 +7,8 @@ case. A path that fits several files equally well is reported as ambiguous: no f
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache
+from posixpath import splitext
 
 SHOWN = 10      # causes that are reported, the most frequent first
 FITTING = 3     # files that are shown for an ambiguous path
@@ -81,16 +82,16 @@ def _by_name(files: list[str]) -> dict[str, list[str]]:
     """Plain file name, with and without its extension -> the files."""
     index = defaultdict(list)
     for file in files:
-        name = PurePosixPath(file)
-        for key in {_plain(name.name), _plain(name.stem)}:
+        for key in {_plain(name) for name in _names(file)}:
             index[key].append(file)
     return index
 
 
 def _best(path: str, index: dict[str, list[str]]) -> list[str]:
     """The files that fit a path: one, if it fits at least as well as every other one in every respect."""
-    name = PurePosixPath(path)
-    fitting = sorted({file for key in (name.name, name.stem) for file in index.get(_plain(key), ())})
+    fitting = sorted({file for name in _names(path) for file in index.get(_plain(name), ())})
+    if len(fitting) < 2:
+        return fitting
     ranks = {file: _rank(path, file) for file in fitting}
     best = tuple(map(max, zip(*ranks.values())))
     return [file for file in fitting if ranks[file] == best] or fitting
@@ -117,14 +118,19 @@ def _change(path: str, file: str) -> Change:
 
 def _same_part(name: str, true_name: str) -> tuple[str, str]:
     """The two names, each with or without its extension, so that they are the same but for their case."""
-    pairs = [(one, other) for one in (name, PurePosixPath(name).stem)
-             for other in (true_name, PurePosixPath(true_name).stem)]
-    return next(pair for pair in pairs if _plain(pair[0]) == _plain(pair[1]))
+    return next((one, other) for one in _names(name) for other in _names(true_name) if _plain(one) == _plain(other))
+
+
+def _names(path: str) -> tuple[str, str]:
+    """The file's name with and without its extension."""
+    name = path.rpartition("/")[2]
+    return name, splitext(name)[0]
 
 
 def _joined(folders: list[str]) -> str:
     return "".join(f"{folder}/" for folder in folders)
 
 
+@cache
 def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
