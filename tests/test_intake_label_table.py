@@ -140,6 +140,8 @@ def test_a_table_that_is_none(tmp_path, table, part):
 def test_a_table_in_another_encoding(tmp_path):
     with pytest.raises(GraftError, match="labels.csv cannot be read: it is not in UTF-8 .byte 0xe4 at 11.. Save it as"):
         list_files(folder(tmp_path, "path,label\nä.jpg,cat\n", encoding="latin-1"))
+    with pytest.raises(GraftError, match="its first line contains null characters, as another encoding"):
+        list_files(folder(tmp_path, "path,label\na.jpg,cat\n", encoding="utf-16-le"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

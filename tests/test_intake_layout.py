@@ -150,8 +150,8 @@ def test_a_table_of_another_name_is_named_with_all_that_has_to_change(tmp_path):
 @pytest.mark.parametrize("table, advice", [
     ("metadata.csv", "metadata.csv, rename it to labels.csv. In the table:"),
     ("labels.tsv", "labels.tsv, rename it to labels.csv. In the table:"),
-    ("labels.xlsx", "labels.xlsx, save it as labels.csv"),
-    ("label.txt", "label.txt, save it as labels.csv"),
+    ("labels.xlsx", "labels.xlsx, save it as CSV with the columns path and label, in labels.csv"),
+    ("label.txt", "label.txt, save it as CSV with the columns path and label, in labels.csv"),
     ("images/labels.csv", "images/labels.csv, set images to '{}/images'"),
     ("images/train.csv", "images/train.csv, rename it to labels.csv and set images to '{}/images'"),
 ])

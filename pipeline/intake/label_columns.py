@@ -39,7 +39,7 @@ def require_columns(columns: list[str], suggested: dict[str, str]) -> None:
         hints = "".join(did_you_mean(name, columns) for name in missing)
         found = ", ".join(map(repr, columns)) or "nothing"
         raise GraftError(f"column {' and '.join(missing)} is missing. {EXPECTED}, separated by commas; found {found}. "
-                         f"The first line must name the columns. If this is no table of labels, rename it.{hints}")
+                         f"The first line must name the columns.{hints}")
     if twice := [name for name in COLUMNS if columns.count(name) > 1]:
         raise GraftError(f"column {' and '.join(twice)} occurs more than once. Keep one.")
 

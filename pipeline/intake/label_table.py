@@ -48,7 +48,10 @@ def read_label_table(path: Path, present: Collection[str]) -> LabelTable:
     Raises:
         GraftError: with every kind of mistake, and its lines (in a CSV file) or rows (in a Parquet file).
     """
-    table = check_label_table(path, present)
+    try:
+        table = check_label_table(path, present)
+    except GraftError as error:
+        raise GraftError(f"{error} If it is not meant to label the images, rename it.") from None
     if table.mistakes:
         separator = "\n  " if len(table.mistakes) > 1 else " "
         raise GraftError(f"{path}:{separator}" + separator.join(table.mistakes))
@@ -141,7 +144,7 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
     except UnicodeDecodeError as error:
         raise GraftError(f"{path} cannot be read: it is not in UTF-8 (byte 0x{error.object[error.start]:02x} at "
                          f"{error.start}). Save it as CSV in UTF-8, or convert it, for example by "
-                         f"`iconv -f WINDOWS-1252 -t UTF-8`.") from None
+                         "`iconv -f WINDOWS-1252 -t UTF-8`.") from None
     except (OSError, ValueError, csv.Error) as error:       # pyarrow's errors are ValueErrors
         raise GraftError(f"{path} cannot be read: {error}. Expected a table with the columns path and label: a CSV "
                          "file in UTF-8, or a Parquet file.") from None
@@ -150,6 +153,8 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
 def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     content = path.read_bytes()
     text = content.decode(ENCODINGS.get(content[:2], "utf-8-sig"))
+    if "\0" in text.partition("\n")[0]:
+        raise ValueError("its first line contains null characters, as another encoding or a file of another kind does")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True, strict=True)
     columns = next(reader, [])
     return columns, [(f"line {reader.line_num}", values) for values in reader if any(map(str.strip, values))]

@@ -74,7 +74,7 @@ def _how_to_use(images: Path, table: str, paths: list[str]) -> str:
     """What has to change for a table to be read as the label table."""
     suffix, folder = PurePosixPath(table.lower()).suffix, str(PurePosixPath(table).parent)
     new = LABEL_TABLES[suffix == ".parquet"]
-    verb = "rename it to" if suffix in READABLE else "save it as"
+    verb = "rename it to" if suffix in READABLE else "save it as CSV with the columns path and label, in"
     steps = [] if PurePosixPath(table).name == new else [f"{verb} {new}"]
     if folder != ".":
         steps.append(f"set images to '{images / folder}'")
