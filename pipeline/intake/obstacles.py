@@ -51,6 +51,9 @@ def _find(images: Path) -> dict[str, list[str]]:
         obstacles[reason].append(printable(os.path.relpath(path, images)))
 
     for folder, folders, files in os.walk(images, onerror=lambda error: add(CLOSED, error.filename)):
+        if not os.access(folder, os.X_OK):
+            add(CLOSED, folder)
+            folders[:], files = [], []
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
         for name in folders + sorted(files):
             path = Path(folder, name)
