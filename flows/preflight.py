@@ -3,8 +3,11 @@
 The flow starts with this check; `python -m flows.preflight` runs it alone.
 """
 
+from collections.abc import Callable
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 from ruamel.yaml import YAML
 
@@ -23,10 +26,13 @@ def check() -> None:
         f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, sections)}"
         for name in read_sections() if name not in ("data", *sections)
     ]
-    for name in sections:
-        module = import_module(f"tasks.{name}")
-        problems += _problem(name, getattr(module, f"{name.capitalize()}Params"))
-    problems += _problem("data", DataParams) or _missing_images(read_params("data", DataParams).images)
+    modules = {name: import_module(f"tasks.{name}") for name in sections}
+    wrong = {name: _problem(read_params, name, getattr(module, f"{name.capitalize()}Params"))
+             for name, module in modules.items()} | {"data": _problem(read_params, "data", DataParams)}
+    problems += chain.from_iterable(wrong.values())
+    if not wrong["data"]:
+        ready = [module for name, module in modules.items() if not wrong[name]]
+        problems += _images(Path(read_params("data", DataParams).images), ready)
     problems += _no_repository()
     if problems:
         raise GraftError("\n       ".join(problems))
@@ -81,32 +87,42 @@ def _stages() -> list[str]:
     return [name for name, stage in stages.items() if name in stage.get("params", ())]
 
 
-def _problem(section: str, cls) -> list[str]:
+def _problem(check: Callable, *arguments) -> list[str]:
     try:
-        read_params(section, cls)
+        check(*arguments)
     except GraftError as error:
         return [str(error)]
     return []
 
 
-def _missing_images(images: str) -> list[str]:
+def _images(folder: Path, modules: list[ModuleType]) -> list[str]:
+    """What is wrong with the image folder, as the function `preflight` of a stage finds out before it runs."""
+    if not folder.exists():
+        return _missing_images(folder)
+    return [problem for module in modules if hasattr(module, "preflight") for problem in _problem(module.preflight)]
+
+
+def _missing_images(folder: Path) -> list[str]:
     """Explain a missing image folder, unless a stage or `dvc pull` will create it."""
-    folder = Path(images)
-    if folder.exists() or folder == Path("data/sample") or folder.with_name(folder.name + ".dvc").exists():
+    if folder == Path("data/sample") or folder.with_name(folder.name + ".dvc").exists():
         return []
     return [
-        f"{PARAMS}: data.images: the folder '{images}' does not exist. Expected a folder of class folders, such as "
-        f"{images}/cat/1.jpg. Put your images there, or name another folder. A deployed run has only what git "
-        f"and DVC track: run `dvc add {images}`, commit and deploy again."
+        f"{PARAMS}: data.images: the folder '{folder}' does not exist. Expected a folder of class folders, such as "
+        f"{folder}/cat/1.jpg. Put your images there, or name another folder. A deployed run has only what git "
+        f"and DVC track: run `dvc add {folder}`, commit and deploy again."
     ]
 
 
 def _no_repository() -> list[str]:
-    """Explain a folder outside a git repository, such as an unpacked archive of the code: DVC needs one."""
-    if any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+    """Explain a folder that is in no git or DVC repository, such as an unpacked archive of the code."""
+    here = Path.cwd()
+    has_git, has_dvc = (any((folder / name).exists() for folder in (here, *here.parents)) for name in (".git", ".dvc"))
+    if has_git and has_dvc:
         return []
-    return [f"{Path.cwd()} is not in a git repository, which DVC needs. Clone the project, or make this folder one "
-            "with `git init && git add . && git commit -m 'Begin'`"]
+    init = "dvc init" if (here / ".git").exists() or not has_git else "dvc init --subdir"
+    steps = [*["git init"] * (not has_git), *[init] * (not has_dvc), "git add .", "git commit -m 'Begin'"]
+    missing = " and ".join([*["a git repository"] * (not has_git), *["a DVC repository"] * (not has_dvc)])
+    return [f"{here} is not in {missing}, which the flow needs. Clone the project, or run here: `{' && '.join(steps)}`"]
 
 
 def imported_data() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, named, params, read_params
+from tasks.params import DataParams, PathText, named, params, read_params
 
 
 @params
@@ -17,7 +17,7 @@ class BackboneParams:
     name: str
     alpha: float | None
     image_size: tuple[int, int]
-    weights: str
+    weights: PathText
     cut: str
 
 

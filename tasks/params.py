@@ -1,12 +1,13 @@
 """Read a section of params.yaml into a frozen dataclass: no unknown key, wrong type or value out of range passes."""
 
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
 
@@ -19,11 +20,23 @@ params = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", 
 """Decorator for the dataclass of a stage's parameters; pydantic's `Field(gt=0, le=1)` gives a key's range."""
 
 
+def _as_written(path: str) -> str:
+    """Refuse a path that only a shell would understand."""
+    at_home = str(Path.home()) + path[1:] if path.startswith("~/") else path
+    if (expanded := os.path.expandvars(at_home)) != path:
+        raise ValueError(f"a path without ~ and variables, which are not expanded here, such as '{expanded}'")
+    return path
+
+
+PathText = Annotated[str, AfterValidator(_as_written)]
+"""A path or an address: DVC, which reads it too, takes it as it is written."""
+
+
 @params
 class DataParams:
     """The section `data`, for every stage that opens images."""
 
-    images: str     # a folder
+    images: PathText    # a folder
 
 
 @params

@@ -59,14 +59,14 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     from pipeline.intake.data_docs import render_data_docs
     from pipeline.intake.findings import collect
     from pipeline.intake.image_tables import image_table
-    from pipeline.intake.listing import list_files
     from pipeline.intake.report import render_report
     from pipeline.intake.scan import scan
     from pipeline.intake.scan_cache import ScanCache
     from tasks import artifacts
 
-    with named("validate", images="data.images"):
-        listing = list_files(images, validate.labels_from, validate.split_folders, validate.check_folders)
+    listing = list_images(validate, images)
+    for note in listing.notes:
+        print(f"note: {note}")
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned)
@@ -77,6 +77,38 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     artifacts.write_text(artifacts.DATA_DOCS, render_data_docs(validations))
     artifacts.write_text(artifacts.DATA_REPORT, render_report(findings, scanned, cache, images.name))
     return findings
+
+
+def list_images(validate: ValidateParams, images: Path):
+    """List the image folder. Returns a `pipeline.intake.listing.Listing`.
+
+    Raises:
+        GraftError: if the folder cannot be read as labelled images.
+    """
+    from pipeline.intake.listing import list_files
+
+    with named("validate", images="data.images"):
+        return list_files(images, validate.labels_from, validate.split_folders, validate.check_folders)
+
+
+def preflight() -> None:
+    """Check the image folder before DVC hashes it, without opening an image.
+
+    Raises:
+        GraftError: if DVC cannot hash the folder, or it cannot be read as labelled images.
+    """
+    from pipeline.intake.obstacles import refuse_obstacles
+
+    validate, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
+    problems = []
+    for check in (lambda: refuse_obstacles(images), lambda: list_images(validate, images)):
+        try:
+            with named("validate", images="data.images"):
+                check()
+        except GraftError as error:
+            problems.append(str(error))
+    if problems:
+        raise GraftError("\n       ".join(problems))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ def test_a_pipe_in_the_table_is_not_waited_for(tmp_path):
 
 def test_numbers_of_a_parquet_table_stay_whole_beside_gaps(tmp_path):
     table = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "label": ["x", "y"], "group": [7, None]})
+    for name in table["path"]:
+        (tmp_path / name).write_bytes(b"x")
     table.to_parquet(tmp_path / "labels.parquet")
     assert [file.group for file in list_files(tmp_path).files] == ["7", ""]
     table.assign(label=[["x"], ["y", "z"]]).to_parquet(tmp_path / "labels.parquet")
@@ -120,8 +122,9 @@ def test_a_row_said_twice_is_no_mistake(tmp_path):
 @pytest.mark.parametrize(
     "table, part",
     [
-        ("file,label\na.jpg,cat\n", "column path is missing.*found 'file', 'label'"),
-        ("path;label\na.jpg;cat\n", "column path and label is missing"),
+        ("where,label\na.jpg,cat\n", "column path is missing.*found 'where', 'label'"),
+        ("path label\na.jpg cat\n", "column path and label is missing"),
+        ("a.jpg,cat\nb.jpg,dog\n", "found 'a.jpg', 'cat'. The first line must name the columns"),
         ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
         ("", "column path and label is missing.*found nothing"),
         ('path,label\n"a.jpg,cat\n', "cannot be read: unexpected end of data"),
@@ -135,8 +138,95 @@ def test_a_table_that_is_none(tmp_path, table, part):
 
 
 def test_a_table_in_another_encoding(tmp_path):
-    with pytest.raises(GraftError, match="labels.csv cannot be read"):
+    with pytest.raises(GraftError, match="labels.csv cannot be read: it is not in UTF-8 .byte 0xe4 at 11.. Save it as"):
         list_files(folder(tmp_path, "path,label\nä.jpg,cat\n", encoding="latin-1"))
+    with pytest.raises(GraftError, match="its first line contains null characters, as another encoding"):
+        list_files(folder(tmp_path, "path,label\na.jpg,cat\n", encoding="utf-16-le"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_what_spreadsheets_and_databases_export(tmp_path, separator, encoding):
+    rows = [("path", "label"), ("a.jpg", '"cat, big; old"'), ("b.jpg", "dög")]
+    table = "".join(separator.join(row) + "\r\n" for row in rows)
+    listing = list_files(folder(tmp_path, table, encoding=encoding))
+    assert [(file.path, file.label) for file in listing.files] == [("a.jpg", "cat, big; old"), ("b.jpg", "dög")]
+
+
+NAMES = [f"{number:02}.jpg" for number in range(12)]
+
+
+def refusal(tmp_path, paths, files=NAMES, header="path,label") -> str:
+    """What is said of a table with these paths beside these files."""
+    folder(tmp_path, "".join(f"{row}\n" for row in [header, *[f"{path},cat" for path in paths]]), files)
+    with pytest.raises(GraftError) as raised:
+        list_files(tmp_path)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("path, file, cause", [
+    ("{}", "{}.jpg", "lack '.jpg': line 2 is '00', the file is '00.jpg'"),
+    ("{}.v1", "{}.v1.png", "lack '.png': line 2 is '00.v1', the file is '00.v1.png'"),
+    ("{}.jpg", "{}.png", "end with '.jpg' instead of '.png'"),
+    ("{}.jpg", "{}", "end with a superfluous '.jpg'"),
+    ("{}.jpg", "images/{}.jpg", "lack 'images/': line 2 is '00.jpg', the file is 'images/00.jpg'"),
+    ("images/{}.jpg", "{}.jpg", "begin with a superfluous 'images/'"),
+    ("old/{}.jpg", "new/{}.jpg", "begin with 'old/' instead of 'new/'"),
+    ("{}", "a/b/{}.jpg", "lack 'a/b/' and lack '.jpg'"),
+    ("/home/me/pets/{}.jpg", "{}.jpg", "begin with a superfluous '/home/me/pets/'"),
+    ("/home/me/pets/x/{}.jpg", "x/{}.jpg", "begin with a superfluous '/home/me/pets/'"),
+    ("C:\\me\\{}.jpg", "{}.jpg", "begin with a superfluous 'C:/me/'"),
+    ("../pets/{}.jpg", "{}.jpg", "begin with a superfluous '../pets/'"),
+    ("~/pets/{}.jpg", "{}.jpg", "begin with a superfluous '~/pets/'"),
+    ("a{}.jpg", "A{}.JPG", "differ in upper and lower case: line 2 is 'a00.jpg', the file is 'A00.JPG'"),
+    ("é{}", unicodedata.normalize("NFD", "é{}.jpg"), "lack '.jpg'"),
+])
+def test_the_cause_is_named_if_paths_name_no_file(tmp_path, path, file, cause):
+    numbers = [f"{number:02}" for number in range(12)]
+    text = refusal(tmp_path, map(path.format, numbers), list(map(file.format, numbers)))
+    assert f"all 12 paths {cause}" in text and f"relative to {tmp_path}" in text
+    assert text.count("\n") == 2
+
+
+def test_a_path_that_may_mean_several_files_is_not_guessed(tmp_path):
+    text = refusal(tmp_path, ["1", "2"], ["a/1.jpg", "b/1.jpg", "2.jpg", "2.png"])
+    assert "all 2 paths fit several files equally well: line 2 is '1', the file is 'a/1.jpg' or 'b/1.jpg'" in text
+
+
+def test_each_cause_has_its_line_the_most_frequent_first(tmp_path):
+    text = refusal(tmp_path, [*NAMES[:2], *NAMES[2:5], NAMES[5][:2]],
+                   [*[f"a/{name}" for name in NAMES[:2]], *[f"b/{name}" for name in NAMES[2:5]], NAMES[5]])
+    assert text.splitlines()[1:4] == ["  3 paths lack 'b/': line 4 is '02.jpg', the file is 'b/02.jpg'",
+                                      "  2 paths lack 'a/': line 2 is '00.jpg', the file is 'a/00.jpg'",
+                                      "  1 path lacks '.jpg': line 7 is '05', the file is '05.jpg'"]
+
+
+def test_paths_without_any_likeness_are_shown_beside_a_file(tmp_path):
+    text = refusal(tmp_path, ["x1.jpg", "x2.jpg"], ["1.jpg"])
+    assert "not one of the 2 paths names a file: line 2 is 'x1.jpg'" in text and "other files, such as '1.jpg'" in text
+
+
+def test_a_few_images_that_are_gone_do_not_stop_the_listing(tmp_path):
+    listing = list_files(folder(tmp_path, "path,label\na.jpg,cat\ngone.jpg,cat\n", ["a.jpg", "other.jpg"]))
+    assert [file.path for file in listing.files] == ["a.jpg", "gone.jpg"]
+
+
+def test_columns_with_other_names_and_wrong_paths_are_told_at_once(tmp_path):
+    text = refusal(tmp_path, [name[:2] for name in NAMES], header="Image ID,Breed")
+    for part in ("Rename 'image id' to 'path'", "Rename 'breed' to 'label'", "all 12 paths lack '.jpg'"):
+        assert part in text
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    assert list_files(folder(tmp_path / "a", ",path,label\n0,a.jpg,cat\n")).notes == []
+    [note] = list_files(folder(tmp_path / "b", "path,label,patient,age\na.jpg,cat,7,50\n")).notes
+    assert "labels.csv: not read: column patient, age." in note and "rename it to 'group'" in note
+
+
+def test_many_mistakes_of_a_kind_are_one_line(tmp_path):
+    text = refusal(tmp_path, [f"{name},,\n{name}" for name in NAMES])
+    assert "label of '00.jpg' is empty (12 empty labels: line 2, line 4, line 6, line 8, line 10 and 7 more)" in text
+    assert len(text.splitlines()) == 3
 
 
 def test_two_tables_are_one_too_many(tmp_path):

@@ -110,8 +110,76 @@ def test_the_lower_folder_is_named_if_splits_are_in_one_part_only(tmp_path):
 def test_splits_without_class_folders_need_classes_or_a_table(tmp_path, folders):
     for split_folders in (False, True):
         text = message(put(tmp_path, *folders), split_folders=split_folders)
-        assert "without class folders inside" in text and "labels.csv with the columns path, label and split" in text
+        assert "without class folders inside" in text and "labels.csv with the columns path, label" in text
     assert {label for _, label in found(tmp_path, check_folders=False)} == set(folders)
+
+
+def test_a_split_that_contains_its_own_name_once_more_is_no_class(tmp_path):
+    """As in an archive of the folder seg_train that was unpacked into a folder seg_train."""
+    folders = ("seg_train/seg_train/sea", "seg_train/seg_train/ice", "seg_test/seg_test/sea", "val/ice")
+    images = put(tmp_path / "views", *folders)
+    assert found(images, split_folders=True) == {("train", "sea"), ("train", "ice"), ("test", "sea"), ("val", "ice")}
+    vehicles = put(tmp_path / "vehicles", "train/train", "train/bus", "test/train", "test/bus")
+    assert found(vehicles, split_folders=True) == {(split, label) for split in ("train", "test") for label in
+                                                   ("train", "bus")}
+
+
+def test_unlabelled_test_images_are_left_out(tmp_path):
+    touch(tmp_path, "train/cat/1.jpg", "train/dog/2.jpg", "test/test/3.jpg", "test/4.jpg")
+    assert "Set it to true." in message(tmp_path)
+    listing = list_files(tmp_path, split_folders=True)
+    assert {(file.split, file.label) for file in listing.files} == {("train", "cat"), ("train", "dog")}
+    assert set(listing.stray) == {"test/test/3.jpg", "test/4.jpg"}
+
+
+def test_a_table_of_another_name_is_named_with_all_that_has_to_change(tmp_path):
+    """Kaggle's layout: one refusal leads to a table that is read."""
+    touch(tmp_path, *[f"train/{number}.jpg" for number in range(3)], "test/7.jpg")
+    (tmp_path / "train.csv").write_text("id,breed\n0,cat\n1,dog\n2,cat\n")
+    (tmp_path / "sample_submission.csv").write_text("id,breed\n7,cat\n")
+    text = message(tmp_path)
+    for part in ("names of splits, without class folders", "label the images by train.csv, rename it to labels.csv",
+                 "Rename 'id' to 'path'", "Rename 'breed' to 'label'", "all 3 paths lack 'train/' and lack '.jpg'"):
+        assert part in text
+    assert "submission" not in text
+    (tmp_path / "train.csv").rename(tmp_path / "labels.csv")
+    (tmp_path / "labels.csv").write_text("path,label\ntrain/0.jpg,cat\ntrain/1.jpg,dog\ntrain/2.jpg,cat\n")
+    assert found(tmp_path) == {("", "cat"), ("", "dog")}
+
+
+@pytest.mark.parametrize("table, advice", [
+    ("metadata.csv", "metadata.csv, rename it to labels.csv. In the table:"),
+    ("labels.tsv", "labels.tsv, rename it to labels.csv. In the table:"),
+    ("labels.xlsx", "labels.xlsx, save it as CSV with the columns path and label, in labels.csv"),
+    ("label.txt", "label.txt, save it as CSV with the columns path and label, in labels.csv"),
+    ("images/labels.csv", "images/labels.csv, set images to '{}/images'"),
+    ("images/train.csv", "images/train.csv, rename it to labels.csv and set images to '{}/images'"),
+])
+def test_a_table_beside_a_single_folder_probably_has_the_labels(tmp_path, table, advice):
+    touch(tmp_path, "images/1.jpg", "images/2.jpg")
+    (tmp_path / table).write_text("path,label\n1.jpg,cat\n2.jpg,dog\n")
+    text = message(tmp_path)
+    assert "contains only one class folder, images" in text
+    assert "to label the images by " + advice.format(tmp_path) in text
+
+
+def test_a_table_above_the_images_is_named(tmp_path):
+    touch(tmp_path, "images/1.jpg", "images/2.jpg")
+    (tmp_path / "labels.csv").write_text("path,label\nimages/1.jpg,cat\nimages/2.jpg,dog\n")
+    text = message(tmp_path / "images")
+    assert "contains no class folder, but 2 files outside folders" in text and f"set images to '{tmp_path}'" in text
+    assert found(tmp_path) == {("", "cat"), ("", "dog")}
+
+
+def test_a_table_beside_class_folders_is_a_note(tmp_path):
+    touch(put(tmp_path, "cat", "dog"), "metadata.csv", "readme.txt")
+    [note] = list_files(tmp_path).notes
+    assert note.startswith("not read: metadata.csv. The folders name the classes") and "call it labels.csv" in note
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    touch(tmp_path, "photos.ZIP")
+    assert "unpack photos.ZIP first" in message(tmp_path)
 
 
 def test_one_name_of_a_split_may_be_a_class(tmp_path):

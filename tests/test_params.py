@@ -7,7 +7,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
-from tasks.params import FitParams, params, read_params, read_sections
+from tasks.params import DataParams, FitParams, params, read_params, read_sections
 
 
 @params
@@ -46,6 +46,25 @@ def test_tells_everything_that_is_wrong_at_once_with_file_key_and_value(tmp_path
                  "example.inner.angle: expected less than or equal to 180, received 181", "Did you mean 'angle'?"):
         assert part in message
     assert message.count("params.yaml") == 6
+
+
+@pytest.mark.parametrize("path, meant", [("~/photos", "/home/me/photos"), ("$HOME/photos", "/home/me/photos"),
+                                         ("/data/${DISK}/photos", "/data/disk 1/photos")])
+def test_a_path_that_only_a_shell_understands_is_refused_with_the_one_that_it_means(tmp_path, monkeypatch, path, meant):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DISK", "disk 1")
+    file = tmp_path / "params.yaml"
+    file.write_text(f"data: {{images: {path!r}}}\n")
+    with pytest.raises(GraftError, match="data.images: expected a path without ~ and variables") as caught:
+        read_params("data", DataParams, file)
+    assert f"such as '{meant}', received '{path}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["data/~cats", "./~cats", "data/a~b", "data/100$", "data//x", "C:\\photos"])
+def test_a_path_that_is_taken_as_it_is_written(tmp_path, path):
+    file = tmp_path / "params.yaml"
+    file.write_text(f"data: {{images: '{path}'}}\n")
+    assert read_params("data", DataParams, file).images == path
 
 
 @pytest.mark.parametrize("value", ["true", "'3'", "null", "[1]", ".inf", "2026-01-01"])

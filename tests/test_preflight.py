@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fresh
 import pytest
+from intake_images import write_classes
 
 from benchmarks.scratch import Project
 from flows import preflight  # before prefect, which reads its settings when it is imported
@@ -112,7 +113,68 @@ def test_a_stage_that_somebody_adds_is_known(project):
                                                                               check=False).stderr
 
 
-def test_an_unpacked_archive_is_no_repository(project):
-    shutil.rmtree(project.folder / ".git")
-    with pytest.raises(GraftError, match="not in a git repository, which DVC needs"):
+def test_a_folder_without_its_repositories_says_which_to_make(project):
+    dvc = project.folder / ".dvc"
+    dvc.rename(project.folder / "dvc")
+    with pytest.raises(GraftError, match="is not in a DVC repository, which .*: `dvc init && git add . && git commit"):
         preflight.check()
+    shutil.rmtree(project.folder / ".git")
+    with pytest.raises(GraftError, match="a git repository and a DVC repository, .*`git init && dvc init && git add"):
+        preflight.check()
+    (project.folder / "dvc").rename(dvc)
+    with pytest.raises(GraftError, match="is not in a git repository, which .*: `git init && git add . && git commit"):
+        preflight.check()
+
+
+def test_what_dvc_cannot_hash_is_told_at_once_with_what_is_wrong_with_the_classes(project):
+    """Each of these ends a run of DVC with a message about one file, or makes it wait for ever."""
+    project.change({"data.images": "data/pets"})
+    images = project.folder / "data/pets"
+    for folder in ("train/cat", "train/dog", "test/cat", ".hidden", ".git"):
+        (images / folder).mkdir(parents=True)
+        (images / folder / "1.jpg").write_bytes(b"x")
+    (images / ".hidden/gone").symlink_to("nowhere")
+    (images / ".git/gone").symlink_to("nowhere")        # DVC does not look there
+    (images / "train/cat/gone.jpg").symlink_to("nowhere.jpg")
+    (images / "train/cat/loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(images / "test/cat/pipe")
+    (images / "train/.dvcignore").write_text("")
+    (images / os.fsdecode(b"train/dog/\xff.jpg")).write_bytes(b"x")
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    for part in ("params.yaml: data.images: DVC cannot hash all of 'data/pets', because it contains",
+                 "links to files that do not exist: .hidden/gone, train/cat/gone.jpg; restore the files",
+                 "links that lead back to themselves: train/cat/loop.jpg; ",
+                 "pipes, sockets or devices, for which DVC would wait: test/cat/pipe; ",
+                 "names that are not UTF-8: train/dog/\\udcff.jpg; rename", ".dvcignore files",
+                 "params.yaml: validate.split_folders: 'data/pets' contains the folders test, train"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_this_user_may_not_read_is_told_before_dvc_reads_it(project):
+    project.change({"data.images": "data/pets"})
+    write_classes(project.folder / "data/pets", {"cat": 1, "dog": 1})
+    (project.folder / "data/pets/cat/0.jpg").chmod(0)
+    (project.folder / "data/pets/dog").chmod(0)
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    (project.folder / "data/pets/dog").chmod(0o700)
+    for part in ("files that this user may not read: cat/0.jpg; ", "folders that this user may not open: dog; "):
+        assert part in str(caught.value)
+
+
+def test_dvc_cannot_hash_a_link_to_a_missing_file_and_waits_for_no_ignored_folder(tmp_path, monkeypatch):
+    """What the tests above rely on, asked of the installed DVC."""
+    from dvc.repo import Repo
+
+    (tmp_path / "images/.git").mkdir(parents=True)
+    (tmp_path / "images/1.jpg").write_bytes(b"x")
+    (tmp_path / "images/.git/gone").symlink_to("nowhere")
+    (tmp_path / "dvc.yaml").write_text("stages: {images: {cmd: 'true', deps: [images]}}")
+    monkeypatch.chdir(tmp_path)
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        assert repo.reproduce()
+        (tmp_path / "images/gone.jpg").symlink_to("nowhere")
+        with pytest.raises(Exception, match="failed to reproduce"):
+            repo.reproduce()

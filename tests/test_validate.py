@@ -99,6 +99,26 @@ def test_every_failure_is_named_at_once_with_its_key_and_value(project):
     assert offending["images per class"] == ["nothing here", "rare"]
 
 
+def test_the_worst_ten_are_named_and_the_others_counted(project):
+    """Twelve classes that are too small, the smallest first, and one line for all files with the same fault."""
+    write_classes(project / "images", {f"small {count}": count for count in (3, 4)} |
+                  {f"small 1-{number}": 1 for number in range(10)}, seed=100)
+    for number in range(8):
+        (project / f"images/cat/empty {number}.jpg").write_bytes(b"")
+    text = message()
+    shown = [line.strip() for line in text.splitlines() if line.strip().startswith("small ")]
+    assert shown[:10] == [f"small 1-{number}: 1 images" for number in range(10)]
+    assert "… and 2 more in the report" in text
+    names = ", ".join(f"cat/empty {number}.jpg" for number in range(5))
+    assert f"  {names} and 3 more: empty file" in text
+
+
+def test_a_table_that_is_not_read_is_a_note(project, capsys):
+    (project / "images/metadata.csv").write_text("path,label\n")
+    validate.main()
+    assert "note: not read: metadata.csv. The folders name the classes" in capsys.readouterr().out
+
+
 def test_data_docs_name_the_offending_files_need_no_network_and_run_nothing(project):
     name = "dog/<script>alert(1)<&script>$name.jpg"
     (project / "images" / name).write_bytes(b"text")

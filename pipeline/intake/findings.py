@@ -1,11 +1,14 @@
 """The findings of `validate` as plain data, and how they read: a summary for the terminal, and an error message."""
 
+from collections import defaultdict
+
 import pandas as pd
 
 from pipeline.intake.expectations import ERROR, Outcome
+from pipeline.intake.layout import shorten
 from pipeline.intake.scan import Scan
 
-SHOWN = 5       # paths that the terminal shows for each finding; the report lists all
+SHOWN = 10      # entries that the terminal shows for each finding; the report lists all
 CLASSES_SHOWN = 12
 
 
@@ -101,13 +104,23 @@ def _sentence(expectation: dict) -> str:
 def _details(findings: dict, expectation: dict) -> list[str]:
     match expectation["name"]:
         case "readable":
-            return [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]
+            return _by_reason(findings["unreadable"])
         case "label conflicts":
             return [_with_labels(group) for group in findings["conflicts"]]
         case "images per class" | "class balance":
-            return [f"{name}: {findings['classes'][name]} images" for name in expectation["offending"]]
+            images = findings["classes"]
+            return [f"{name}: {images[name]} images" for name in sorted(expectation["offending"], key=images.get)]
         case _:
             return expectation["offending"]
+
+
+def _by_reason(unreadable: dict[str, str]) -> list[str]:
+    """A line per reason, the most frequent first, with the first few of its files."""
+    files = defaultdict(list)
+    for path, reason in unreadable.items():
+        files[reason].append(path)
+    ordered = sorted(files.items(), key=lambda each: -len(each[1]))
+    return [f"{shorten(paths)}: {reason}" for reason, paths in ordered]
 
 
 def _with_labels(group: list[dict]) -> str:

@@ -4,7 +4,7 @@ Names decide (`files.split_of`). Folders that only look like splits may be class
 is an error that names the setting for each answer.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +24,13 @@ class Layout:
         labels_from: which part is the class, once the split is taken away: the whole `path`, the `first` or the `last`.
         split_level: where in the path the split is, counted from 0; None without splits.
         wrapper: how many folders at the start of every path are the same, above the splits, and so no part of a class.
+        doubled: folders that are alone in the folder of the same split, as in seg_train/seg_train: no part of a class.
     """
 
     labels_from: str = "path"
     split_level: int | None = None
     wrapper: int = 0
+    doubled: frozenset[Folder] = frozenset()
 
     def split_and_label(self, folder: Folder) -> tuple[str, str]:
         """`("train", "Fruit", "Apple")` -> `("train", "Fruit/Apple")`. Outside the class folders, the label is ""."""
@@ -42,7 +44,8 @@ class Layout:
         level = self.split_level
         if level is None:
             return folder
-        return folder[self.wrapper:level] + folder[level + 1:] if len(folder) > level else ()
+        below = level + 1 + (folder[:level + 2] in self.doubled)
+        return folder[self.wrapper:level] + folder[below:] if len(folder) > level else ()
 
 
 def find_layout(images: Path, folders: set[Folder], labels_from: str, split_folders: bool, check: bool) -> Layout:
@@ -58,8 +61,6 @@ def find_layout(images: Path, folders: set[Folder], labels_from: str, split_fold
         WrongArgument: if the folders do not fit `split_folders`, or are refused.
     """
     level = _split_level(folders)
-    if (split_folders or check) and level == 0 and all(len(folder) == 1 for folder in folders):
-        raise WrongArgument({"images": _why_no_classes(images, folders)})
     if split_folders and folders:
         return _layout_with_splits(images, folders, labels_from, level)
     if check:
@@ -76,10 +77,17 @@ def subfolders(folders: set[Folder]) -> dict[Folder, set[str]]:
     return dict(tree)
 
 
-def shorten(names: list[str]) -> str:
+def shorten(names: list[str], shown: int = SHOWN) -> str:
     """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def named_like_splits(names: list[str]) -> str:
+    """Name folders that look like splits."""
+    if len(names) == 1:
+        return f"the folder {names[0]}, which is the name of a split"
+    return f"the folders {shorten(names)}, which are names of splits"
 
 
 def _name_at(folder: Folder, level: int) -> str:
@@ -92,18 +100,19 @@ def _split_level(folders: set[Folder]) -> int | None:
     return next((level for level in range(depth) if all(split_of(folder[level]) for folder in folders)), None)
 
 
-def _why_no_classes(images: Path, folders: set[Folder]) -> str:
-    names = sorted(folder[0] for folder in folders)
-    return (f"'{images}' contains {_named_like_splits(names)}, without class folders inside. "
-            f"Expected {images}/{names[-1]}/CLASS/*.jpg, or a {images}/labels.csv with the columns path, label and "
-            "split. If these are classes, set check_folders and split_folders to false.")
-
-
 def _layout_with_splits(images: Path, folders: set[Folder], labels_from: str, level: int | None) -> Layout:
     if level is None:
         raise WrongArgument({"split_folders": _why_no_split_level(images, folders)})
     has_wrapper = len({folder[:level] for folder in folders}) == 1 and any(len(each) > level + 1 for each in folders)
-    return Layout(labels_from, level, level if has_wrapper else 0)
+    return Layout(labels_from, level, level if has_wrapper else 0, _doubled(folders, level))
+
+
+def _doubled(folders: set[Folder], level: int) -> frozenset[Folder]:
+    """The folders at level + 1 that are alone in the folder of the same split."""
+    inner = {folder[:level + 2] for folder in folders if len(folder) > level + 1}
+    siblings = Counter(folder[:-1] for folder in inner)
+    return frozenset(folder for folder in inner
+                     if siblings[folder[:-1]] == 1 and split_of(folder[-1]) == split_of(folder[-2]))
 
 
 def _why_no_split_level(images: Path, folders: set[Folder]) -> str:
@@ -111,7 +120,7 @@ def _why_no_split_level(images: Path, folders: set[Folder]) -> str:
     level = next((each for each in levels if any(split_of(_name_at(folder, each)) for folder in folders)), 0)
     others = {"/".join(folder[:level + 1]) for folder in folders if not split_of(_name_at(folder, level))}
     return (f"true, but '{images}' contains {shorten(sorted(others))}. Expected only the folders train, val and test, "
-            "with the class folders inside. Move the others out.")
+            "with the class folders inside. Move the others out, or set it to false if no folder is a split.")
 
 
 def _refuse_splits_as_classes(images: Path, folders: set[Folder], level: int | None) -> None:
@@ -136,12 +145,6 @@ def _are_splits(tree: dict[Folder, set[str]], parent: Folder, named: list[str]) 
 
 def _advice(where: str, named: list[str], others: list[str], is_lower: bool) -> dict[str, str]:
     move = f", and move the other folders out: {shorten(others)}" if others else ""
-    advice = {"split_folders": f"'{where}' contains {_named_like_splits(named)}. Set it to true{move}. If these are "
+    advice = {"split_folders": f"'{where}' contains {named_like_splits(named)}. Set it to true{move}. If these are "
                                "classes, set check_folders: false."}
     return advice | {"images": f"set it to '{where}', where the splits are."} if is_lower else advice
-
-
-def _named_like_splits(names: list[str]) -> str:
-    if len(names) == 1:
-        return f"the folder {names[0]}, which is the name of a split"
-    return f"the folders {shorten(names)}, which are names of splits"

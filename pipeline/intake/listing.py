@@ -14,10 +14,11 @@ from graft.errors import GraftError, did_you_mean
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
 from pipeline.intake.files import File, printable
+from pipeline.intake.label_table import read_label_table
 from pipeline.intake.layout import Folder, Layout, find_layout, shorten
+from pipeline.intake.other_tables import LABEL_TABLES, class_folders, explain_no_classes, find_tables, note_tables
 from pipeline.intake.variants import refuse_variants
 
-LABEL_TABLES = ("labels.csv", "labels.parquet")
 SYSTEM_NAMES = (        # created by macOS, Synology, Windows and Linux, in lower case
     "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
     "desktop.ini",
@@ -32,11 +33,13 @@ class Listing:
         files: the files to read, sorted by path.
         stray: path of an ignored file or folder -> the reason.
         class_names: from the innermost folders, or from the label table; also of classes without an image.
+        notes: what the user should know of a table that is not read, or of its columns.
     """
 
     files: list[File] = field(default_factory=list)
     stray: dict[str, str] = field(default_factory=dict)
     class_names: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
 def list_files(
@@ -58,17 +61,18 @@ def list_files(
     _require_folder(images)
     listing = Listing()
     paths, folders = _walk(images, listing.stray)
-    if tables := [name for name in LABEL_TABLES if name in paths]:
+    if tables := [path for path in paths if path.lower() in LABEL_TABLES]:
         _label_by_table(images, tables, paths, listing)
     else:
         leaves = {tuple(folder.split("/")) for folder in folders}
+        others = find_tables(paths)
+        if len(class_folders(leaves, check_folders)) < (2 if others else 1):
+            raise WrongArgument({"images": explain_no_classes(images, leaves, paths, others)})
         layout = find_layout(images, leaves, labels_from, split_folders, check_folders)
         if check_folders and labels_from == "path":
             refuse_variants(images, {layout.class_folder(folder) for folder in leaves})
         _label_by_folder(layout, paths, leaves, listing)
-    if not listing.files and not listing.class_names:
-        raise WrongArgument({"images": f"'{images}' contains no class folder with images. Expected "
-                                       f"{images}/CLASS/*.jpg, or a labels.csv with the columns path and label."})
+        listing.notes = note_tables(others)
     listing.files.sort(key=lambda file: file.path)
     return listing
 
@@ -178,11 +182,11 @@ def _normal(split_and_label: tuple[str, str]) -> tuple[str, str]:
 
 
 def _label_by_table(images: Path, tables: list[str], paths: list[str], listing: Listing) -> None:
-    from pipeline.intake.label_table import read_label_table  # pandas, only if there is a table
-
     if len(tables) > 1:
-        raise GraftError(f"{images}: found {' and '.join(tables)}, expected only one. Remove the other.")
-    listing.files = read_label_table(images / tables[0])
+        raise GraftError(f"{images}: found {' and '.join(tables)}, expected only one. Remove the others.")
+    table = read_label_table(images / tables[0], paths)
+    listing.files = table.files
+    listing.notes = [f"{tables[0]}: {note}" for note in table.notes]
     listing.class_names = {file.label for file in listing.files}
     listed = {file.path for file in listing.files}
     for path in listed & listing.stray.keys():      # a hidden file, for instance, that the table names
