@@ -3,7 +3,6 @@
 Every command that takes a folder or an S3 prefix asks here, so that training and prediction take the same files.
 """
 
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")      # Pillow's names of the formats that are read
@@ -104,24 +103,20 @@ def is_named_as_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def why_ignored(name: str) -> str | None:
-    """Why a file or folder of this name (not a path) is ignored without a look inside; None if it is not."""
-    if name.startswith("."):
-        return "hidden"
-    return "created by the operating system" if name.lower() in SYSTEM_NAMES else None
+def why_ignored(path: str) -> str | None:
+    """Why a file or folder is ignored without a look inside, by the names in its path; None if it is not."""
+    for name in path.split("/"):
+        if name.startswith("."):
+            return "hidden"
+        if name.lower() in SYSTEM_NAMES:
+            return "created by the operating system"
+    return None
 
 
-def why_no_image(path: str, start: bytes) -> str | None:
-    """Why a file need not be read as an image; None for an image of any format, and for a file that is named as one.
-
-    Args:
-        path: of the file below its folder, with `/`.
-        start: its first `START_BYTES`; need not be read if the name decides.
-    """
-    if ignored := next(filter(None, map(why_ignored, PurePosixPath(path).parts)), None):
-        return ignored
+def why_no_image(start: bytes) -> str | None:
+    """Why a file is no image of any format, by its first `START_BYTES`; None if it is one."""
     kind = kind_of(start)
-    if is_named_as_image(path) or (kind and kind.is_image):
+    if kind and kind.is_image:
         return None
     return why_unsupported(kind) if start else EMPTY
 

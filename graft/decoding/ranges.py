@@ -9,12 +9,13 @@ range of a picture depends on its file alone, so that it is the same in training
 """
 
 import io
+import math
 import re
 import sys
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from graft.errors import UnreadableImage
 
@@ -42,10 +43,13 @@ def to_eight_bits(image: Image.Image) -> tuple[Image.Image, str]:
     Raises:
         UnreadableImage: if the values have no known range.
     """
-    layout = _layout(image)
     if image.mode in GREY_MODES:
         return _grey(image)
-    if SIXTEEN_BIT_COLOURS.fullmatch(layout):
+    layout, tags = _layout(image), _tags(image)
+    if tags.get(PLANES) == 2 and (_first(tags.get(BITS_PER_SAMPLE)) or 0) > 8:      # Pillow mixes up their bytes
+        raise UnreadableImage("16-bit colours in separate planes are not supported; save the image with 8 bits, or "
+                              "with its channels interleaved (PlanarConfiguration 1)")
+    if isinstance(image, ImageFile.ImageFile) and SIXTEEN_BIT_COLOURS.fullmatch(layout):
         return _colours(image, layout)
     image.load()
     return _with_known_opacity(image, image), ""
@@ -61,11 +65,12 @@ def tiff_layout(data: bytes) -> str | None:
         file.seek(tags.next)
         with warnings.catch_warnings(action="ignore"):
             tags.load(file)
-        bits = tags[BITS_PER_SAMPLE]
+        bits = _first(tags[BITS_PER_SAMPLE])
     except Exception:           # what Pillow raises on broken directories, as in `graft.images`
         return None
     kind = SAMPLE_FORMATS.get(_first(tags.get(SAMPLE_FORMAT)), "numbers")
-    return f"{tags.get(SAMPLES, 1)} channels of {bits[0]}-bit {kind} (PhotometricInterpretation {tags.get(PHOTOMETRIC)})"
+    channels, meaning = tags.get(SAMPLES, 1), tags.get(PHOTOMETRIC)
+    return f"{channels} channels of {bits}-bit {kind} (PhotometricInterpretation {meaning})"
 
 
 def _layout(image: Image.Image) -> str:
@@ -79,13 +84,10 @@ def _grey(image: Image.Image) -> tuple[Image.Image, str]:
     declared = _declared_bits(image)
     image.load()
     values = np.asarray(image)
-    low, high = values.min(), values.max()
-    if image.mode == "F" and not np.isfinite([low, high]).all():
-        raise UnreadableImage("grey values that are not a number or infinite; replace them, or save the image as 8 bits")
-    is_unit = image.mode == "F" and -ROUNDING <= low and high <= 1 + ROUNDING
-    if not is_unit and (low < 0 or high > 65535):
-        raise UnreadableImage(f"unsupported grey values from {low:g} to {high:g}; supported range: 0 to 65535, or 0 to "
-                              "1 in floating point. Scale them and save the image as 8 or 16 bits")
+    low, high = float(values.min()), float(values.max())
+    is_unit = image.mode == "F" and low >= -ROUNDING and high <= 1 + ROUNDING
+    if not is_unit:
+        _require_known_range(low, high)
     bits = _bits_for(high, declared)
     if is_unit:
         grey = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
@@ -97,16 +99,21 @@ def _grey(image: Image.Image) -> tuple[Image.Image, str]:
     return _like(image, "L", grey), UNIT if is_unit else f"{bits} bits"
 
 
-def _colours(image: Image.Image, layout: str) -> tuple[Image.Image, str]:
+def _require_known_range(low: float, high: float) -> None:
+    if not math.isfinite(low + high):
+        raise UnreadableImage("grey values that are infinite or not a number; replace them and save it as 8 or 16 bits")
+    if low < 0 or high > 65535:
+        raise UnreadableImage(f"unsupported grey values from {low:g} to {high:g}; supported range: 0 to 65535, or 0 to "
+                              "1 in floating point. Scale them and save the image as 8 or 16 bits")
+
+
+def _colours(image: ImageFile.ImageFile, layout: str) -> tuple[Image.Image, str]:
     """Pillow keeps the upper bytes of 16-bit colours. If those are dark, decode the lower bytes, too."""
-    if _tags(image).get(PLANES) == 2:
-        raise UnreadableImage("16-bit colours in separate planes are not supported; save the image with 8 bits, or with "
-                              "its channels interleaved (PlanarConfiguration 1)")
     declared, again = _declared_bits(image), _opened_again(image)
     image.load()
     opacity = 1 if image.mode == "RGBA" else 0
-    bands = image.getextrema()
-    if max(band[1] for band in bands[: len(bands) - opacity]) >= 1 << 6 or declared == 16:
+    highest = np.array(image.getextrema())[:, 1]
+    if highest[: len(highest) - opacity].max() >= 1 << 6 or declared == 16:
         return _with_known_opacity(image, image), "16 bits"
     values = _values(image, again, layout)
     colours = values[..., : values.shape[2] - opacity]
@@ -118,9 +125,10 @@ def _colours(image: Image.Image, layout: str) -> tuple[Image.Image, str]:
     return _with_known_opacity(_like(image, image.mode, eight.astype(np.uint8)), image), f"{bits} bits"
 
 
-def _opened_again(image: Image.Image) -> Image.Image:
+def _opened_again(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
     """The same frame of the same file, not yet loaded."""
-    file = image.fp         # type: ignore[attr-defined]
+    file = image.fp
+    assert file and image.format, "loaded already"
     at = file.tell()
     file.seek(0)
     again = Image.open(io.BytesIO(file.read()), formats=(image.format,))
@@ -129,7 +137,7 @@ def _opened_again(image: Image.Image) -> Image.Image:
     return again
 
 
-def _values(image: Image.Image, again: Image.Image, layout: str) -> np.ndarray:
+def _values(image: Image.Image, again: ImageFile.ImageFile, layout: str) -> np.ndarray:
     """The whole 16-bit values, uint16 `(height, width, channels)`: the decoder is told the other order of the bytes."""
     if layout == "LA;16B":
         again.tile = [tile._replace(args="RGBA") for tile in again.tile]        # grey, grey, opacity, opacity
@@ -138,7 +146,7 @@ def _values(image: Image.Image, again: Image.Image, layout: str) -> np.ndarray:
         return np.stack([grey, grey, grey, opacity], axis=2)
     order = layout[-1] if layout[-1] != "N" else "L" if sys.byteorder == "little" else "B"
     other = layout[:-1] + ("B" if order == "L" else "L")
-    again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+    again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]))
                   for tile in again.tile]
     return np.asarray(image).astype(np.uint16) << 8 | np.asarray(again)
 
@@ -171,8 +179,7 @@ def _declared_bits(image: Image.Image) -> int | None:
     if bits not in (None, 8, 16, 32, 64):
         return bits
     # the tag is also used for the brightest value of this picture, which is no range
-    is_range = highest in [(1 << each) - 1 for each in range(8, 17)]
-    return highest.bit_length() if is_range else None
+    return {(1 << bits) - 1: bits for bits in range(8, 17)}.get(highest or 0)
 
 
 def _significant_bits(image: Image.Image) -> int | None:
