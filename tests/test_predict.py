@@ -98,8 +98,8 @@ def test_every_file_of_a_folder_is_answered_or_named(predict, tmp_path):
     answered = dict.fromkeys(["a.png", "b.JPEG", "no suffix", "download.php", "photo.jpg.1", "notes.txt"], red)
     refused = {"IMG_1.HEIC": heic, "IMG_2": heic, "IMG_3.jpg": heic, "text.jpg": b"text", "empty.png": b""}
     others = {"README": b"BM, a text", "labels.csv": b"path,label\n", ".DS_Store": b"\0", ".a/b.png": red,
-              "x.json": b"{}", "Thumbs.db": b"\xd0\xcf", "__MACOSX/a.png": red, "IMG_1.MOV": b"\0\0\0\x14ftypqt  ", "zero": b"",
-              "labels.xml": b"<?xml version='1.0'?><a/>", "page.html": b"<html>", "all.zip": b"PK\3\4"}
+              "x.json": b"{}", "Thumbs.db": b"\xd0\xcf", "__MACOSX/a.png": red, "IMG_1.MOV": b"\0\0\0\x14ftypqt  ",
+              "zero": b"", "labels.xml": b"<?xml version='1.0'?><a/>", "page.html": b"<html>", "all.zip": b"PK\3\4"}
     for name, data in (answered | refused | others).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
