@@ -133,7 +133,7 @@ def test_images_are_told_by_their_content_and_other_files_are_counted(bundle, tm
     assert (summary.images, summary.others, summary.unreadable, summary.labels) == (5, 5, 2, {"red": 3})
     table = pd.read_csv(tmp_path / "out.csv").set_index("source")
     assert set(table.index) == {f"{source}/{name}" for name in files}
-    assert table.loc[f"{source}/photo", "error"].startswith("unsupported format HEIF (HEIC): convert it to JPEG")
+    assert table.loc[f"{source}/photo", "error"].startswith("unsupported format HEIF (HEIC); convert it to JPEG")
 
 
 def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle, images, tmp_path, ceph):
