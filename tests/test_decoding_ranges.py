@@ -107,6 +107,14 @@ def test_what_a_file_declares_comes_before_its_values(order):
         assert value_range == "12 bits"
 
 
+def test_fifteen_declared_bits_are_fifteen_in_grey_and_in_colours():
+    grey, colours = spread(GREY, 15), spread(COLOURS, 15)
+    assert_grey(png16(grey, 0, chunk(b"sBIT", b"\x0f")), "15 bits")
+    pixels, value_range = read(png16(colours, 2, chunk(b"sBIT", b"\x0f\x0f\x0f")))
+    np.testing.assert_array_equal(pixels, COLOURS)
+    assert value_range == "15 bits"
+
+
 def test_a_declaration_that_the_values_exceed_does_not_count():
     """PNG asks that 12 bits be scaled up to 16: sBIT then says how many of them are meant."""
     scaled = spread(GREY, 12) << 4

@@ -93,7 +93,7 @@ def _grey(image: Image.Image) -> tuple[Image.Image, str]:
         grey = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     else:
         whole = np.rint(values) if image.mode == "F" else values
-        grey = (whole.astype(np.uint16) >> (bits - 8)).astype(np.uint8)
+        grey = (whole.astype(np.uint16, copy=False) >> (bits - 8)).astype(np.uint8)
     if _tags(image).get(PHOTOMETRIC) == 0:      # white is zero; Pillow inverts only 8 bits
         grey = 255 - grey
     return _like(image, "L", grey), UNIT if is_unit else f"{bits} bits"
@@ -108,21 +108,18 @@ def _require_known_range(low: float, high: float) -> None:
 
 
 def _colours(image: ImageFile.ImageFile, layout: str) -> tuple[Image.Image, str]:
-    """Pillow keeps the upper bytes of 16-bit colours. If those are dark, decode the lower bytes, too."""
+    """Pillow keeps the upper bytes of 16-bit colours. They decide the range; if it is less, the lower ones count."""
     declared, again = _declared_bits(image), _opened_again(image)
     image.load()
-    opacity = 1 if image.mode == "RGBA" else 0
-    highest = np.array(image.getextrema())[:, 1]
-    if highest[: len(highest) - opacity].max() >= 1 << 6 or declared == 16:
-        return _with_known_opacity(image, image), "16 bits"
-    values = _values(image, again, layout)
-    colours = values[..., : values.shape[2] - opacity]
+    highest = 256 * np.array(image.getextrema())[:, 1] + 255
+    colours, opacity = np.split(highest, [3 if image.mode == "RGBA" else len(highest)])
     bits = _bits_for(colours.max(), declared)
-    eight = colours >> (bits - 8)
-    if opacity:
-        mask = values[..., -1:]
-        eight = np.concatenate([eight, mask >> (_bits_for(mask.max(), None) - 8)], axis=2)
-    return _with_known_opacity(_like(image, image.mode, eight.astype(np.uint8)), image), f"{bits} bits"
+    if bits == 16:
+        return _with_known_opacity(image, image), "16 bits"
+    each = np.array([bits] * len(colours) + [_bits_for(value, None) for value in opacity], np.uint8)
+    upper, lower = _both_bytes(image, again, layout)
+    made = _like(image, image.mode, upper << (16 - each) | lower >> (each - 8))
+    return _with_known_opacity(made, image), f"{bits} bits"
 
 
 def _opened_again(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
@@ -137,18 +134,16 @@ def _opened_again(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
     return again
 
 
-def _values(image: Image.Image, again: ImageFile.ImageFile, layout: str) -> np.ndarray:
-    """The whole 16-bit values, uint16 `(height, width, channels)`: the decoder is told the other order of the bytes."""
+def _both_bytes(image: Image.Image, again: ImageFile.ImageFile, layout: str) -> tuple[np.ndarray, np.ndarray]:
+    """The upper and lower bytes, uint8 `(height, width, channels)`; for the lower, swap the order of the bytes."""
     if layout == "LA;16B":
         again.tile = [tile._replace(args="RGBA") for tile in again.tile]        # grey, grey, opacity, opacity
-        pairs = np.asarray(again).astype(np.uint16)
-        grey, opacity = (pairs[..., at] << 8 | pairs[..., at + 1] for at in (0, 2))
-        return np.stack([grey, grey, grey, opacity], axis=2)
+        return np.asarray(again)[..., [0, 0, 0, 2]], np.asarray(again)[..., [1, 1, 1, 3]]
     order = layout[-1] if layout[-1] != "N" else "L" if sys.byteorder == "little" else "B"
     other = layout[:-1] + ("B" if order == "L" else "L")
     again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]))
                   for tile in again.tile]
-    return np.asarray(image).astype(np.uint16) << 8 | np.asarray(again)
+    return np.asarray(image), np.asarray(again)
 
 
 def _like(image: Image.Image, mode: str, values: np.ndarray) -> Image.Image:

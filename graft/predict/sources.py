@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from graft.decoding.kinds import is_named_as_image, why_ignored, why_no_image
 from graft.errors import GraftError
-from graft.images import MAX_BYTES, UnreadableImage, read_start
+from graft.images import MAX_BYTES, NOT_REGULAR, UnreadableImage, read_start, refuse_too_large
 from graft.machine.threads import InThreads
 from graft.predict.urls import fetch, is_url
 
@@ -100,7 +100,7 @@ def _why_no_image(start_of: Callable[[str], bytes], name: str) -> str | None:
     try:
         return why_no_image(start_of(name))
     except UnreadableImage as reason:
-        return str(reason)
+        return NOT_REGULAR if str(reason) == NOT_REGULAR else None      # else reading it again reports why
 
 
 def name_others(others: dict[str, str]) -> str:
@@ -125,7 +125,9 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
     if is_url(source):
         return fetch(source, allow_private)
     if source == STDIN:
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        refuse_too_large(data)
+        return data
     if Path(source).is_dir():
         raise UnreadableImage("the folder contains no image" if os.access(source, os.R_OK | os.X_OK)
                               else "permission denied")
