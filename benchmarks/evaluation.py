@@ -18,8 +18,8 @@ import pandas as pd
 from benchmarks.command import run_parts
 from benchmarks.inputs import CATS_DOGS, CLOTHING
 from benchmarks.scratch import ROOT
+from graft.decoding.kinds import SUFFIXES
 from graft.errors import reported
-from graft.images import SUFFIXES
 from graft.model import unknown
 from graft.model.classifier import Classifier
 from pipeline.evaluation import calibration, metrics

@@ -30,7 +30,7 @@ from graft.machine.cores import cpu_count
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
 from graft.predict.rows import rows
-from graft.predict.sources import images_below
+from graft.predict.sources import files_below
 
 KERAS_SAVE = """
 import sys, keras
@@ -50,7 +50,7 @@ print(network.predict(image[None] / 127.5 - 1, verbose=0)[0])
 
 def main() -> None:
     options = begin(__doc__, model=Path, images=str, rounds=5, keras=True)
-    paths = images_below(options.images)
+    paths = files_below(options.images).images
     print(f"{len(paths)} images")
     compare_start(options.model, paths[0], options.rounds, options.keras)
     compare_throughput(options.model, paths, options.rounds)

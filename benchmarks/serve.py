@@ -27,7 +27,7 @@ from benchmarks.predict import bare_session, by_hand, is_readable
 from benchmarks.processes import free_port
 from graft.errors import reported
 from graft.model.classifier import Classifier
-from graft.predict.sources import images_below
+from graft.predict.sources import files_below
 
 TURNS = 3
 
@@ -35,7 +35,7 @@ TURNS = 3
 def main() -> None:
     options = begin(__doc__, model=Path, images=str, clients=32, seconds=60.0, requests=10_000)
     image_size = Classifier(options.model).image_size
-    paths = [path for path in images_below(options.images) if is_readable(path, image_size)]
+    paths = [path for path in files_below(options.images).images if is_readable(path, image_size)]
     print(f"{len(paths)} images, {options.clients} clients")
     server, port = start(options.model)
     try:

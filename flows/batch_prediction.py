@@ -15,7 +15,9 @@ from flows import preflight
 from flows.stages import plain_task, without_traceback
 from graft.errors import reported
 from graft.predict.find import find_model
+from graft.predict.sources import name_others
 from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
+from pipeline.intake.files import printable
 
 
 @flow(name="batch-prediction", persist_result=False)
@@ -38,6 +40,8 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
     batch = Batch(source, output, folder, shard_size)
     pending = batch.pending
     get_run_logger().info("%s: %d of %d shards to predict", name, len(pending), len(batch.shards))
+    if batch.others:
+        get_run_logger().warning("%s", printable(name_others(batch.others)))
     with batch.predict(pending) as predicted:
         for shard in pending:
             predict_shard(predicted, shard.number)
@@ -54,7 +58,8 @@ def predict_shard(predicted: Iterator[Shard], number: int) -> None:
 
 def show(summary: Summary, model: str, output: str) -> None:
     """Show the counts as a Prefect artifact."""
-    counts = {"images": summary.images, "unreadable": summary.unreadable, "unknown": summary.unknown, **summary.labels}
+    counts = {"images": summary.images, "unreadable": summary.unreadable, "unknown": summary.unknown, **summary.labels,
+              "(ignored files)": summary.others}
     lines = [f"| {name} | {count} |" for name, count in counts.items()]
     table = "\n".join(["| answer | images |", "|---|---:|", *lines])
     create_markdown_artifact(key="batch-prediction", markdown=f"# {output} by {model}\n\n{table}\n")
@@ -72,7 +77,9 @@ def main() -> None:
     arguments = parser.parse_args()
     preflight.check_server()
     summary = batch_prediction(**vars(arguments))
-    print("{output}: {images} images, {unknown} unknown, {unreadable} unreadable".format(**vars(arguments), **summary))
+    others = ", {others} files ignored" if summary["others"] else ""
+    counts = "{output}: {images} images, {unknown} unknown, {unreadable} unreadable" + others
+    print(counts.format(**vars(arguments), **summary))
 
 
 if __name__ == "__main__":

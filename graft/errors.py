@@ -21,6 +21,10 @@ class GraftError(Exception):
     """
 
 
+class UnreadableImage(ValueError):
+    """A file or its bytes cannot be read as an image; the message is the reason, in a few words."""
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Turn what the user can fix into one message on standard error and exit code 2, without a traceback.

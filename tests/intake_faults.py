@@ -13,6 +13,7 @@ from intake_images import jpeg, picture
 from PIL import Image
 
 PICTURE = picture(1, 320, 240)
+TOO_LARGE = "more than the limit of 100,000,000: resize the image"
 RED, BLUE, WHITE, GREY = (255, 0, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)
 
 
@@ -92,7 +93,10 @@ def _broken() -> dict[str, tuple[bytes, str]]:
         "line_ends_changed.png": (encode(PICTURE, "PNG").replace(b"\n", b"\r\n"), "broken or truncated PNG header"),
         "taken_for_text.jpg": (encode(PICTURE, "JPEG").decode("latin-1").encode(), "not an image"),
         "first_bytes_lost.jpg": (encode(PICTURE, "JPEG")[1:], "not an image"),
-        "float.tif": (encode(Image.new("F", (64, 64), 0.5), "TIFF"), "unsupported colour mode F"),
+        "not_a_number.tif": (
+            encode(Image.fromarray(np.full((48, 48), np.nan, np.float32)), "TIFF"),
+            "not a number",
+        ),
         "thirty_two_bits.tif": (
             encode(Image.fromarray(np.full((48, 48), 70_000, np.int32)), "TIFF"),
             "unsupported grey values from 70000 to 70000",
@@ -105,26 +109,44 @@ def _bombs() -> dict[str, tuple[bytes, str]]:
     zeros = chunk(b"IDAT", zlib.compress(bytes(10_000)))
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(200_000_000)))
     return {
-        "bomb_40_gigapixels.png": (png(200_000, 200_000, zeros), "decompression bomb"),
-        "bomb_110_megapixels.png": (png(11_000, 10_000, zeros), "decompression bomb"),
-        "bomb_long.png": (png(2_000_000_000, 1, zeros), "decompression bomb"),
-        "bomb_65535.jpg": (with_size(encode(PICTURE, "JPEG"), 65_500, 65_500), "decompression bomb"),
+        "bomb_40_gigapixels.png": (png(200_000, 200_000, zeros), TOO_LARGE),
+        "bomb_110_megapixels.png": (png(11_000, 10_000, zeros), TOO_LARGE),
+        "bomb_long.png": (png(2_000_000_000, 1, zeros), TOO_LARGE),
+        "bomb_65535.jpg": (with_size(encode(PICTURE, "JPEG"), 65_500, 65_500), TOO_LARGE),
         "bomb.gif": (
             b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + encode(PICTURE, "GIF")[10:],
-            "decompression bomb",
+            TOO_LARGE,
         ),
         "bomb.bmp": (
             encode(PICTURE, "BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + encode(PICTURE, "BMP")[26:],
-            "decompression bomb",
+            TOO_LARGE,
         ),
         "bomb_in_text.png": (png(64, 64, text, zeros), "decompression bomb"),
         "bomb_in_text_at_the_end.png": (
             png(64, 64, chunk(b"IDAT", zlib.compress(bytes(64 * 193))), text, chunk(b"IEND", b"")),
             "decompression bomb",
         ),
-        "bomb.tif": (encode(Image.new("1", (12_000, 12_000)), "TIFF", compression="group4"), "decompression bomb"),
+        "bomb.tif": (encode(Image.new("1", (12_000, 12_000)), "TIFF", compression="group4"), TOO_LARGE),
+        "bomb_of_fill_bytes.jpg": (_with_header(b"\xff" * 1_000_000), "decompression bomb"),
+        "bomb_of_segments.jpg": (_with_header(b"\xff\xfe\0\2" * 100_000), "decompression bomb"),
+        "bomb_of_restarts.jpg": (_with_header(b"\xff\xd0" * 100_000), "decompression bomb"),
+        "bomb_of_chunks.png": (png(64, 64, chunk(b"abCd", b"") * 250_000, zeros), "decompression bomb"),
+        "bomb_of_strips.tif": (_many_strips(), "decompression bomb"),
         "bomb_of_scans.jpg": (_many_scans(), "decompression bomb"),
     }
+
+
+def _with_header(more: bytes) -> bytes:
+    """A JPEG with more before its first segment."""
+    data = encode(PICTURE, "JPEG")
+    return data[:2] + more + data[2:]
+
+
+def _many_strips() -> bytes:
+    """A TIFF that names four million strips: as many objects in memory."""
+    data = encode(PICTURE, "TIFF")
+    at = data.index(struct.pack("<H", 273), 4)
+    return data[: at + 4] + struct.pack("<II", 4_000_000, 8) + data[at + 12 :] + bytes(16_000_000)
 
 
 def _many_scans() -> bytes:
@@ -225,6 +247,7 @@ ODD = {
     "ink.tif": (encode(_solid("CMYK", (0, 255, 255, 0)), "TIFF"), RED),
     "sixteen_bit.png": (encode(_sixteen_bit(), "PNG"), GREY),
     "sixteen_bit.tif": (encode(_sixteen_bit(), "TIFF"), GREY),
+    "float.tif": (encode(Image.new("F", (48, 48), 0.5), "TIFF"), GREY),
     "animated.gif": (_animation("GIF"), RED),
     "animated.webp": (_animation("WEBP"), RED),
     "animated.png": (_animation("PNG"), RED),

@@ -108,6 +108,34 @@ def test_an_s3_prefix_becomes_the_same_table(bundle, images, tmp_path, ceph, mon
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s3.csv"), local, rtol=1e-5)
 
 
+@pytest.mark.parametrize("is_s3", [False, True])
+def test_images_are_told_by_their_content_and_other_files_are_counted(bundle, tmp_path, is_s3, monkeypatch):
+    import s3_server
+
+    red = Path(make_images(tmp_path / "red", images=1) / "red" / "00.png").read_bytes()
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    files = {"a.png": red, "b": red, "c.dat": red, "photo.HEIC": heic, "photo": heic}
+    others = {"notes.txt": b"red", "sub/labels.json": b"{}", ".hidden.png": red, "empty": b"", "clip.mov": heic[:4]
+              + b"ftypqt  "}
+    source = str(tmp_path / "all")
+    if is_s3:
+        source = s3_server.use(monkeypatch, s3_server.moto())
+        bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    for name, data in (files | others).items():
+        if is_s3:
+            s3_server.client().put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=data)
+        else:
+            Path(source, name).parent.mkdir(parents=True, exist_ok=True)
+            Path(source, name).write_bytes(data)
+    batch = Batch(source, tmp_path / "out.csv", bundle)
+    summary = run(batch)
+    assert batch.others.keys() == others.keys()
+    assert (summary.images, summary.others, summary.unreadable, summary.labels) == (5, 5, 2, {"red": 3})
+    table = pd.read_csv(tmp_path / "out.csv").set_index("source")
+    assert set(table.index) == {f"{source}/{name}" for name in files}
+    assert table.loc[f"{source}/photo", "error"].startswith("unsupported format HEIF (HEIC); convert it to JPEG")
+
+
 def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle, images, tmp_path, ceph):
     import s3_server
 

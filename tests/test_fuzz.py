@@ -150,7 +150,7 @@ def test_any_address_is_read_or_refused(text):
 
 @given(st.lists(NAMES.filter(lambda name: name != "-"), max_size=4))
 def test_any_source_is_read_or_refused(words):
-    for source in expand(words):
+    for source in expand(words).images:
         try:
             read_source(source)
         except UnreadableImage as reason:

@@ -112,6 +112,18 @@ def test_a_file_over_the_limit_is_not_read_whole(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
 
 
+@pytest.mark.parametrize("start, reason", [
+    (encode(PICTURE, "JPEG"), "^a file larger than 100 MB: resize"), (b"text", "^larger than 100 MB$"),
+    (b"\0\0\0\x18ftypqt  ", "^not an image, but a video$"), (b"\0\0\0\x18ftypheic", "^unsupported format HEIF"),
+])
+def test_a_file_over_the_limit_is_told_what_it_is(tmp_path, start, reason):
+    with open(tmp_path / "huge", "wb") as file:
+        file.write(start)
+        file.truncate(100_000_001)  # sparse: takes no disk
+    with pytest.raises(UnreadableImage, match=reason):
+        read_bytes(tmp_path / "huge")
+
+
 def test_bombs_are_refused_before_memory_is_taken(tmp_path):
     """All of them in a process that may not grow by more than 200 MB."""
     bombs = [name for name in FAULTS if name.startswith("bomb")]

@@ -12,11 +12,12 @@ from pathlib import Path
 import fresh
 import numpy as np
 import pytest
-from intake_faults import BROKEN_PIXELS, FAULTS, ODD
+from intake_faults import BROKEN_PIXELS, FAULTS, ODD, WHITE, encode
 from intake_images import jpeg, picture, write_classes
 from PIL import Image
 
 from graft.errors import GraftError
+from graft.images import UnreadableImage
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
 from pipeline.intake.listing import list_files
 from pipeline.intake.scan import scan
@@ -42,16 +43,42 @@ def test_every_fault_is_reported_by_path_and_every_odd_file_is_read(tmp_path):
             (images / kind / name).write_bytes(data)
     found = read(images, tmp_path / "cache")
     reasons = {file.path: reason for file, reason in found.unreadable.items()} | found.stray
+    empty = {f"odd/{name}" for name, (_, colour) in ODD.items() if colour == WHITE}
+    assert all(re.search("every pixel is (white|transparent)", reasons.pop(path)) for path in empty)
     assert reasons.keys() == {f"fault/{name}" for name in faults}
     for name, (_, reason) in faults.items():
         assert reason in reasons[f"fault/{name}"], name
     assert {file.path for file in found.fingerprints} == {f"good/{n}.jpg" for n in range(30)} | {
         f"odd/{name}" for name in ODD
-    }
+    } - empty
     again = read(images, tmp_path / "cache")
     assert again.read == 0
     assert again.unreadable == found.unreadable
     assert all(same(found.fingerprints[file], again.fingerprints[file]) for file in found.fingerprints)
+
+
+@pytest.mark.parametrize("image, shown", [
+    (Image.new("RGB", (200, 90)), "black"), (Image.new("L", (200, 90), 255), "white"),
+    (Image.new("RGB", (200, 90), (2, 0, 3)), "black"), (Image.new("P", (200, 90)), "black"),
+    (Image.new("RGBA", (200, 90), (9, 99, 9, 0)), "transparent"), (Image.new("LA", (200, 90), (99, 0)), "transparent"),
+    (Image.new("RGBA", (200, 90), (255, 255, 255, 9)), "white"),
+    (Image.fromarray(np.ones((90, 200), np.uint16)), "black in the range of its values, 8 bits"),
+    (Image.fromarray(np.full((90, 200), 1.5, np.float32)), "black in the range of its values, 8 bits"),
+])
+def test_pictures_on_which_nothing_is_seen_are_refused(image, shown):
+    forms = ["TIFF"] + ["PNG"] * (image.mode != "F") + ["JPEG"] * (image.mode in ("L", "RGB"))
+    for form in forms:
+        with pytest.raises(UnreadableImage, match=f"^every pixel is {shown}"):
+            take_fingerprint(encode(image, form, **({"quality": 95} if form == "JPEG" else {})))
+
+
+@pytest.mark.parametrize("ground, dot", [(0, 255), (255, 0), (0, 30)])
+def test_one_dot_is_something_to_see(ground, dot):
+    """Also where the reduced decoding of a JPEG no longer shows it."""
+    image = Image.new("L", (2000, 1000), ground)
+    image.paste(dot, (1000, 500, 1008, 508))
+    for form in ("PNG", "JPEG"):
+        assert take_fingerprint(encode(image, form)).width_px == 2000
 
 
 def test_only_what_changed_is_read_again(tmp_path):

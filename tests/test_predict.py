@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intake_faults import encode
 from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
@@ -77,17 +78,48 @@ def test_broken_images_are_rows_with_their_reason_and_the_rest_goes_on(predict, 
 
 def test_a_folder_stands_for_every_image_below_it_in_order(images):
     expected = [f"{images}/{name}/0{number}.png" for name in COLOURS for number in range(4)]
-    assert expand([str(images)]) == sorted([*expected, f"{images}/broken.jpg"])
+    assert expand([str(images)]).images == sorted([*expected, f"{images}/broken.jpg"])
 
 
 def test_a_glob_stands_for_its_files_and_folders(images, monkeypatch):
     monkeypatch.chdir(images)
-    assert expand(["r*/0[01].png"]) == ["red/00.png", "red/01.png"]
-    assert expand(["*e*"]) == [*(f"blue/0{n}.png" for n in range(4)), "broken.jpg",
+    assert expand(["r*/0[01].png"]).images == ["red/00.png", "red/01.png"]
+    assert expand(["*e*"]).images == [*(f"blue/0{n}.png" for n in range(4)), "broken.jpg",
                                *(f"green/0{n}.png" for n in range(4)), *(f"red/0{n}.png" for n in range(4))]
-    assert expand(["**/00.png"]) == ["blue/00.png", "green/00.png", "red/00.png"]
+    assert expand(["**/00.png"]).images == ["blue/00.png", "green/00.png", "red/00.png"]
     Path("odd[1].png").write_bytes(b"")
-    assert expand(["odd[1].png"]) == ["odd[1].png"]      # a file that is there is no pattern
+    assert expand(["odd[1].png"]).images == ["odd[1].png"]      # a file that is there is no pattern
+
+
+def test_every_file_of_a_folder_is_answered_or_named(predict, tmp_path):
+    """By content: images of any name have an answer, those of other formats a reason, and the rest is named."""
+    red, folder = encode(Image.new("RGB", (24, 32), "red"), "PNG"), tmp_path / "all"
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    answered = dict.fromkeys(["a.png", "b.JPEG", "no suffix", "download.php", "photo.jpg.1", "notes.txt"], red)
+    refused = {"IMG_1.HEIC": heic, "IMG_2": heic, "IMG_3.jpg": heic, "text.jpg": b"text", "empty.png": b""}
+    others = {"README": b"BM, a text", "labels.csv": b"path,label\n", ".DS_Store": b"\0", ".a/b.png": red,
+              "x.json": b"{}", "Thumbs.db": b"\xd0\xcf", "__MACOSX/a.png": red, "IMG_1.MOV": b"\0\0\0\x14ftypqt  ",
+              "zero": b"", "labels.xml": b"<?xml version='1.0'?><a/>", "page.html": b"<html>", "all.zip": b"PK\3\4"}
+    for name, data in (answered | refused | others).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    code, out, err = predict(folder, "--json")
+    rows = {row["source"].removeprefix(f"{folder}/"): row for row in json_rows(out)}
+    assert {name: rows[name]["label"] for name in answered} == dict.fromkeys(answered, "red")
+    assert all("convert it to JPEG" in rows[name]["error"] for name in refused if name.startswith("IMG"))
+    assert rows.keys() == answered.keys() | refused.keys()
+    assert (code, f"ignored {len(others)} files that are not images: " in err, "… and 2 more" in err) == (1, True, True)
+    assert expand([str(folder)]).others.keys() == {f"{folder}/{name}" for name in others}
+
+
+def test_what_is_not_followed_or_cannot_be_opened_is_named(tmp_path, images):
+    (images / "linked").symlink_to(tmp_path)
+    (images / "gone.png").symlink_to("nowhere")
+    os.mkfifo(images / "pipe")
+    found = expand([str(images)])
+    assert f"{images}/gone.png" in found.images
+    assert found.others[f"{images}/linked"] == "a linked folder, which is not followed"
+    assert found.others[f"{images}/pipe"].startswith("not a regular file")
 
 
 def test_what_stands_for_nothing_says_so(predict, tmp_path):

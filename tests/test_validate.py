@@ -177,6 +177,30 @@ def test_warnings_name_the_images_and_do_not_stop_the_run(project, capsys):
         assert f"cat/{name}.png" in out
 
 
+def test_the_ranges_of_deep_files_and_the_ignored_files_are_told(project, capsys):
+    import numpy as np
+    from PIL import Image
+
+    for number, bits in enumerate([10, 10, 12]):
+        grey = np.asarray(picture(50 + number).convert("L")).astype(np.uint16) << (bits - 8)
+        Image.fromarray(grey).save(project / "images" / "cat" / f"deep{number}.tif")
+    (project / "images" / "cat" / "notes.txt").write_text("taken in May")
+    validate.main()
+    assert artifacts.read_json(artifacts.DATA_FINDINGS)["value_ranges"] == {"10 bits": 2, "12 bits": 1}
+    out = capsys.readouterr().out
+    assert "range of values: 10 bits: 2 images" in out and "ignored: cat/notes.txt: not an image" in out
+    assert "<tr><td>10 bits<td class=\"number\">2" in artifacts.DATA_REPORT.read_text()
+
+
+def test_black_pictures_stop_the_run(project):
+    from PIL import Image
+
+    for number in range(3):
+        Image.new("L", (64, 64), number).save(project / "images" / "cat" / f"black{number}.png")
+    assert "cat/black0.png: every pixel is black" in (text := message())
+    assert "max_unreadable_share" in text
+
+
 def test_a_file_format_that_predicts_the_class_is_a_warning(project, capsys):
     for path in (project / "images" / "dog").iterdir():
         from PIL import Image

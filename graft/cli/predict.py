@@ -9,7 +9,7 @@ from graft.errors import GraftError
 from graft.images import read_bytes
 from graft.predict.find import load
 from graft.predict.rows import most_probable, rows
-from graft.predict.sources import STDIN, expand, read_list, read_source
+from graft.predict.sources import STDIN, Found, expand, name_others, read_list, read_source
 from graft.predict.urls import is_url
 from graft.predict.writers import WRITERS
 
@@ -19,7 +19,7 @@ URL_READERS = 16        # threads: they mostly wait for the network
 
 def main(arguments: argparse.Namespace) -> int:
     """Predict every source and return the exit code. Raises `GraftError` for a user's mistake."""
-    sources = _sources(arguments)
+    sources, others = _sources(arguments)
     if arguments.plot:
         _check_plot(arguments.plot, sources)
     classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
@@ -33,10 +33,12 @@ def main(arguments: argparse.Namespace) -> int:
         written = _write(answers, len(sources), arguments.style, classifier.class_names)
     if arguments.plot:
         _save_plot(arguments.plot, written, thumbnails, arguments.top)
+    if others:
+        print(name_others(others), file=sys.stderr)
     return _exit_code(written)
 
 
-def _sources(arguments: argparse.Namespace) -> list[str]:
+def _sources(arguments: argparse.Namespace) -> Found:
     words = list(arguments.sources)
     if arguments.files_from:
         if arguments.files_from == STDIN and STDIN in words:

@@ -3,47 +3,114 @@
 import glob
 import os
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from graft.decoding.kinds import is_named_as_image, why_ignored, why_no_image
 from graft.errors import GraftError
-from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage
+from graft.images import MAX_BYTES, NOT_REGULAR, UnreadableImage, read_start, refuse_too_large
+from graft.machine.threads import InThreads
 from graft.predict.urls import fetch, is_url
 
 STDIN = "-"         # one image file on standard input
+AHEAD = 64          # files that are looked at concurrently
+NAMED = 10          # files that are no images, in a message
 
 
-def expand(words: list[str]) -> list[str]:
+class Found(NamedTuple):
+    """The files of folders, globs and other sources: each is in one of the two.
+
+    Attributes:
+        images: sources to read, among them whatever should be an image and is not, so that reading it reports why.
+        others: path -> why this file is no image.
+    """
+
+    images: list[str]
+    others: dict[str, str]
+
+
+def expand(words: list[str]) -> Found:
     """One source per image, in the order of `words`; the images of a folder or glob are sorted by path.
 
-    A word that matches nothing is kept, so that reading it reports the reason.
+    A word that matches nothing is kept as a source, so that reading it reports the reason.
     """
-    return [source for word in words for source in _expand(word)]
+    parts = [_expand(word) for word in words]
+    return Found([source for part in parts for source in part.images],
+                 {path: reason for part in parts for path, reason in part.others.items()})
 
 
-def _expand(word: str) -> list[str]:
+def _expand(word: str) -> Found:
     if word == STDIN or is_url(word):
-        return [word]
+        return Found([word], {})
     if Path(word).is_dir():
-        return images_below(word) or [word]
+        found = files_below(word)
+        return Found(found.images or [word], found.others)
     if not _is_pattern(word):
-        return [word]
-    found = sorted(glob.glob(word, recursive=True))     # noqa: PTH207 - a pattern may be absolute
-    files = [images_below(path) if Path(path).is_dir() else [path] for path in found]
-    return list(dict.fromkeys(source for each in files for source in each)) or [word]
+        return Found([word], {})
+    paths = sorted(glob.glob(word, recursive=True))     # noqa: PTH207 - a pattern may be absolute
+    parts = [files_below(path) if Path(path).is_dir() else Found([path], {}) for path in paths]
+    images = list(dict.fromkeys(source for part in parts for source in part.images))
+    named = {path: reason for part in parts for path, reason in part.others.items() if path not in images}
+    return Found(images or [word], named)
 
 
 def _is_pattern(word: str) -> bool:
     return glob.has_magic(word) and not os.path.lexists(word)
 
 
-def images_below(folder: str) -> list[str]:
-    """The sorted paths of all files below a folder that have an image's suffix, except hidden ones."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        images = [each for each in files if each.lower().endswith(SUFFIXES) and not each.startswith(".")]
-        found += [str(Path(parent, each)) for each in images]
-    return sorted(found)
+def files_below(folder: str) -> Found:
+    """All files below a folder, sorted by path, except those in linked folders, which count as one each.
+
+    A folder that cannot be opened is among the images: reading it reports the reason.
+    """
+    names: list[str] = []
+    closed: list[str] = []
+    others: dict[str, str] = {}
+    for parent, folders, files in os.walk(folder, onerror=lambda error: closed.append(error.filename)):
+        below = os.path.relpath(parent, folder)
+        names += [os.path.normpath(f"{below}/{each}") for each in files]
+        links = [Path(parent, each) for each in folders if Path(parent, each).is_symlink()]
+        others |= {str(link): "a linked folder, which is not followed" for link in links}
+    found = sort_out(names, lambda name: read_start(Path(folder, name)))
+    images = [str(Path(folder, name)) for name in found.images] + [each for each in closed if each != folder]
+    others |= {str(Path(folder, name)): reason for name, reason in found.others.items()}
+    return Found(sorted(images), dict(sorted(others.items())))
+
+
+def sort_out(names: Iterable[str], start_of: Callable[[str], bytes], readers: int | None = None) -> Found:
+    """Tell images from other files, by name where that decides, else by their first bytes; both in the given order.
+
+    Args:
+        names: paths relative to their folder, with `/`.
+        start_of: reads the first `graft.decoding.kinds.START_BYTES` of a file; raises `UnreadableImage`. It is called
+            from several threads, once for each file that has no image's suffix and is not hidden.
+        readers: the number of threads; by default one per core.
+    """
+    reasons = {name: why_ignored(name) for name in names}
+    unclear = [name for name, reason in reasons.items() if not reason and not is_named_as_image(name)]
+    with InThreads(partial(_why_no_image, start_of), unclear, readers, AHEAD) as found:
+        reasons |= zip(unclear, found)
+    return Found([name for name, reason in reasons.items() if not reason],
+                 {name: reason for name, reason in reasons.items() if reason})
+
+
+def _why_no_image(start_of: Callable[[str], bytes], name: str) -> str | None:
+    try:
+        return why_no_image(start_of(name))
+    except UnreadableImage as reason:
+        return NOT_REGULAR if str(reason) == NOT_REGULAR else None      # else reading it again reports why
+
+
+def name_others(others: dict[str, str]) -> str:
+    """How many files are not images, and which: one line; empty if there are none."""
+    if not others:
+        return ""
+    named = ", ".join(f"{path} ({reason})" for path, reason in list(others.items())[:NAMED])
+    more = f" … and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    what = "1 file that is not an image" if len(others) == 1 else f"{len(others)} files that are not images"
+    return f"ignored {what}: {named}{more}"
 
 
 def read_source(source: str, allow_private: bool = False) -> str | bytes:
@@ -58,9 +125,12 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
     if is_url(source):
         return fetch(source, allow_private)
     if source == STDIN:
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        refuse_too_large(data)
+        return data
     if Path(source).is_dir():
-        raise UnreadableImage(f"the folder contains no image ({', '.join(SUFFIXES)})")
+        raise UnreadableImage("the folder contains no image" if os.access(source, os.R_OK | os.X_OK)
+                              else "permission denied")
     if _is_pattern(source):
         raise UnreadableImage("no file matches this pattern")
     return source

@@ -21,14 +21,15 @@ from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from graft.decoding.kinds import FORMATS, START_BYTES
 from graft.errors import GraftError
-from graft.images import MAX_BYTES, SUFFIXES, UnreadableImage, read_bytes
+from graft.images import MAX_BYTES, UnreadableImage, read_bytes, refuse_too_large
 from graft.machine.files import whole
 from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
 from graft.predict.rows import rows
-from graft.predict.sources import images_below
+from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
 from graft.store import Missing, open_store
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
@@ -59,11 +60,13 @@ class Summary:
 
     Attributes:
         images: all of them.
+        others: files that are no images and have no row.
         unreadable, unknown: how many are unreadable, or answered "unknown".
         labels: label -> images, including those answered "unknown".
     """
 
     images: int = 0
+    others: int = 0
     unreadable: int = 0
     unknown: int = 0
     labels: Counter = field(default_factory=Counter)
@@ -81,7 +84,7 @@ class Batch:
     """All images to predict, and the progress so far."""
 
     def __init__(self, source: str, output: str | Path, model: Path, shard_size: int = SHARD_SIZE):
-        """List the images to predict.
+        """List the images to predict, and in `others` the files that are none, with the reason.
 
         Args:
             source: a folder, or `s3://bucket/prefix`.
@@ -102,11 +105,13 @@ class Batch:
         self.parts = self.output.with_name(self.output.name + ".parts")
         if shard_size < 1:
             raise GraftError(f"shard_size: expected 1 or more, received {shard_size}")
-        images = self._list()
+        listed, self.others = self._list()
+        images = iter(listed)
         chunks = iter(lambda: list(islice(images, shard_size)), [])
         self.shards = [self._shard(number, chunk) for number, chunk in enumerate(chunks, start=1)]
         if not self.shards:
-            raise GraftError(f"source '{source}' contains no images. Expected files ending in {', '.join(SUFFIXES)}")
+            raise GraftError(f"source '{source}' contains no images. Expected a folder or s3://bucket/prefix with "
+                             f"images of these formats: {', '.join(FORMATS)}. {name_others(self.others)}".rstrip())
 
     @property
     def pending(self) -> list[Shard]:
@@ -142,7 +147,7 @@ class Batch:
 
     def finish(self) -> Summary:
         """Write the output from all parts, and remove them."""
-        summary = Summary()
+        summary = Summary(others=len(self.others))
         write = write_csv if self.output.suffix == ".csv" else write_parquet
         with whole(self.output) as unfinished:
             write(unfinished, self.classifier.class_names, self._read_parts(summary))
@@ -157,13 +162,19 @@ class Batch:
     def _readers(self) -> int | None:
         return S3_READERS if self._store else None
 
-    def _list(self) -> Iterator[tuple[str, str]]:
-        """Every image's name with a mark that changes with its contents, in the order of the names."""
+    def _list(self) -> tuple[list[tuple[str, str]], dict[str, str]]:
+        """Every image's name with a mark that changes with its contents, by name; and why the other files are none.
+
+        In S3, one request for a thousand names, and one for each object that is not named as an image.
+        """
         if self._store:
-            found = ((each.key, each.size_bytes, each.modified.timestamp()) for each in self._store.scan(""))
-            return ((name, f"{size} {time}") for name, size, time in found if name.lower().endswith(SUFFIXES))
-        paths = map(Path, images_below(self.source))
-        return ((path.relative_to(self.source).as_posix(), _mark(path)) for path in paths)
+            marks = {each.key: f"{each.size_bytes} {each.modified.timestamp()}" for each in self._store.scan("")}
+            found = sort_out(marks, partial(self._read_object, length=START_BYTES), self._readers)
+            return [(name, marks[name]) for name in found.images], found.others
+        found = files_below(self.source)
+        names = {path: Path(path).relative_to(self.source).as_posix() for path in [*found.images, *found.others]}
+        return ([(names[path], _mark(Path(path))) for path in found.images],
+                {names[path]: reason for path, reason in found.others.items()})
 
     def _shard(self, number: int, images: list[tuple[str, str]]) -> Shard:
         digest = hashlib.sha256(self._model_digest.encode())
@@ -184,13 +195,15 @@ class Batch:
     def _read(self, name: str) -> bytes:
         if not self._store:
             return read_bytes(Path(self.source, name))
+        data = self._read_object(name, MAX_BYTES + 1)
+        refuse_too_large(data)
+        return data
+
+    def _read_object(self, name: str, length: int) -> bytes:
         try:
-            data = self._store.read(name, 0, MAX_BYTES + 1)
+            return self._store.read(name, 0, length)
         except Missing:
             raise UnreadableImage("no such object any more") from None
-        if len(data) > MAX_BYTES:
-            raise UnreadableImage(f"larger than {MAX_BYTES // 1_000_000} MB")
-        return data
 
     def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
         """The rows of each part, counting them on the way."""

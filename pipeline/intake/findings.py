@@ -1,6 +1,6 @@
 """The findings of `validate` as plain data, and how they read: a summary for the terminal, and an error message."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pandas as pd
 
@@ -17,7 +17,8 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
 
     Returns:
         The number of `files` and `images`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
-        `duplicates` and `conflicts`, groups of `{path, label, same_bytes}`; and `expectations`, see `Expectation`.
+        `value_ranges` of files deeper than 8 bits, range -> images; `duplicates` and `conflicts`, groups of
+        `{path, label, same_bytes}`; and `expectations`, see `Expectation`.
     """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
@@ -25,9 +26,14 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
         "classes": {name: int((images["label"] == name).sum()) for name in sorted(scan.class_names)},
         "unreadable": {file.path: reason for file, reason in scan.unreadable.items()},
         "stray": dict(sorted(scan.stray.items())),
+        "value_ranges": dict(sorted(_value_ranges(scan).items())),
         **_duplicates(images),
         "expectations": [_as_dict(each) for each in outcomes],
     }
+
+
+def _value_ranges(scan: Scan) -> Counter:
+    return Counter(each.value_range for each in scan.fingerprints.values() if each.value_range)
 
 
 def _duplicates(images: pd.DataFrame) -> dict:
@@ -66,6 +72,8 @@ def summarize(findings: dict) -> str:
         f"unreadable files: {len(findings['unreadable'])}; ignored files: {len(findings['stray'])}; "
         f"duplicates of other images: {duplicates}; pictures with conflicting labels: {len(findings['conflicts'])}",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
+        *_named("ignored", [f"{path}: {reason}" for path, reason in findings["stray"].items()]),
+        *_named("range of values", [f"{name}: {count} images" for name, count in findings["value_ranges"].items()]),
         *_named("duplicates", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
         *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),
     ]

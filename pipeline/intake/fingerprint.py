@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from graft.images import FORMATS, identify, read_bytes, upright_rgb
+from graft.decoding.kinds import FORMATS
+from graft.decoding.ranges import GREY_MODES
+from graft.images import UnreadableImage, identify, read_bytes, upright_rgb, upright_rgb_and_range
 from pipeline.intake.jpeg import decode_strictly
 
 DECODED_PX = 72         # a JPEG is decoded at a size of n/8 that leaves both sides at least this long
 GREY_PX = 64            # both sides of the grey picture that is measured
 THUMBNAIL_PX = 96       # the longer side of the thumbnails in reports
+VISIBLE = 3             # of 255: what lies nearer to black or white is not seen
 COEFFICIENTS = 6        # how many of the lowest frequencies are kept in each direction
 # (left, top, side) as shares of the picture: every crop by one tenth is within a twentieth of one of these views
 VIEWS = ((0, 0, 1), (0, 0, 0.9), (0.1, 0, 0.9), (0, 0.1, 0.9), (0.1, 0.1, 0.9), (0.05, 0.05, 0.9))
@@ -32,6 +35,7 @@ class Fingerprint:
     height_px: int
     mode: str               # Pillow's name of the pixel layout in the file
     format: str
+    value_range: str        # of files deeper than 8 bits: `10 bits`, `0 to 1`; see `graft.decoding.ranges`
     size_bytes: int
     contrast: float         # standard deviation of `grey`, 0 to 128; 0 for a blank picture
     perceptual_hash: str    # 64-bit difference hash, hexadecimal
@@ -43,20 +47,24 @@ def take_fingerprint(source: Path | bytes) -> Fingerprint:
     """Read a file once and measure it.
 
     Raises:
-        UnreadableImage: with the reason, if it is not a whole image.
+        UnreadableImage: with the reason, if it is not a whole image, or nothing can be seen on it.
     """
     import imagehash
 
     data = read_bytes(source)
     image = identify(data)
     form = {"width_px": image.width, "height_px": image.height, "mode": image.mode, "format": image.format}
-    grey = _decode_small(data, image).convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
+    small, value_range = _decode_small(data, image)
+    grey = small.convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
     values = np.asarray(grey)
+    if values.max() <= 2 * VISIBLE or values.min() >= 255 - 2 * VISIBLE:
+        _refuse_empty(data)
     pixels = values.astype(np.float32)
     variance = float((pixels * pixels).mean() - pixels.mean() ** 2)
     return Fingerprint(
         sha256=hashlib.sha256(data).hexdigest(),
         **form,
+        value_range=value_range,
         size_bytes=len(data),
         contrast=round(max(0.0, variance) ** 0.5, 1),
         perceptual_hash=str(imagehash.dhash(grey)),
@@ -65,15 +73,38 @@ def take_fingerprint(source: Path | bytes) -> Fingerprint:
     )
 
 
-def _decode_small(data: bytes, image: Image.Image) -> Image.Image:
-    """The opened picture, upright. A JPEG is decoded at a reduced size, and strictly, to find damaged pixels."""
+def _decode_small(data: bytes, image: Image.Image) -> tuple[Image.Image, str]:
+    """The opened picture, upright, and the range of its values.
+
+    A JPEG is decoded at a reduced size, and strictly, to find damaged pixels.
+    """
     brightness = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
     if brightness is None:
         image.draft(None, (DECODED_PX, DECODED_PX))
-        return upright_rgb(image)
+        return upright_rgb_and_range(image)
     small = Image.fromarray(brightness)
     small.info.update(image.info)       # the orientation
-    return upright_rgb(small)
+    return upright_rgb_and_range(small)
+
+
+def _refuse_empty(data: bytes) -> None:
+    """Refuse a picture that is black, white or transparent in every pixel, by all of its pixels."""
+    opened = identify(data)
+    picture, value_range = upright_rgb_and_range(opened)
+    lowest, highest = np.array(picture.getextrema()).T
+    if highest.max() <= VISIBLE:
+        shown = "black"
+    elif lowest.min() >= 255 - VISIBLE:
+        shown = "transparent" if _is_clear(opened) else "white"
+    else:
+        return
+    in_range = f" in the range of its values, {value_range}: save it with 8 bits" if value_range else ""
+    raise UnreadableImage(f"every pixel is {shown}{in_range}")
+
+
+def _is_clear(loaded: Image.Image) -> bool:
+    has_opacity = loaded.has_transparency_data and loaded.mode not in GREY_MODES
+    return has_opacity and loaded.convert("RGBA").getextrema()[3][1] == 0
 
 
 def take_thumbnail(path: Path) -> bytes:
@@ -84,7 +115,7 @@ def take_thumbnail(path: Path) -> bytes:
 def take_remains(path: Path) -> bytes:
     """A small JPEG of what remains of a broken picture, with the rest grey or black; b"" if nothing remains.
 
-    Do not call it for a decompression bomb, which it would decode.
+    Do not call it for an image of too many pixels, which it would decode.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:

@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graft.decoding.kinds import why_ignored
 from graft.errors import GraftError, did_you_mean
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
@@ -18,11 +19,6 @@ from pipeline.intake.label_table import read_label_table
 from pipeline.intake.layout import Folder, Layout, find_layout, shorten
 from pipeline.intake.other_tables import LABEL_TABLES, class_folders, explain_no_classes, find_tables, note_tables
 from pipeline.intake.variants import refuse_variants
-
-SYSTEM_NAMES = (        # created by macOS, Synology, Windows and Linux, in lower case
-    "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
-    "desktop.ini",
-)
 
 
 @dataclass
@@ -142,10 +138,8 @@ def _why_stray(entry: os.DirEntry, folder: Path) -> str | None:
     """Why an entry is ignored without a look inside; None if it is not."""
     if entry.name != printable(entry.name):
         return "its name is not valid UTF-8 or contains control characters: rename it"
-    if entry.name.startswith("."):
-        return "hidden"
-    if entry.name.lower() in SYSTEM_NAMES:
-        return "created by the operating system"
+    if ignored := why_ignored(entry.name):
+        return ignored
     try:
         mode = entry.stat().st_mode
         if entry.is_symlink() and stat.S_ISDIR(mode) and folder.resolve().is_relative_to(Path(entry.path).resolve()):

@@ -66,4 +66,5 @@ def _as_url(jpeg: bytes) -> str:
 
 def _form(fingerprint) -> str:
     size = f"{fingerprint.width_px} × {fingerprint.height_px}"
-    return f"{size} {fingerprint.mode} {fingerprint.format}, {fingerprint.size_bytes:,} bytes"
+    values = f" ({fingerprint.value_range})" if fingerprint.value_range else ""
+    return f"{size} {fingerprint.mode}{values} {fingerprint.format}, {fingerprint.size_bytes:,} bytes"

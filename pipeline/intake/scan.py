@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from graft.decoding.kinds import EMPTY, NO_IMAGE, is_named_as_image
 from graft.errors import GraftError
-from graft.images import SUFFIXES, UnreadableImage
+from graft.images import UnreadableImage
 from graft.machine.cores import cpu_count
 from graft.machine.processes import in_processes
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
@@ -22,10 +23,7 @@ from pipeline.intake.scan_cache import ScanCache
 FEW = 64            # up to this many files are read in this process: starting others takes longer
 CHUNK = 16          # files sent to a worker at a time
 MAX_WORKERS = 16    # each needs about 100 MB
-NO_PICTURE = ("not an image", "empty file", "larger than")      # reasons that are fine for notes.txt
-IMAGE_SUFFIXES = (*SUFFIXES,    # and those of unsupported image formats
-    ".heic", ".heif", ".avif", ".svg", ".jp2", ".jxl", ".ico", ".tga", ".psd", ".raw", ".dng", ".cr2", ".nef",
-)
+NO_PICTURE = (NO_IMAGE, EMPTY, "larger than")      # reasons that are fine for notes.txt
 
 
 @dataclass
@@ -103,7 +101,7 @@ def _sort_out(listing: Listing, results: dict, read: int) -> Scan:
         result = results[file.path]
         if isinstance(result, Fingerprint):
             found.fingerprints[file] = result
-        elif result.startswith(NO_PICTURE) and not file.path.lower().endswith((*IMAGE_SUFFIXES, "/")):
+        elif result.startswith(NO_PICTURE) and not is_named_as_image(file.path):
             found.stray[file.path] = result
         else:
             found.unreadable[file] = result
