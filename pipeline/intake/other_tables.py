@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from graft.errors import GraftError
 from pipeline.intake.files import split_of
-from pipeline.intake.label_columns import EXPECTED
 from pipeline.intake.label_table import check_label_table
 from pipeline.intake.layout import Folder, named_like_splits, shorten
 
@@ -36,7 +35,7 @@ def note_tables(tables: list[str]) -> list[str]:
     if not beside:
         return []
     return [f"not read: {shorten(beside)}. The folders name the classes; to name them by a table instead, call it "
-            f"labels.csv. {EXPECTED}."]
+            "labels.csv, with the columns path, label and optionally group and split."]
 
 
 def class_folders(leaves: set[Folder], check_folders: bool) -> set[Folder]:
@@ -58,7 +57,7 @@ def explain_no_classes(images: Path, leaves: set[Folder], paths: list[str], tabl
     if (above := images.parent / LABEL_TABLES[0]).is_file():
         lines.append(f"to use {above}, set images to '{images.parent}': its paths are relative to that folder")
     if splits:
-        lines.append(f"if {shorten(splits)} should be classes, set check_folders and split_folders to false")
+        lines.append("if these are classes, set check_folders and split_folders to false")
     return "\n  ".join(lines)
 
 
