@@ -121,7 +121,8 @@ def _without_file(gone: list[Place], unnamed: list[str], rows: int) -> str:
     where, path = gone[0]
     count = f"all {rows}" if len(gone) == rows else f"{len(gone)} of {rows}"
     others = f"the files without a row are {shorten(unnamed)}" if unnamed else "every file has a row"
-    return f"{count} paths have no file: {where} is '{path}', and {others}"
+    verb = "has" if len(gone) == 1 else "have"
+    return f"{count} paths {verb} no file: {where} is '{path}', and {others}"
 
 
 def _leads_out(path: str) -> bool:

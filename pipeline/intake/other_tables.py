@@ -39,8 +39,10 @@ def note_tables(tables: list[str]) -> list[str]:
 
 
 def class_folders(leaves: set[Folder], check_folders: bool) -> set[Folder]:
-    """The folders that name a class: if they are checked, those that are not all splits."""
-    return {leaf for leaf in leaves if not (check_folders and all(map(split_of, leaf)))}
+    """The folders that name a class. If they are checked, splits do not; but one class may be called "train"."""
+    named = {leaf for leaf in leaves if not all(map(split_of, leaf))}
+    splits = {split_of(leaf[-1]) for leaf in leaves - named}
+    return leaves if not check_folders or named and len(splits) == 1 else named
 
 
 def explain_no_classes(images: Path, leaves: set[Folder], paths: list[str], tables: list[str]) -> str:
