@@ -203,7 +203,8 @@ def test_each_cause_has_its_line_the_most_frequent_first(tmp_path):
 
 def test_paths_without_any_likeness_are_shown_beside_a_file(tmp_path):
     text = refusal(tmp_path, ["x1.jpg", "x2.jpg"], ["1.jpg"])
-    assert "not one of the 2 paths names a file: line 2 is 'x1.jpg'" in text and "other files, such as '1.jpg'" in text
+    assert "all 2 paths have no file: line 2 is 'x1.jpg', and the files without a row are 1.jpg" in text
+    assert "2 of 3 paths have no file: line 2 is 'x1.jpg'" in refusal(tmp_path, ["x1.jpg", "x2.jpg", "1"], ["1.jpg"])
 
 
 def test_a_few_images_that_are_gone_do_not_stop_the_listing(tmp_path):
@@ -219,8 +220,10 @@ def test_columns_with_other_names_and_wrong_paths_are_told_at_once(tmp_path):
 
 def test_columns_that_are_not_read_are_named(tmp_path):
     assert list_files(folder(tmp_path / "a", ",path,label\n0,a.jpg,cat\n")).notes == []
-    [note] = list_files(folder(tmp_path / "b", "path,label,patient,age\na.jpg,cat,7,50\n")).notes
-    assert "labels.csv: not read: column patient, age." in note and "rename it to 'group'" in note
+    listing = list_files(folder(tmp_path / "b", "path,label,patient,age,set\na.jpg,cat,7,50,first\n"))
+    assert [(file.group, file.split) for file in listing.files] == [("", "")]
+    [note] = listing.notes
+    assert "labels.csv: not read: column patient, age, set." in note and "rename it to 'group'" in note
 
 
 def test_many_mistakes_of_a_kind_are_one_line(tmp_path):

@@ -171,8 +171,9 @@ def test_a_table_above_the_images_is_named(tmp_path):
     assert found(tmp_path) == {("", "cat"), ("", "dog")}
 
 
-def test_a_table_beside_class_folders_is_a_note(tmp_path):
-    touch(put(tmp_path, "cat", "dog"), "metadata.csv", "readme.txt")
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("train", "bus"), ("test", "bus", "car")])
+def test_a_table_beside_class_folders_is_a_note(tmp_path, classes):
+    touch(put(tmp_path, *classes), "metadata.csv", "readme.txt")
     [note] = list_files(tmp_path).notes
     assert note.startswith("not read: metadata.csv. The folders name the classes") and "call it labels.csv" in note
 

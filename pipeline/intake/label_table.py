@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from graft.errors import GraftError
 from pipeline.intake.files import SPLITS, File, printable, split_of
-from pipeline.intake.label_columns import COLUMNS, explain_names, note_unread, require_columns, suggest_names
+from pipeline.intake.label_columns import COLUMNS, REQUIRED, explain_names, note_unread, require_columns, suggest_names
 from pipeline.intake.layout import shorten
 from pipeline.intake.path_mismatch import Place, explain
 
@@ -72,7 +72,8 @@ def check_label_table(path: Path, present: Collection[str]) -> LabelTable:
         require_columns(columns, suggested)
     except GraftError as error:
         raise GraftError(f"{path}: {error}") from None
-    named = [suggested.get(name, name) for name in columns]
+    meant = {other: name for other, name in suggested.items() if name in REQUIRED}      # to find all other mistakes
+    named = [meant.get(name, name) for name in columns]
     places = [(where, _file(path.parent, dict(zip(named, values)))) for where, values in rows]
     mistakes = [(kind, where, text) for (where, values), (_, file) in zip(rows, places)
                 for kind, text in [*_surplus(columns, values), *_mistakes(file)]] + _contradictions(places)
@@ -109,16 +110,19 @@ def _wrong_paths(table: Path, places: list[tuple[str, File]], present: Collectio
     causes, unexplained = explain(missing, unnamed, len(places))
     outside = [("such paths", where, f"path '{path}' leads out of the folder; expected one relative to the folder")
                for where, path in unexplained if _leads_out(path)]
-    if len(unexplained) == len(places) and not outside:
-        causes = [_no_path_fits(table, unexplained[0], unnamed, len(places))]
+    gone = [place for place in unexplained if not _leads_out(place[1])]
+    if gone and (causes or len(gone) == len(places)):
+        causes.append(_without_file(gone, unnamed, len(places)))
     lines = [*causes, *_by_kind(outside)]
     return [*lines, f"Correct the paths in the table: they are relative to {table.parent}"] if causes else lines
 
 
-def _no_path_fits(table: Path, example: Place, unnamed: list[str], rows: int) -> str:
-    others = f"has other files, such as '{unnamed[0]}'" if unnamed else "has no other file"
-    where, path = example
-    return (f"not one of the {rows} paths names a file: {where} is '{path}', but the folder {table.parent} {others}")
+def _without_file(gone: list[Place], unnamed: list[str], rows: int) -> str:
+    where, path = gone[0]
+    count = f"all {rows}" if len(gone) == rows else f"{len(gone)} of {rows}"
+    others = f"the files without a row are {shorten(unnamed)}" if unnamed else "every file has a row"
+    verb = "has" if len(gone) == 1 else "have"
+    return f"{count} paths {verb} no file: {where} is '{path}', and {others}"
 
 
 def _leads_out(path: str) -> bool:
@@ -186,7 +190,7 @@ def _spelled_as_on_disk(folder: Path, path: str) -> str:
     """The path in the Unicode normalization in which the file exists: é may be one code point or two."""
     for normalization in ("NFC", "NFD"):
         spelled = unicodedata.normalize(normalization, path)
-        if spelled != path and not (folder / path).exists() and (folder / spelled).exists():
+        if spelled != path and _is_missing(folder / path) and not _is_missing(folder / spelled):
             return spelled
     return path
 

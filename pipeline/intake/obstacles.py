@@ -47,18 +47,20 @@ def _find(images: Path) -> dict[str, list[str]]:
     """Reason -> the paths of the obstacles, relative to the image folder."""
     obstacles = defaultdict(list)
 
-    def add(reason: str, path: str | Path) -> None:
+    def add(reason: str, path: str) -> None:
         obstacles[reason].append(printable(os.path.relpath(path, images)))
 
     for folder, folders, files in os.walk(images, onerror=lambda error: add(CLOSED, error.filename)):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
         if not os.access(folder, os.X_OK):
             add(CLOSED, folder)
-            folders[:], files = [], []
-        folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        for name in folders + sorted(files):
-            path = Path(folder, name)
-            if reason := NAME if not _is_utf8(name) else _why_not(path) if name in files else None:
-                add(reason, path)
+            continue
+        for name in folders:
+            if not _is_utf8(name):
+                add(NAME, f"{folder}/{name}")
+        for name in sorted(files):
+            if reason := _why_not(folder, name):
+                add(reason, f"{folder}/{name}")
     return obstacles
 
 
@@ -69,9 +71,13 @@ def _is_utf8(name: str) -> bool:
         return False
 
 
-def _why_not(path: Path) -> str | None:
-    if path.name == ".dvcignore":
+def _why_not(folder: str, name: str) -> str | None:
+    """Why DVC cannot hash a file; None if it can."""
+    if name == ".dvcignore":
         return IGNORE
+    if not _is_utf8(name):
+        return NAME
+    path = Path(folder, name)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

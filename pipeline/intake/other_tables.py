@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from graft.errors import GraftError
 from pipeline.intake.files import split_of
-from pipeline.intake.label_columns import EXPECTED
 from pipeline.intake.label_table import check_label_table
 from pipeline.intake.layout import Folder, named_like_splits, shorten
 
@@ -36,12 +35,14 @@ def note_tables(tables: list[str]) -> list[str]:
     if not beside:
         return []
     return [f"not read: {shorten(beside)}. The folders name the classes; to name them by a table instead, call it "
-            f"labels.csv. {EXPECTED}."]
+            "labels.csv, with the columns path, label and optionally group and split."]
 
 
 def class_folders(leaves: set[Folder], check_folders: bool) -> set[Folder]:
-    """The folders that name a class: if they are checked, those that are not all splits."""
-    return {leaf for leaf in leaves if not (check_folders and all(map(split_of, leaf)))}
+    """The folders that name a class. If they are checked, splits do not; but one class may be called "train"."""
+    named = {leaf for leaf in leaves if not all(map(split_of, leaf))}
+    splits = {split_of(leaf[-1]) for leaf in leaves - named}
+    return leaves if not check_folders or named and len(splits) == 1 else named
 
 
 def explain_no_classes(images: Path, leaves: set[Folder], paths: list[str], tables: list[str]) -> str:
@@ -58,7 +59,7 @@ def explain_no_classes(images: Path, leaves: set[Folder], paths: list[str], tabl
     if (above := images.parent / LABEL_TABLES[0]).is_file():
         lines.append(f"to use {above}, set images to '{images.parent}': its paths are relative to that folder")
     if splits:
-        lines.append(f"if {shorten(splits)} should be classes, set check_folders and split_folders to false")
+        lines.append("if these are classes, set check_folders and split_folders to false")
     return "\n  ".join(lines)
 
 
