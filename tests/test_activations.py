@@ -1,12 +1,12 @@
 import hashlib
 import os
-import resource
 import signal
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from full_disk import full_disk
 from PIL import Image
 
 from graft.errors import GraftError
@@ -83,12 +83,8 @@ def test_over_budget_the_same_numbers_come_without_a_cache(data, tmp_path, capsy
 
 def test_a_disk_that_takes_no_more_ends_the_caching_and_not_the_run(data, capsys):
     dataset, fresh = data(), data(cache="fresh").splits["train"]
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
+    with full_disk(1000):
         dataset.fill()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert capsys.readouterr().out.count("File too large, so caching ends: what is not cached is computed each") == 1
     assert not list(dataset.splits["train"].activations._shards.folder.glob("*[!k]"))
     indices = np.arange(4)
