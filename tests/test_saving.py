@@ -24,6 +24,11 @@ def test_what_is_saved_can_be_loaded(head, tmp_path):
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["head.weights.h5"]
 
 
+def test_a_model_that_was_never_compiled_is_saved(tmp_path):
+    save_weights(build_head(8, 2, hidden_units=0, dropout=0), tmp_path / "head.weights.h5")
+    assert (tmp_path / "head.weights.h5").stat().st_size > 0
+
+
 @pytest.mark.parametrize("share", [0.1, 0.9])
 def test_a_disk_that_takes_no_more_is_named_and_ends_no_process(head, tmp_path, share):
     save_weights(head, tmp_path / "first.weights.h5")

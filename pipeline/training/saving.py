@@ -19,7 +19,8 @@ def save_weights(model: keras.Model, path: Path) -> None:
     Raises:
         OSError: if the disk does not take them.
     """
-    variables = [*model.variables, *(model.optimizer.variables if model.optimizer else ())]
+    optimizer = getattr(model, "optimizer", None)       # a model that was never compiled lacks even the attribute
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
     size_bytes = NUMBER_BYTES * sum(math.prod(each.shape) for each in variables) + NAMES_BYTES
     try:
         with unfinished(path.parent) as file:
