@@ -98,8 +98,9 @@ def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -
     """
     import hashlib
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    network.save_weights(path)
+    from pipeline.training import saving
+
+    saving.save_weights(network, path)
     return {
         **asdict(extract.backbone), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": precision, "augmentation": asdict(extract.augmentation), "seed": extract.seed,

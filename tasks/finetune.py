@@ -61,7 +61,7 @@ def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
 def main() -> None:
     """Run the stage. A killed run continues from its checkpoint."""
     finetune, data = read_params("finetune", FinetuneParams), read_params("data", DataParams)
-    from pipeline.training import backend, checkpoints, examples
+    from pipeline.training import backend, checkpoints, examples, saving
     from tasks import artifacts
 
     backend.make_deterministic(finetune.seed)
@@ -76,9 +76,8 @@ def main() -> None:
     print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}"
           + ("" if kept == "finetune" or not finetune.epochs else ", not improved by any epoch of finetune"))
     _, top, head = models
-    artifacts.FINETUNE_TOP.parent.mkdir(parents=True, exist_ok=True)
-    top.save_weights(artifacts.FINETUNE_TOP)
-    head.save_weights(artifacts.FINETUNE_HEAD)
+    saving.save_weights(top, artifacts.FINETUNE_TOP)
+    saving.save_weights(head, artifacts.FINETUNE_HEAD)
     artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
     artifacts.write_json(artifacts.FINETUNE_SUMMARY, {**progress.summary(), "kept": kept})
     checkpoint.unlink(missing_ok=True)

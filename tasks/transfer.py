@@ -39,7 +39,7 @@ def build_model(dataset, transfer: TransferParams):
 def main() -> None:
     """Run the stage. A killed run continues from its checkpoint."""
     transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
-    from pipeline.training import backend, checkpoints, examples, fitting
+    from pipeline.training import backend, checkpoints, examples, fitting, saving
     from tasks import artifacts
 
     backend.make_deterministic(transfer.seed)
@@ -51,8 +51,7 @@ def main() -> None:
         dataset.fill()
         head, train, val = build_model(dataset, transfer)
         progress = fitting.fit(head, train, val, checkpoint=checkpoint, **transfer.options())
-    artifacts.TRANSFER_HEAD.parent.mkdir(parents=True, exist_ok=True)
-    head.save_weights(artifacts.TRANSFER_HEAD)
+    saving.save_weights(head, artifacts.TRANSFER_HEAD)
     artifacts.write_history(artifacts.TRANSFER_HISTORY, progress.history)
     artifacts.write_json(artifacts.HEAD, {"hidden_units": transfer.hidden_units, "dropout": transfer.dropout})
     artifacts.write_json(artifacts.TRANSFER_SUMMARY, progress.summary())

@@ -1,7 +1,7 @@
 import dataclasses
-import resource
 
 import numpy as np
+from full_disk import full_disk
 
 from pipeline.training import checkpoints
 
@@ -17,13 +17,9 @@ def test_what_is_written_is_read_and_nothing_else_is_left(tmp_path):
 
 def test_a_disk_that_takes_no_more_is_said_once_and_keeps_the_last_checkpoint(tmp_path, capsys):
     checkpoints.write(tmp_path / "c.npz", {"epoch": 1}, [np.arange(3.0)], [])
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-    try:
+    with full_disk(2000):
         for epoch in (2, 3):
             checkpoints.write(tmp_path / "c.npz", {"epoch": epoch}, [np.arange(999.0)], [])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert capsys.readouterr().out.count("c.npz: File too large: training goes on without checkpoints") == 1
     assert checkpoints.read(tmp_path / "c.npz")[0] == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["c.npz"]

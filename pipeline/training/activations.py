@@ -67,7 +67,7 @@ class Activations:
             if self._has_room(views, missing):
                 self._write(missing)
         except _Uncached as reason:
-            print(f"activations: {reason}: what is not cached is computed each time it is needed", flush=True)
+            print(f"activations: {reason}. What is not cached is computed each time it is needed", flush=True)
         return sum(self._key(view) in self._shards for view in missing)
 
     def batch(self, views: list[View]) -> np.ndarray:
@@ -173,9 +173,8 @@ class Activations:
                 return bool(missing)
         gigabytes = len(missing) * self._view_bytes() / 1e9
         raise _Uncached(
-            f"{len(missing):,} views of {self._view_bytes() / 1e3:.0f} KB are {gigabytes:.1f} GB, more than "
-            f"extract.cache_gigabytes ({self._room.limit_bytes / 1e9:g}) or the free disk "
-            f"({self._room.free_bytes() / 1e9:.1f} GB) allow beside what is in use: nothing is cached")
+            f"{len(missing):,} views ({gigabytes:.2g} GB) do not fit beside what is in use: extract.cache_gigabytes is "
+            f"{self._room.limit_bytes / 1e9:g}, and {self._room.free_bytes() / 1e9:.2g} GB of the disk are free")
 
 
 class _Uncached(Exception):
