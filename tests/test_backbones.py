@@ -5,7 +5,7 @@ from photographs import real_weights
 
 from graft.errors import GraftError
 from pipeline.training import backbones, heads
-from pipeline.training.backbones import BACKBONES, build, cuts, freeze_batch_normalization, scale_random_weights, split
+from pipeline.training.backbones import BACKBONES, build, freeze_batch_normalization, scale_random_weights, split
 
 SMALL = {"InceptionV3": (96, 96), "Xception": (96, 96)}
 
@@ -46,19 +46,6 @@ def test_efficientnet_scales_as_keras_does_with_imagenet_weights():
     batch = images((64, 64))
     before = np.asarray(keras.Model(network.input, normalization.input)(batch))
     assert np.allclose((before - mean) / deviation, (batch / 255 - mean) / deviation / np.sqrt(deviation), atol=1e-4)
-
-
-def test_cuts_have_the_same_names_whatever_was_built_before():
-    first = list(cuts(build("Xception", (96, 96))))
-    assert "add_10" in first
-    assert list(cuts(build("Xception", (96, 96)))) == first
-
-
-def test_inception_falls_in_two_after_its_blocks_and_not_within():
-    found = cuts(build("InceptionV3", (96, 96)))
-    assert [name for name in found if name.startswith("mixed")] == [f"mixed{i}" for i in range(11)]
-    assert not any(name.startswith("mixed9_") for name in found)        # within the block
-    assert len(split(build("InceptionV3", (96, 96)), "mixed8")[0].output.shape) == 4
 
 
 @pytest.mark.parametrize(("arguments", "parts"), [

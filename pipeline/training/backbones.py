@@ -4,7 +4,6 @@ Every backbone is built the same way, without weights, whichever source its weig
 gives pooled features.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +12,7 @@ from keras import applications, layers
 
 from graft.errors import did_you_mean
 from pipeline.arguments import WrongArgument
+from pipeline.training.blocks import block_ends, cuts
 
 
 @dataclass(frozen=True)
@@ -110,35 +110,15 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """
     candidates = cuts(network)
     if cut not in candidates:
-        ends = [IMAGES, *(name for name, layer in candidates.items() if layer in block_ends(network))]
         raise WrongArgument({"cut": f"{network.name} cannot be cut at '{cut}'.{did_you_mean(cut, candidates)}\n"
-                                    f"       Its blocks end, from first to last, at: {', '.join(ends)}"})
+                                    "       Its blocks end, from first to last, at: "
+                                    f"{', '.join([IMAGES, *block_ends(network)])}"})
     at_cut = candidates[cut].output
     frozen = keras.Model(network.input, at_cut, name="frozen")
     after = keras.Model(at_cut, network.output) if cut != list(candidates)[-1] else None
     inputs = keras.Input(at_cut.shape[1:], name="activations")
     features = layers.GlobalAveragePooling2D(name="features", dtype="float32")(after(inputs) if after else inputs)
     return frozen, keras.Model(inputs, features, name="top")
-
-
-def cuts(network: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The layers that every path from images to features passes through: name -> layer, from first to last.
-
-    Keras numbers some layers itself (`add_3`) and keeps counting from one model to the next. The names here are those
-    in a process that has built no other model.
-    """
-    nodes = {id(node.operation): node for depth in network._nodes_by_depth.values() for node in depth}
-    consumers = Counter(id(tensor) for node in nodes.values() for tensor in node.input_tensors)
-    found, open_ends = {}, Counter()        # open_ends: tensor -> how many operations have yet to read it
-    for operation, name in zip(network.operations, _names(network.operations)):
-        open_ends.subtract(id(tensor) for tensor in nodes[id(operation)].input_tensors)
-        outputs = [id(tensor) for tensor in nodes[id(operation)].output_tensors]    # in this network, not another
-        open_ends.update({output: consumers[output] for output in outputs})
-        is_last = operation is network.operations[-1]
-        is_layer = isinstance(operation, layers.Layer) and not isinstance(operation, layers.InputLayer)
-        if is_layer and (is_last or [key for key, count in open_ends.items() if count] == outputs):
-            found[name] = operation
-    return found
 
 
 def freeze_batch_normalization(model: keras.Model) -> None:
@@ -169,28 +149,6 @@ def preprocess(name: str, inputs):
         offset = [255 * mean * (1 - factor) for mean, factor in zip(EFFICIENTNET_MEAN, scale)]
         return layers.Rescaling(scale, offset, dtype="float32", name="efficientnet_scale")(images)
     return getattr(applications, BACKBONES[name].module).preprocess_input(images)
-
-
-def block_ends(network: keras.Model) -> list[keras.layers.Layer]:
-    """The cuts that a person would choose, from first to last: the layers where branches meet, and the last one."""
-    candidates = list(cuts(network).values())
-    merging = [layer for layer in candidates if isinstance(layer, (layers.Add, layers.Concatenate))]
-    return [*merging, *candidates[-1:]] if merging and merging[-1] is not candidates[-1] else merging or candidates
-
-
-def _names(operations) -> list[str]:
-    """Layer names, with the layers that Keras numbers itself counted from the start of this network."""
-    counts, names = {}, []
-    for operation in operations:
-        stem, _, number = operation.name.rpartition("_")
-        kind = stem if number.isdigit() else operation.name
-        if kind in ("add", "concatenate", "conv2d", "batch_normalization", "activation"):
-            count = counts.get(kind, 0)
-            counts[kind] = count + 1
-            names.append(f"{kind}_{count}" if count else kind)
-        else:
-            names.append(operation.name)
-    return names
 
 
 def scale_random_weights(network: keras.Model, images) -> None:
