@@ -99,11 +99,14 @@ def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -
     """
     import hashlib
 
+    from pipeline.training import weights
+
     path.parent.mkdir(parents=True, exist_ok=True)
     network.save_weights(path)
     return {
         **asdict(extract.backbone), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": precision, "augmentation": asdict(extract.augmentation), "seed": extract.seed,
+        "licence": weights.licence(extract.backbone.name, extract.backbone.weights),
     }
 
 

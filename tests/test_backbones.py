@@ -26,7 +26,7 @@ def test_frozen_part_and_top_are_the_network_cut_in_two(name):
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "EfficientNetV2B0", "EfficientNetV2S", "ResNet50",
                                   "ResNet50V2", "DenseNet121", "VGG16", "ConvNeXtTiny"])
 def test_scaling_is_that_of_keras(name):
-    """The first convolution's input against that of Keras's network, whose scaling is partly inside, on the same pixels."""
+    """The first convolution's input against that of Keras's own network, which scales in part, on the same pixels."""
     batch, module = images(size(name)), getattr(keras.applications, BACKBONES[name].module)
     theirs = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(*size(name), 3))
     expected = at_first_convolution(theirs, module.preprocess_input(batch.astype(np.float32)))

@@ -39,8 +39,8 @@ class Backbone:
         return dict(zip(("name", "source"), LICENCES[self.module]))
 
 
-# NASNet is missing, because each of its cells reads the two before: no layer cuts it in two. So are the largest networks
-# of each family, which differ from the smaller ones only in their numbers of layers and channels.
+# NASNet is missing, because each of its cells reads the two before, so that no layer cuts it in two; and the largest
+# networks of each family, which differ from the smaller ones only in their numbers of layers and channels.
 BACKBONES = {
     "MobileNet": Backbone("mobilenet", (224, 224), "conv_dw_12_relu", (0.25, 0.5, 0.75, 1.0)),
     "MobileNetV2": Backbone("mobilenet_v2", (224, 224), "block_12_add", (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),
@@ -72,9 +72,9 @@ BACKBONES = {
     "ConvNeXtBase": Backbone("convnext", (224, 224), "convnext_base_downsampling_block_2"),
 }
 
-# Module -> licence of its ImageNet weights and who grants it, as far as Keras ported them, by the licence sections of
-# Keras's page on applications (docs/templates/applications.md up to Keras 2.3). For networks that are younger than these
-# sections, the licence is that of the repository which published the weights.
+# Module -> licence of its ImageNet weights and who grants it, by the sections "License" of Keras's page on applications
+# (docs/templates/applications.md, up to Keras 2.3). EfficientNet, MobileNetV3 and ConvNeXt are younger than these
+# sections: their licence is that of the repository from which Keras took the weights.
 LICENCES = {
     "mobilenet": ("Apache-2.0", "https://github.com/tensorflow/models"),
     "mobilenet_v2": ("Apache-2.0", "https://github.com/tensorflow/models"),

@@ -12,7 +12,7 @@ def exportable(model: keras.Model) -> keras.Model:
 
     Each of these fails there: the constants of a Normalization become inputs of the ONNX file; a depthwise convolution
     that is written as a grouped one calls a compiled function; GELU needs an operator that ONNX lacks; a single number
-    that is added to a map stops an optimization and prints a traceback. A model without any of them is returned as it is.
+    that is added to a map stops an optimization and prints a traceback. A model with none of them is returned itself.
     """
     model = getattr(model, "_functional", model)        # of a Sequential
     if not any(map(_replacement, _operations(model))):
