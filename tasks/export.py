@@ -79,7 +79,7 @@ def write_bundle(folder: Path, dataset, models, export: ExportParams, training: 
     bundle.write_description(folder, bundle.Description(
         class_names=dataset.class_names,
         image_size=list(dataset.part.image_size),
-        backbone={key: part[key] for key in ("name", "alpha", "weights", "weights_sha256", "cut")},
+        backbone={key: part[key] for key in ("name", "alpha", "weights", "weights_sha256", "licence", "cut")},
         temperature=fit_temperature(fitting.predict(head, val), val.labels),
         unknown_threshold=unknown.threshold(unknown.score(val.features[:, 0], reference), export.unknown_acceptance),
         training=training,

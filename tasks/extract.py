@@ -98,12 +98,13 @@ def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -
     """
     import hashlib
 
-    from pipeline.training import saving
+    from pipeline.training import saving, weights
 
     saving.save_weights(network, path)
     return {
         **asdict(extract.backbone), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": precision, "augmentation": asdict(extract.augmentation), "seed": extract.seed,
+        "licence": weights.licence(extract.backbone.name, extract.backbone.weights),
     }
 
 

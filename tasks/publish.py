@@ -45,13 +45,15 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
             gate's verdict.
     """
     from graft import registry
+    from graft.model.bundle import read_description
     from graft.registry.address import default_registry
     from tasks import artifacts
 
     if gate["verdict"] == "REJECT":
         return None
     facts = {**provenance(), **data_facts(artifacts), "params": read_sections(), "gate": gate, "seconds": seconds or {},
-             "metrics": artifacts.read_json(artifacts.METRICS)}
+             "metrics": artifacts.read_json(artifacts.METRICS),
+             "backbone": read_description(artifacts.BUNDLE).backbone}
     published = registry.publish(
         artifacts.BUNDLE, publish.name, default_registry(), attachments=_attachments(artifacts), facts=facts
     )

@@ -11,6 +11,7 @@ from graft.registry.compare import compare, read_manifest
 FACTS = {
     "commit": "0123456789abcdef", "gate": {"verdict": "PROMOTE"},
     "data": {"images": {"red": {"train": 70, "test": 15}}},
+    "backbone": {"licence": {"name": "MIT", "source": "https://example.org"}},
     "params": {"finetune": {"epochs": 10, "learning_rate": 0.01}, "split": {"salt": "graft"}},
     "metrics": {"accuracy": {"value": 0.95, "low": 0.93, "high": 0.97, "images": 400},
                 "log_loss": {"value": 0.1234, "low": 0.1, "high": 0.2, "images": 400}},
@@ -43,7 +44,8 @@ def test_two_versions_stand_side_by_side(published, capsys):
     for row in ("colours@1 colours@2", "count 3 2", "lost red", "finetune.learning_rate 0.01 0.001",
                 "train / val / test 70 / 0 / 15 70 / 0 / 15", "red 70 / 0 / 15 70 / 0 / 15",
                 "accuracy 95.0% (93.0% to 97.0%) 90.0% (88.0% to 92.0%)",
-                "log_loss 0.123 (0.1 to 0.2) 0.123 (0.1 to 0.2)", "gate PROMOTE PROMOTE"):
+                "log_loss 0.123 (0.1 to 0.2) 0.123 (0.1 to 0.2)", "gate PROMOTE PROMOTE",
+                "licence of the backbone MIT MIT"):
         assert row in told
     assert not [row for row in told if row.startswith(("finetune.epochs", "gained"))], "what is alike is left out"
 
@@ -63,7 +65,7 @@ def test_a_version_without_facts_is_no_error(published, tmp_path):
 
 @pytest.mark.parametrize("metrics", ["text", {"accuracy": 0.9}, {"accuracy": {"value": "high"}}, None])
 def test_facts_of_another_form_are_left_out(published, metrics):
-    facts = {"metrics": metrics, "gate": "good"}
+    facts = {"metrics": metrics, "gate": "good", "backbone": {"licence": "mine"}}
     registry.publish(make_bundle("three", sharpness=3), "colours", "registry", facts=facts)
     assert "metrics\n  none" in compare(read_manifest("colours@3"), read_manifest("colours@3"))
 

@@ -21,7 +21,8 @@ def count(network, kind):
     return sum(isinstance(layer, kind) for layer in network._flatten_layers())
 
 
-@pytest.mark.parametrize("name", ["InceptionV3", "MobileNetV2", "EfficientNetB0", "ResNet50", "Xception"])
+@pytest.mark.parametrize("name", [
+    "InceptionV3", "MobileNetV2", "EfficientNetB0", "ResNet50", "Xception", "ConvNeXtTiny"])
 def test_the_folded_network_is_the_same_function(name):
     size = SMALL.get(name, (64, 64))
     network = backbones.build(name, size, 0.35 if BACKBONES[name].alphas else None)

@@ -5,8 +5,9 @@ import pytest
 from photographs import real_weights
 
 from graft.errors import GraftError
-from pipeline.training.backbones import build
-from pipeline.training.weights import load_backbone
+from pipeline.training.backbones import BACKBONES, LICENCES, build
+from pipeline.training.frozen import FrozenPart
+from pipeline.training.weights import licence, load_backbone
 from tasks import extract
 from tasks.params import PARAMS, read_params
 
@@ -66,7 +67,7 @@ def test_a_file_of_another_network_is_refused(tmp_path):
 
 @pytest.mark.parametrize("weights", ["starter", "imagenet", "none", "nowhere.h5"])
 def test_a_misspelt_backbone_is_named_before_its_weights_are_looked_for(weights):
-    with pytest.raises(GraftError, match="^name: expected one of .* Did you mean 'MobileNetV2'?"):
+    with pytest.raises(GraftError, match="^name: expected one of .* Did you mean 'MobileNet'\\?"):
         load_backbone("MobilNet", (32, 32), 0.35, weights)
 
 
@@ -83,3 +84,29 @@ def test_the_stage_names_the_keys_of_params_yaml(changes, problems, tmp_path):
     message = str(caught.value)
     assert all(f"{PARAMS}: extract.backbone.{problem}" in message for problem in problems)
     assert message.count(str(PARAMS)) == len(problems)
+
+
+@pytest.mark.parametrize(("name", "weights", "expected"), [
+    ("MobileNetV2", "starter", "Apache-2.0"),
+    ("MobileNetV2", "imagenet", "Apache-2.0"),
+    ("VGG19", "imagenet", "CC-BY-4.0"),
+    ("ResNet101", "imagenet", "MIT"),
+    ("ResNet101V2", "imagenet", "BSD-3-Clause"),
+    ("VGG19", "none", None),
+    ("VGG19", "a/file.weights.h5", None),
+    ("VGG19", "s3://bucket/key", None),
+])
+def test_weights_have_the_licence_of_those_who_publish_them(name, weights, expected):
+    found = licence(name, weights)
+    assert (found and found["name"]) == expected
+    assert found is None or found["source"]
+
+
+def test_every_family_states_a_licence_and_none_is_left_over():
+    assert set(LICENCES) == {spec.module for spec in BACKBONES.values()}
+
+
+def test_the_licence_travels_with_the_weights(tmp_path):
+    asked = read_params("extract", extract.ExtractParams)
+    part = extract.save_backbone(asked, build(*NETWORK), tmp_path / "b.weights.h5", "float32")
+    assert FrozenPart(**part).licence == {"name": "Apache-2.0", "source": "starter/README.md of Graft"}

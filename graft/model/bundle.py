@@ -31,7 +31,7 @@ class Description:
 
     class_names: list[str]              # in the order of the logits
     image_size: list[int]               # [height, width] in pixels, the size that images are resized to
-    backbone: dict                      # name, alpha, cut, weights and their sha256; prediction does not need it
+    backbone: dict                      # name, alpha, cut, weights, their sha256 and licence; for information
     temperature: float = 1.0            # above 0; the logits are divided by it before the softmax; fitted on val
     unknown_threshold: float | None = None      # images with a higher unknown score are unknown; None: no image is
     format: int = FORMAT                # the version of this file's format

@@ -46,6 +46,7 @@ def _origin(left: Manifest, right: Manifest) -> list[Row]:
             "published": manifest.published,
             "commit": str(manifest.facts.get("commit") or ABSENT)[:12],
             "gate": str(_mapping(manifest.facts.get("gate")).get("verdict", ABSENT)),
+            "licence of the backbone": _licence(manifest.facts.get("backbone")),
             "input": str(manifest.input.get("shape", ABSENT)),
             "size": f"{sum(file.size_bytes for file in manifest.files.values()) / 1e6:.1f} MB",
         }
@@ -68,6 +69,11 @@ def _data(found: object) -> dict[str, str]:
     rows = {"train / val / test": [sum(each) for each in zip(*counts.values())]} | counts if counts else {}
     text = {name: " / ".join(map(str, each)) for name, each in rows.items()}
     return text | ({"sha256": str(data["sha256"])[:12]} if "sha256" in data else {})
+
+
+def _licence(backbone: object) -> str:
+    """The name of the licence of the weights that the training began with."""
+    return str(_mapping(_mapping(backbone).get("licence")).get("name", ABSENT))
 
 
 def _mapping(found: object) -> dict:

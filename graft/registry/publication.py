@@ -50,7 +50,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
         registry: `s3://bucket/prefix` or a folder.
         attachments: file name -> path of files to keep with the version that prediction does not need.
         facts: other information about the version; must be valid JSON. `graft compare` shows `metrics`, `data`,
-            `params`, `commit` and `gate`.
+            `params`, `commit`, `gate` and the licence in `backbone`.
         signing_key: a PEM file with a private elliptic-curve key; see `graft.registry.signing`.
 
     Raises:

@@ -4,7 +4,6 @@ Every backbone is built the same way, without weights, whichever source its weig
 gives pooled features.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +12,7 @@ from keras import applications, layers
 
 from graft.errors import did_you_mean
 from pipeline.arguments import WrongArgument
+from pipeline.training.blocks import block_ends, cuts
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,72 @@ class Backbone:
         image_size: (height, width) in pixels at which the ImageNet weights were trained.
         cut: a good last frozen layer, which leaves the top block or two to fine-tune.
         alphas: the width multipliers that have ImageNet weights; empty if the network has one width only.
+        least_px: the smallest side of an image, in pixels, that Keras accepts.
     """
 
     module: str
     image_size: tuple[int, int]
     cut: str
     alphas: tuple[float, ...] = ()
+    least_px: int = 32
+
+    @property
+    def licence(self) -> dict[str, str]:
+        """Of the ImageNet weights: `name`, its SPDX identifier, and `source`, the address of those who grant it."""
+        return dict(zip(("name", "source"), LICENCES[self.module]))
 
 
+# NASNet is missing, because each of its cells reads the two before, so that no layer cuts it in two; and the largest
+# networks of each family, which differ from the smaller ones only in their numbers of layers and channels.
 BACKBONES = {
-    "InceptionV3": Backbone("inception_v3", (299, 299), "mixed8"),
+    "MobileNet": Backbone("mobilenet", (224, 224), "conv_dw_12_relu", (0.25, 0.5, 0.75, 1.0)),
     "MobileNetV2": Backbone("mobilenet_v2", (224, 224), "block_12_add", (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),
+    "MobileNetV3Small": Backbone("mobilenet_v3", (224, 224), "expanded_conv_7_add", (0.75, 1.0)),
+    "MobileNetV3Large": Backbone("mobilenet_v3", (224, 224), "expanded_conv_11_add", (0.75, 1.0)),
     "EfficientNetB0": Backbone("efficientnet", (224, 224), "block5c_add"),
     "EfficientNetB1": Backbone("efficientnet", (240, 240), "block5d_add"),
     "EfficientNetB2": Backbone("efficientnet", (260, 260), "block5d_add"),
     "EfficientNetB3": Backbone("efficientnet", (300, 300), "block5e_add"),
+    "EfficientNetV2B0": Backbone("efficientnet_v2", (224, 224), "block5e_add"),
+    "EfficientNetV2B1": Backbone("efficientnet_v2", (240, 240), "block5f_add"),
+    "EfficientNetV2B2": Backbone("efficientnet_v2", (260, 260), "block5f_add"),
+    "EfficientNetV2B3": Backbone("efficientnet_v2", (300, 300), "block5g_add"),
+    "EfficientNetV2S": Backbone("efficientnet_v2", (384, 384), "block5i_add"),
+    "InceptionV3": Backbone("inception_v3", (299, 299), "mixed8", least_px=75),
+    "InceptionResNetV2": Backbone("inception_resnet_v2", (299, 299), "mixed_7a", least_px=75),
+    "Xception": Backbone("xception", (299, 299), "add_10", least_px=71),
     "ResNet50": Backbone("resnet", (224, 224), "conv4_block6_out"),
-    "Xception": Backbone("xception", (299, 299), "add_10"),
+    "ResNet101": Backbone("resnet", (224, 224), "conv4_block23_out"),
+    "ResNet50V2": Backbone("resnet_v2", (224, 224), "conv5_block1_preact_relu"),
+    "ResNet101V2": Backbone("resnet_v2", (224, 224), "conv5_block1_preact_relu"),
+    "DenseNet121": Backbone("densenet", (224, 224), "pool4_pool"),
+    "DenseNet169": Backbone("densenet", (224, 224), "pool4_pool"),
+    "DenseNet201": Backbone("densenet", (224, 224), "pool4_pool"),
+    "VGG16": Backbone("vgg16", (224, 224), "block4_pool"),
+    "VGG19": Backbone("vgg19", (224, 224), "block4_pool"),
     "ConvNeXtTiny": Backbone("convnext", (224, 224), "convnext_tiny_downsampling_block_2"),
+    "ConvNeXtSmall": Backbone("convnext", (224, 224), "convnext_small_downsampling_block_2"),
+    "ConvNeXtBase": Backbone("convnext", (224, 224), "convnext_base_downsampling_block_2"),
+}
+
+# Module -> licence of its ImageNet weights and who grants it, by the sections "License" of Keras's page on applications
+# (docs/templates/applications.md, up to Keras 2.3). EfficientNet, MobileNetV3 and ConvNeXt are younger than these
+# sections: their licence is that of the repository from which Keras took the weights.
+LICENCES = {
+    "mobilenet": ("Apache-2.0", "https://github.com/tensorflow/models"),
+    "mobilenet_v2": ("Apache-2.0", "https://github.com/tensorflow/models"),
+    "mobilenet_v3": ("Apache-2.0", "https://github.com/tensorflow/models"),
+    "efficientnet": ("Apache-2.0", "https://github.com/tensorflow/tpu"),
+    "efficientnet_v2": ("Apache-2.0", "https://github.com/google/automl"),
+    "inception_v3": ("Apache-2.0", "https://github.com/tensorflow/models"),
+    "inception_resnet_v2": ("Apache-2.0", "https://github.com/tensorflow/models"),
+    "xception": ("MIT", "https://github.com/keras-team/keras-applications"),
+    "resnet": ("MIT", "https://github.com/KaimingHe/deep-residual-networks"),
+    "resnet_v2": ("BSD-3-Clause", "https://github.com/facebook/fb.resnet.torch"),
+    "densenet": ("BSD-3-Clause", "https://github.com/liuzhuang13/DenseNet"),
+    "vgg16": ("CC-BY-4.0", "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"),
+    "vgg19": ("CC-BY-4.0", "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"),
+    "convnext": ("MIT", "https://github.com/facebookresearch/ConvNeXt"),
 }
 
 IMAGES = "images"       # the first cut: nothing is frozen, the whole network is trained
@@ -51,6 +99,14 @@ IMAGES = "images"       # the first cut: nothing is frozen, the whole network is
 EFFICIENTNET_MEAN = (0.485, 0.456, 0.406)
 EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
 
+# Keras's own arithmetic, which keeps these numbers in tensors that no export finds again: module -> whether the network
+# wants BGR, and what the channels are multiplied with and shifted by (modes "caffe" and "torch" of
+# keras/src/applications/imagenet_utils.py).
+CAFFE = (True, (1.0, 1.0, 1.0), (-103.939, -116.779, -123.68))
+TORCH = (False, tuple(1 / 255 / each for each in EFFICIENTNET_STDDEV),
+         tuple(-mean / each for mean, each in zip(EFFICIENTNET_MEAN, EFFICIENTNET_STDDEV)))
+SCALING = {"resnet": CAFFE, "vgg16": CAFFE, "vgg19": CAFFE, "densenet": TORCH}
+
 
 def build(name: str, image_size: tuple[int, int], alpha: float | None = None, weights: str | None = None):
     """Build a backbone that scales its own inputs.
@@ -58,7 +114,7 @@ def build(name: str, image_size: tuple[int, int], alpha: float | None = None, we
     Args:
         name: a key of `BACKBONES`.
         image_size: `(height, width)` in pixels.
-        alpha: the width multiplier of MobileNetV2; None for the others.
+        alpha: the width multiplier of a MobileNet; None for the others.
         weights: None for random weights, or "imagenet" for those that Keras downloads or has cached.
 
     Returns:
@@ -86,12 +142,11 @@ def check(name: str, image_size: tuple[int, int], alpha: float | None) -> None:
     if name not in BACKBONES:
         hint = did_you_mean(name, BACKBONES)
         raise WrongArgument({"name": f"expected one of {', '.join(BACKBONES)}, received '{name}'.{hint}"})
-    problems, alphas = {}, BACKBONES[name].alphas
+    problems, alphas, least_px = {}, BACKBONES[name].alphas, BACKBONES[name].least_px
     if alphas and alpha not in alphas:
         problems["alpha"] = f"expected one of {', '.join(map(str, alphas))} for {name}, received {alpha}"
     if not alphas and alpha is not None:
         problems["alpha"] = f"expected null, because {name} has one width only; received {alpha}"
-    least_px = 75 if name == "InceptionV3" else 71 if name == "Xception" else 32        # Keras's own minimum
     if min(image_size) < least_px:
         problems["image_size"] = f"expected at least {least_px} pixels a side, received {list(image_size)}"
     if problems:
@@ -110,35 +165,15 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """
     candidates = cuts(network)
     if cut not in candidates:
-        ends = [IMAGES, *(name for name, layer in candidates.items() if layer in block_ends(network))]
         raise WrongArgument({"cut": f"{network.name} cannot be cut at '{cut}'.{did_you_mean(cut, candidates)}\n"
-                                    f"       Its blocks end, from first to last, at: {', '.join(ends)}"})
+                                    "       Its blocks end, from first to last, at: "
+                                    f"{', '.join([IMAGES, *block_ends(network)])}"})
     at_cut = candidates[cut].output
     frozen = keras.Model(network.input, at_cut, name="frozen")
     after = keras.Model(at_cut, network.output) if cut != list(candidates)[-1] else None
     inputs = keras.Input(at_cut.shape[1:], name="activations")
     features = layers.GlobalAveragePooling2D(name="features", dtype="float32")(after(inputs) if after else inputs)
     return frozen, keras.Model(inputs, features, name="top")
-
-
-def cuts(network: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The layers that every path from images to features passes through: name -> layer, from first to last.
-
-    Keras numbers some layers itself (`add_3`) and keeps counting from one model to the next. The names here are those
-    in a process that has built no other model.
-    """
-    nodes = {id(node.operation): node for depth in network._nodes_by_depth.values() for node in depth}
-    consumers = Counter(id(tensor) for node in nodes.values() for tensor in node.input_tensors)
-    found, open_ends = {}, Counter()        # open_ends: tensor -> how many operations have yet to read it
-    for operation, name in zip(network.operations, _names(network.operations)):
-        open_ends.subtract(id(tensor) for tensor in nodes[id(operation)].input_tensors)
-        outputs = [id(tensor) for tensor in nodes[id(operation)].output_tensors]    # in this network, not another
-        open_ends.update({output: consumers[output] for output in outputs})
-        is_last = operation is network.operations[-1]
-        is_layer = isinstance(operation, layers.Layer) and not isinstance(operation, layers.InputLayer)
-        if is_layer and (is_last or [key for key, count in open_ends.items() if count] == outputs):
-            found[name] = operation
-    return found
 
 
 def freeze_batch_normalization(model: keras.Model) -> None:
@@ -154,7 +189,7 @@ def freeze_batch_normalization(model: keras.Model) -> None:
 
 
 def preprocess(name: str, inputs):
-    """Scale RGB in 0 to 255 to what the backbone's ImageNet weights expect, with Keras's own function.
+    """Scale RGB in 0 to 255 to what the backbone's ImageNet weights expect, as Keras's own function does.
 
     Args:
         name: a key of `BACKBONES`.
@@ -163,34 +198,15 @@ def preprocess(name: str, inputs):
     Returns:
         A symbolic tensor of the same shape, float32.
     """
-    images = layers.Rescaling(1.0, dtype="float32", name=IMAGES)(inputs)
-    if BACKBONES[name].module == "efficientnet":
+    images, module = layers.Rescaling(1.0, dtype="float32", name=IMAGES)(inputs), BACKBONES[name].module
+    if module == "efficientnet":
         scale = [deviation**-0.5 for deviation in EFFICIENTNET_STDDEV]
         offset = [255 * mean * (1 - factor) for mean, factor in zip(EFFICIENTNET_MEAN, scale)]
         return layers.Rescaling(scale, offset, dtype="float32", name="efficientnet_scale")(images)
-    return getattr(applications, BACKBONES[name].module).preprocess_input(images)
-
-
-def block_ends(network: keras.Model) -> list[keras.layers.Layer]:
-    """The cuts that a person would choose, from first to last: the layers where branches meet, and the last one."""
-    candidates = list(cuts(network).values())
-    merging = [layer for layer in candidates if isinstance(layer, (layers.Add, layers.Concatenate))]
-    return [*merging, *candidates[-1:]] if merging and merging[-1] is not candidates[-1] else merging or candidates
-
-
-def _names(operations) -> list[str]:
-    """Layer names, with the layers that Keras numbers itself counted from the start of this network."""
-    counts, names = {}, []
-    for operation in operations:
-        stem, _, number = operation.name.rpartition("_")
-        kind = stem if number.isdigit() else operation.name
-        if kind in ("add", "concatenate", "conv2d", "batch_normalization", "activation"):
-            count = counts.get(kind, 0)
-            counts[kind] = count + 1
-            names.append(f"{kind}_{count}" if count else kind)
-        else:
-            names.append(operation.name)
-    return names
+    if module in SCALING:
+        is_bgr, scale, offset = SCALING[module]
+        return layers.Rescaling(scale, offset, dtype="float32", name="scale")(images[..., ::-1] if is_bgr else images)
+    return getattr(applications, module).preprocess_input(images)
 
 
 def scale_random_weights(network: keras.Model, images) -> None:

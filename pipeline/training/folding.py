@@ -24,6 +24,7 @@ def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> k
         trainable: True shares the convolutions' weights with `network` and scales them in every step, so that they can
             be trained; SeparableConv2D is not folded. False copies the convolutions for inference.
     """
+    network = getattr(network, "_functional", network)      # of a Sequential
     after = _normalization_after(network, CONVOLUTIONS[:2] if trainable else CONVOLUTIONS)
     folded_away = {id(normalization) for normalization in after.values()}
 

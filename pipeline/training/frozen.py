@@ -34,6 +34,7 @@ class FrozenPart:
         weights: where they came from, for people; `weights_sha256` is what counts.
         precision: the Keras dtype policy that the frozen part computes with.
         augmentation: keyword arguments of `pipeline.training.augmentation.augment`.
+        licence: of the weights, for people; see `pipeline.training.weights.licence`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FrozenPart:
     precision: str
     augmentation: dict
     seed: int
+    licence: dict[str, str] | None = None
 
     def network(self, weights: Path) -> keras.Model:
         """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""

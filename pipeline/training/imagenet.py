@@ -39,7 +39,7 @@ def write_bundle(name: str, folder: Path) -> None:
     onnx_file.write_onnx(network, folder / bundle.MODEL)
     bundle.write_description(folder, bundle.Description(
         class_names=names, image_size=list(image_size),
-        backbone={"name": name, "weights": "imagenet", "cut": None},
+        backbone={"name": name, "weights": "imagenet", "licence": backbones.BACKBONES[name].licence, "cut": None},
     ))
 
 
@@ -53,14 +53,27 @@ def build(name: str, image_size: tuple[int, int]) -> keras.Model:
     Returns:
         A model from uint8 `(batch, height, width, 3)` RGB to `logits`, float32 `(batch, 1000)`, and `features`.
     """
-    builder, options = getattr(applications, name), {"classifier_activation": None}
-    if backbones.BACKBONES[name].alphas:
-        options["alpha"] = 1.0
     images = keras.Input((*image_size, 3), dtype="uint8", name="pixels")
-    network = builder(weights=None, input_tensor=backbones.preprocess(name, images), **options)
-    network.set_weights(builder(weights="imagenet", **options).get_weights())
-    classifier = network.layers[-1]
-    return keras.Model(images, {"logits": classifier.output, "features": classifier.input}, name="classifier")
+    network = _network(name, weights=None, input_tensor=backbones.preprocess(name, images))
+    network.set_weights(_network(name, weights="imagenet").get_weights())
+    return with_features(network)
+
+
+def with_features(network: keras.Model) -> keras.Model:
+    """The network with two outputs by name: its own, `logits`, and what its last layer with weights reads, `features`.
+
+    That layer is a convolution of a map of one pixel in MobileNet and MobileNetV3, and dense in the others.
+    """
+    classifier = next(layer for layer in reversed(network.layers) if layer.weights)
+    features = classifier.input
+    if len(features.shape) > 2:
+        features = keras.layers.Flatten()(features)
+    return keras.Model(network.input, {"logits": network.output, "features": features}, name="classifier")
+
+
+def _network(name: str, **options) -> keras.Model:
+    width = {"alpha": 1.0} if backbones.BACKBONES[name].alphas else {}
+    return getattr(applications, name)(classifier_activation=None, **width, **options)
 
 
 def class_names() -> list[str]:

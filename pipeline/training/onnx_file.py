@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import onnx
 
+from pipeline.training.exportable import exportable
+
 
 def write_onnx(model: keras.Model, path: Path) -> None:
     """Write a model in float32 with the input `images` and the outputs `logits` and `features`.
@@ -18,6 +20,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     Args:
         model: from `heads.whole_model`.
     """
+    model = exportable(model)
     model.predict_on_batch(np.zeros((1, *model.input.shape[1:]), np.uint8))
     with TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras.optimizers import SGD, Adam, RMSprop
 
-from pipeline.training import backbones
+from pipeline.training import blocks
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ def layer_factors(top: keras.Model, layer_decay: float) -> dict[str, float]:
     if layer_decay == 1:
         return {}
     network = next((layer for layer in top.layers if isinstance(layer, keras.Model)), top)
-    ends, factors = backbones.block_ends(network), {}
-    blocks = len(ends)
+    candidates, factors = blocks.cuts(network), {}
+    ends = [candidates[name] for name in blocks.block_ends(network)]
+    above = len(ends)
     for layer in network.operations:
-        factors |= {variable.path: layer_decay ** max(1, blocks) for variable in getattr(layer, "variables", [])}
-        blocks -= layer in ends
+        factors |= {variable.path: layer_decay ** max(1, above) for variable in getattr(layer, "variables", [])}
+        above -= layer in ends
     return factors
