@@ -73,7 +73,7 @@ def summarize(findings: dict) -> str:
         f"duplicates of other images: {sum(len(group) - 1 for group in copies)}; pictures with conflicting labels: "
         f"{len(findings['conflicts'])}; near-copies with different labels: {len(findings['near_copies'])}",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
-        *_named("duplicates", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
+        *_named("duplicates", [_joined([member["path"] for member in group]) for group in findings["duplicates"]]),
         *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),
         *_named("near-copies with different labels", [_with_labels(group) for group in findings["near_copies"]]),
     ]
@@ -124,8 +124,12 @@ def _details(findings: dict, expectation: dict) -> list[str]:
 
 
 def _with_labels(group: list[dict]) -> str:
-    more = f" and {len(group) - MEMBERS_SHOWN} more" if len(group) > MEMBERS_SHOWN else ""
-    return " = ".join(f"{member['path']} ({member['label']})" for member in group[:MEMBERS_SHOWN]) + more
+    return _joined([f"{member['path']} ({member['label']})" for member in group])
+
+
+def _joined(members: list[str]) -> str:
+    more = f" and {len(members) - MEMBERS_SHOWN} more" if len(members) > MEMBERS_SHOWN else ""
+    return " = ".join(members[:MEMBERS_SHOWN]) + more
 
 
 def _named(title: str, entries: list[str]) -> list[str]:

@@ -21,7 +21,8 @@ def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
     Args:
         scan: what was read of each file.
         near_copies: "different" if the user says that near-copies are different pictures. They still form a group that
-            stays in one split, unless their class would have too few groups to be in every split.
+            stays in one split, unless more than half of a class are near-copies, as with a fixed camera, or the class
+            has too few groups to be in every split: each of its pictures is then a group of its own.
     """
     files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
     table = pd.DataFrame({
@@ -34,8 +35,9 @@ def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
         table[name] = [getattr(fingerprint, name) for fingerprint in fingerprints]
     table["duplicate_group"] = find_groups(fingerprints)
     if near_copies == "different":
-        groups = table.groupby("label")["duplicate_group"].transform("nunique")
-        table["duplicate_group"] = table["duplicate_group"].where(groups >= NEEDED, table["sha256"])
+        groups, pictures = (table.groupby("label")[name].transform("nunique") for name in ("duplicate_group", "sha256"))
+        are_few = (groups < NEEDED) | (groups < pictures / 2)
+        table["duplicate_group"] = table["sha256"].where(are_few, table["duplicate_group"])
     return table
 
 
