@@ -118,7 +118,10 @@ def read_split(name: str) -> pd.DataFrame:
 def read_test() -> pd.DataFrame:
     """The rows of the test split, with the column `is_copy`, False for the first of the copies of a picture by path.
 
-    A picture counts once. Near-copies with different labels are different pictures. Raises `GraftError` like `read_split`.
+    A picture counts once. Near-copies with different labels are different pictures.
+
+    Raises:
+        GraftError: if there are no such rows, or a file is missing.
     """
     rows = read_split("test")
     groups = read_table(IMAGES, IMAGE_COLUMNS).set_index("path")["duplicate_group"]

@@ -71,13 +71,13 @@ def test_a_chain_is_divided_and_a_set_of_copies_is_not():
 
 def test_no_two_members_of_a_small_group_are_unlike():
     rng = np.random.default_rng(3)
-    places = rng.random(60)
+    places = rng.random(120)
 
     def alike(one, others):
         return all(abs(places[one] - places[other]) < 0.05 for other in others)
 
-    groups = group_alike([pair for pair in combinations(range(60), 2) if alike(pair[0], pair[1:])], alike)
-    assert groups and all(alike(one, [other]) for group in groups for one, other in combinations(group[:6], 2))
+    groups = group_alike([pair for pair in combinations(range(120), 2) if alike(pair[0], pair[1:])], alike)
+    assert groups and all(alike(one, [other]) for group in groups for one, other in combinations(group[:9], 2))
 
 
 def test_black_and_white_pictures_are_no_copies_of_each_other():

@@ -6,7 +6,8 @@ A chain, in which each picture resembles the next but the ends do not resemble e
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 
-COMPARED = 5    # members that a picture which joins must be like: all of a small group, the first ones of a large group
+SMALL = 8       # a picture that joins a group must be like all of its members, if they are no more than these …
+COMPARED = 3    # … and like these, its first ones, if they are: comparing with all takes the square of the time
 
 
 def group_alike(pairs: Iterable[tuple[int, int]], are_alike: Callable[[int, list[int]], bool]) -> list[list[int]]:
@@ -37,7 +38,8 @@ def _grow(seed: int, near: dict[int, set[int]], grouped: set[int], are_alike) ->
     members, waiting, met = [seed], deque(sorted(near[seed])), {seed, *near[seed]} | grouped
     while waiting:
         each = waiting.popleft()
-        unknown = [member for member in members[:COMPARED] if member not in near[each]]
+        compared = members if len(members) <= SMALL else members[:COMPARED]
+        unknown = [member for member in compared if member not in near[each]]
         if each not in grouped and (not unknown or are_alike(each, unknown)):
             members.append(each)
             waiting.extend(sorted(near[each] - met))
