@@ -118,7 +118,7 @@ def read_split(name: str) -> pd.DataFrame:
 def read_test() -> pd.DataFrame:
     """The rows of the test split, with the column `is_copy`, False for the first of the copies of a picture by path.
 
-    A picture counts once. Near-copies with different labels are different pictures.
+    A picture counts once. Near-duplicates with different labels are different pictures.
 
     Raises:
         GraftError: if there are no such rows, or a file is missing.

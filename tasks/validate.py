@@ -20,7 +20,7 @@ class ValidateParams:
     min_images_per_class: int = Field(ge=3)
     max_imbalance: float = Field(ge=1)
     max_label_conflicts: int = Field(ge=0)
-    near_copies: Literal["ask", "different"]               # what near-copies with different labels are
+    near_copies: Literal["ask", "different"]               # what near-duplicates with different labels are
     max_copies_share: float = Field(ge=0, le=1)
     min_side_px: int = Field(ge=1)
     max_aspect_ratio: float = Field(ge=1)

@@ -66,7 +66,7 @@ def evaluated(tmp_path_factory):
 
 
 def add_copies(images: Path) -> None:
-    """Add to the test split two exact copies and a near-copy of its first image, which sort after it."""
+    """Add to the test split two exact copies and a near-duplicate of its first image, which sort after it."""
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     table = artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)
     first = splits[splits["split"] == "test"].iloc[0]

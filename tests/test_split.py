@@ -76,7 +76,7 @@ def test_no_copies_and_no_group_straddle_two_splits(seed):
 def test_exact_copies_with_different_labels_are_in_no_split():
     images = table(100)
     images.loc[1, ["sha256", "duplicate_group"]] = images["sha256"][0]  # images 0 and 1 have different labels
-    images.loc[2, "duplicate_group"] = images["sha256"][0]              # a near-copy of both
+    images.loc[2, "duplicate_group"] = images["sha256"][0]              # a near-duplicate of both
     splits = split_images(images, 0.15, 0.15, "graft")
     assert list(splits["split"][:2]) == ["", ""] and splits["split"][2] != ""
     assert set(splits["left_out"][:2]) == {"an exact copy has another label"}

@@ -116,7 +116,7 @@ def test_classes_that_differ_by_a_colour_pass_and_can_be_split(project, capsys):
     write_look_alikes(project / "images", "colour of a shirt", 8)
     set_params(near_copies="different")
     validate.main()
-    assert "conflicting labels: 0; near-copies with different labels: 0" in capsys.readouterr().out
+    assert "conflicting labels: 0; near-duplicates with different labels: 0" in capsys.readouterr().out
     split.main()
     findings = artifacts.read_json(artifacts.SPLIT_FINDINGS)
     assert not findings["left_out"] and all(min(row.values()) > 0 for row in findings["classes"].values())

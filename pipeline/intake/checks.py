@@ -80,9 +80,9 @@ def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
 def _of_images(limit: Mapping[str, Any]) -> list[Expectation]:
     duplicates = limit["max_copies_share"]
     near_copies = Expectation(
-        "near-copies", *_between("is_doubtful", max_value=0),
-        "near-copies have the same label. If they show the same, correct the labels; if they are different pictures, "
-        "set near_copies: different", "near_copies")
+        "near-duplicates", *_between("is_doubtful", max_value=0),
+        "near-duplicates have the same label. If they show the same, correct the labels; if they are different "
+        "pictures, set near_copies: different", "near_copies")
     return [
         *([near_copies] if limit["near_copies"] == "ask" else []),
         Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),

@@ -1,4 +1,4 @@
-"""Find copies under several labels: of exact copies one label is wrong; of near-copies only the user knows."""
+"""Find copies under several labels: of exact copies one label is wrong; of near-duplicates only the user knows."""
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ def find_conflicting(images: pd.DataFrame) -> pd.Series:
 
 
 def find_doubtful(images: pd.DataFrame) -> pd.Series:
-    """Whether an image has a near-copy with another label, apart from the images that are in conflict.
+    """Whether an image has a near-duplicate with another label, apart from the images that are in conflict.
 
     Args:
         images: with the columns label, sha256 and duplicate_group.

@@ -17,7 +17,7 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
     Returns:
         The number of `files` and `images`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
         `duplicates`, `conflicts` and `near_copies`, groups of `{path, label, same_bytes}` with one label, of exact
-        copies with several labels, and of near-copies with several labels; and `expectations`, see `Expectation`.
+        copies with several labels, and of near-duplicates with several labels; and `expectations`, see `Expectation`.
     """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
@@ -71,11 +71,11 @@ def summarize(findings: dict) -> str:
         + (" …" if len(findings["classes"]) > CLASSES_SHOWN else ""),
         f"unreadable files: {len(findings['unreadable'])}; ignored files: {len(findings['stray'])}; "
         f"duplicates of other images: {sum(len(group) - 1 for group in copies)}; pictures with conflicting labels: "
-        f"{len(findings['conflicts'])}; near-copies with different labels: {len(findings['near_copies'])}",
+        f"{len(findings['conflicts'])}; near-duplicates with different labels: {len(findings['near_copies'])}",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
         *_named("duplicates", [_joined([member["path"] for member in group]) for group in findings["duplicates"]]),
         *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),
-        *_named("near-copies with different labels", [_with_labels(group) for group in findings["near_copies"]]),
+        *_named("near-duplicates with different labels", [_with_labels(group) for group in findings["near_copies"]]),
     ]
     for each in findings["expectations"]:
         if not each["success"] and not each["stops_the_run"]:
@@ -115,7 +115,7 @@ def _details(findings: dict, expectation: dict) -> list[str]:
             return [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]
         case "label conflicts":
             return [_with_labels(group) for group in findings["conflicts"]]
-        case "near-copies":
+        case "near-duplicates":
             return [_with_labels(group) for group in findings["near_copies"]]
         case "images per class" | "class balance":
             return [f"{name}: {findings['classes'][name]} images" for name in expectation["offending"]]

@@ -20,9 +20,9 @@ def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
 
     Args:
         scan: what was read of each file.
-        near_copies: "different" if the user says that near-copies are different pictures. They still form a group that
-            stays in one split, unless more than half of a class are near-copies, as with a fixed camera, or the class
-            has too few groups to be in every split: each of its pictures is then a group of its own.
+        near_copies: "different" if the user says that near-duplicates are different pictures. They still form a group
+            that stays in one split, unless more than half of a class are near-duplicates, as with a fixed camera, or the
+            class has too few groups to be in every split: each of its pictures is then a group of its own.
     """
     files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
     table = pd.DataFrame({
@@ -50,7 +50,7 @@ def with_relations(images: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `images` with `short_side_px`; `aspect_ratio`, the longer side over the shorter; `copy_number`, from 0 within
         each duplicate group; `conflict_number`, which numbers the pictures with conflicting labels from 1, and is 0 for
-        other images; and `is_doubtful`, 1 for near-copies with different labels.
+        other images; and `is_doubtful`, 1 for near-duplicates with different labels.
     """
     sides = images[["width_px", "height_px"]]
     numbers = images.loc[find_conflicting(images), "sha256"].astype("category").cat.codes + 1

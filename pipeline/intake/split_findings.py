@@ -110,7 +110,7 @@ def _what_helps(groups: pd.Series, given: set[str]) -> list[str]:
     if (groups < NEEDED).any():
         advice.append(f"A class needs {NEEDED} groups or more, one for each split: an image with its duplicates is one "
                       "group, and so are the images to which you gave the same group. Add images, or remove the class. "
-                      "If its near-copies are different pictures, validate them with near_copies: different.")
+                      "If its near-duplicates are different pictures, validate them with near_copies: different.")
     if (groups >= NEEDED).any():
         advice.append(f"The images in {' and '.join(sorted(given))} are given by you, and no other image joins them: "
                       "give some of these classes too, or give no split." if given else

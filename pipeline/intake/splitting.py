@@ -5,8 +5,8 @@ without a split, a group of the class moves there (see `gaps`).
 
 Duplicates may be drawn into different splits. The duplicate with the smallest key then decides, and those drawn into
 another split are left out. So no picture is in two splits. (A rule that moved all duplicates into one split would move
-an old image whenever a new one duplicates it.) Near-copies with different labels are different pictures, as the user
-has said: they are drawn together, and none is left out.
+an old image whenever a new one duplicates it.) Near-duplicates with different labels are different pictures, as the
+user has said: they are drawn together, and none is left out.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt
 
 
 def _keys(images: pd.DataFrame) -> pd.Series:
-    """The group of each image: the user's, or its bytes; one for all that near-copies with different labels connect."""
+    """The group of each image: the user's, or its bytes; near-duplicates with different labels connect groups to one."""
     own = key = images["group"].where(images["group"].ne(""), images["sha256"])
     joined = images["duplicate_group"].where(find_doubtful(images), images["sha256"])
     while not key.equals(smallest := _smallest(_smallest(key, joined), own)):
@@ -93,7 +93,7 @@ def find_deciding(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row of `label` and `key` per picture, its group, with the index of `images`. Pictures with conflicting labels
-        are left out; near-copies with different labels are pictures of their own.
+        are left out; near-duplicates with different labels are pictures of their own.
     """
     work = images.assign(key=_keys(images), drawn=images["given_split"].eq(""))[~find_conflicting(images)]
     return work.sort_values(["drawn", "key", "path"]).drop_duplicates(["duplicate_group", "label"])[["label", "key"]]
