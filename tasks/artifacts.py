@@ -115,6 +115,20 @@ def read_split(name: str) -> pd.DataFrame:
     return rows
 
 
+def read_test() -> pd.DataFrame:
+    """The rows of the test split, with the column `is_copy`, False for the first of the copies of a picture by path.
+
+    A picture counts once. Near-duplicates with different labels are different pictures.
+
+    Raises:
+        GraftError: if there are no such rows, or a file is missing.
+    """
+    rows = read_split("test")
+    groups = read_table(IMAGES, IMAGE_COLUMNS).set_index("path")["duplicate_group"]
+    pictures = rows.assign(picture=rows["path"].map(groups).fillna(rows["sha256"])).sort_values("path")
+    return rows.assign(is_copy=pictures.duplicated(["picture", "label"]))
+
+
 def write_history(path: Path, history: list[dict]) -> None:
     """Write one row per epoch; none if nothing was trained. For the keys, see `HISTORY_COLUMNS`."""
     write_table(path, pd.DataFrame(history, columns=list(HISTORY_COLUMNS)), HISTORY_COLUMNS)

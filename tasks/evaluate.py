@@ -59,7 +59,7 @@ def read_training(artifacts) -> tuple[dict, dict]:
 
 
 def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
-    """Predict the test images, then write all other outputs from the stored predictions.
+    """Predict the test images, then write all other outputs from the stored predictions; a picture counts once.
 
     Args:
         evaluate: the stage's parameters.
@@ -78,15 +78,16 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     classifier = Classifier(artifacts.BUNDLE)
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     columns = predictions.columns(classifier.class_names)
-    table = predictions.predict_table(classifier, artifacts.read_split("test"), images)
-    artifacts.write_table(artifacts.PREDICTIONS, table, columns)
-    answers = predictions.to_answers(artifacts.read_table(artifacts.PREDICTIONS, columns))
+    test = artifacts.read_test()
+    artifacts.write_table(artifacts.PREDICTIONS, predictions.predict_table(classifier, test, images), columns)
+    stored = artifacts.read_table(artifacts.PREDICTIONS, columns)
+    answers = predictions.to_answers(stored[~test["is_copy"]])
     overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
     histories, summaries = read_training(artifacts)
     write_plots(artifacts.PLOTS, answers, classifier.description, histories)
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
         classifier=classifier, answers=answers, images=images, metrics=overall, classes=classes, splits=splits,
-        plots=artifacts.PLOTS, stages=summaries, confidence=evaluate.confidence,
+        copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS, stages=summaries, confidence=evaluate.confidence,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)

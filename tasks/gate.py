@@ -164,7 +164,7 @@ def read_candidate(table, images: Path) -> tuple:
 
 
 def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
-    """Compare both models, decide, and write the report and the page.
+    """Compare both models, decide, and write the report and the page; a picture counts once.
 
     Args:
         gate: when to promote.
@@ -181,8 +181,9 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
     from pipeline.evaluation.decision import HOLD, Rules, decide
     from tasks import artifacts
 
-    table = artifacts.read_split("test")
-    class_names, predicted = read_candidate(table, images)
+    test = artifacts.read_test()
+    class_names, predicted = read_candidate(test, images)
+    table, predicted = test[~test["is_copy"]].reset_index(drop=True), predicted[~test["is_copy"]]
     champion = score_champion(pulled.folder, table, images) if pulled else None
     decision = decide(Rules(**vars(gate)), class_names, table["label"].to_numpy(str), predicted, champion)
     version, reason = find_known(artifacts.BUNDLE, name, pulled) or (None, "")
@@ -190,7 +191,8 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
         decision = replace(decision, verdict=HOLD, reasons=[reason])
     report = {
         "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
-        "champion_version": pulled.version if pulled else None, "rules": vars(gate), **decision.figures,
+        "champion_version": pulled.version if pulled else None, "rules": vars(gate),
+        "copies": int(test["is_copy"].sum()), **decision.figures,
     }
     artifacts.write_text(artifacts.GATE_PAGE, render_page(report, version, table, predicted, champion, images))
     artifacts.write_json(artifacts.GATE, report)

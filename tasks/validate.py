@@ -20,6 +20,7 @@ class ValidateParams:
     min_images_per_class: int = Field(ge=3)
     max_imbalance: float = Field(ge=1)
     max_label_conflicts: int = Field(ge=0)
+    near_copies: Literal["ask", "different"]               # what near-duplicates with different labels are
     max_copies_share: float = Field(ge=0, le=1)
     min_side_px: int = Field(ge=1)
     max_aspect_ratio: float = Field(ge=1)
@@ -69,7 +70,7 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
         print(f"note: {note}")
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
-    table = image_table(scanned)
+    table = image_table(scanned, validate.near_copies)
     validations = check(scanned, table, vars(validate))
     findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes])
     artifacts.write_table(artifacts.IMAGES, table, artifacts.IMAGE_COLUMNS)

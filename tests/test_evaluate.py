@@ -65,6 +65,31 @@ def evaluated(tmp_path_factory):
     return folder
 
 
+def add_copies(images: Path) -> None:
+    """Add to the test split two exact copies and a near-duplicate of its first image, which sort after it."""
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
+    table = artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)
+    first = splits[splits["split"] == "test"].iloc[0]
+    row = table[table["path"] == first["path"]]
+    for number, sha256 in enumerate((first["sha256"], first["sha256"], "f" * 64)):
+        path = first["path"].replace(".png", f"-copy{number}.png")
+        (images / path).write_bytes((images / first["path"]).read_bytes())
+        splits.loc[len(splits)] = first.to_dict() | {"path": path, "sha256": sha256}
+        table = pd.concat([table, row.assign(path=path, sha256=sha256)])
+    artifacts.write_table(artifacts.SPLITS, splits.sort_values("path"), artifacts.SPLIT_COLUMNS)
+    artifacts.write_table(artifacts.IMAGES, table.sort_values("path"), artifacts.IMAGE_COLUMNS)
+
+
+def test_copies_in_the_test_split_count_once(project):
+    evaluate.main()
+    results = [path.read_bytes() for path in (artifacts.METRICS, artifacts.CLASSES)]
+    add_copies(project / "data/colours")
+    evaluate.main()
+    assert [path.read_bytes() for path in (artifacts.METRICS, artifacts.CLASSES)] == results
+    assert "3 more are copies of these" in artifacts.REPORT.read_text()
+    assert artifacts.PREDICTIONS.read_text().count("-copy") == 3
+
+
 def test_metrics_are_recomputed_from_the_stored_predictions(evaluated):
     table = pd.read_csv(evaluated / artifacts.PREDICTIONS)
     metrics = json.loads((evaluated / artifacts.METRICS).read_text())

@@ -176,7 +176,7 @@ def test_names_and_paths_that_look_like_html_stay_text(tmp_path):
 
 def test_findings_of_the_data_are_shown(tmp_path):
     findings = {"files": 9, "images": 7, "classes": {}, "unreadable": {"a": "empty"}, "stray": {}, "duplicates": [[]],
-                "conflicts": [], "expectations": [
+                "conflicts": [], "near_copies": [], "expectations": [
                     {"says": "all is well", "success": False, "stops_the_run": False, "observed": "3 of 9"}]}
     text = report.write_report(make_sources(tmp_path, images=4, findings=findings))
     assert "Files: 7 of 9 readable, 0 ignored." in text and "all is well" in text and "warning" in text

@@ -121,6 +121,7 @@ def test_turning_a_view_follows_its_content():
 def test_the_perceptual_hash_is_imagehash_s(tmp_path):
     image = picture(8, *SIZE)
     found = fingerprint_of(image, tmp_path, quality=95)
+    assert found.perceptual_hash == str(imagehash.dhash(Image.fromarray(found.grey)))
     assert imagehash.hex_to_hash(found.perceptual_hash) - imagehash.dhash(image) <= 6
 
 

@@ -188,7 +188,6 @@ def test_a_file_without_permission_is_named_and_tried_again(tmp_path):
 import os, sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
-import imagehash
 from test_intake_scan import read
 os.setuid(65534)        # only now: nobody may not even import from everywhere
 found = read(Path("images"), Path("cache"))

@@ -73,12 +73,29 @@ def test_no_copies_and_no_group_straddle_two_splits(seed):
     assert (splits.loc[splits["split"] == "", "left_out"] != "").all()
 
 
-def test_a_picture_with_conflicting_labels_is_in_no_split():
+def test_exact_copies_with_different_labels_are_in_no_split():
     images = table(100)
-    images.loc[[0, 1], "duplicate_group"] = images["sha256"][:2].min()  # images 0 and 1 have different labels
+    images.loc[1, ["sha256", "duplicate_group"]] = images["sha256"][0]  # images 0 and 1 have different labels
+    images.loc[2, "duplicate_group"] = images["sha256"][0]              # a near-duplicate of both
     splits = split_images(images, 0.15, 0.15, "graft")
-    assert list(splits["split"][:2]) == ["", ""]
-    assert "conflicting labels" in splits["left_out"][0]
+    assert list(splits["split"][:2]) == ["", ""] and splits["split"][2] != ""
+    assert set(splits["left_out"][:2]) == {"an exact copy has another label"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_near_copies_with_different_labels_are_all_used_in_one_split(seed):
+    """Also if the user has given the images groups, which then stay together."""
+    images = table(1000, group=[f"p{i // 7}" if i % 3 else "" for i in range(1000)])
+    draw = random.Random(seed)
+    for _ in range(40):
+        members = draw.sample(range(1000), 3)
+        images.loc[members, "duplicate_group"] = images["duplicate_group"][members].min()
+    splits = split_images(images, 0.15, 0.15, "graft")
+    mixed = splits.groupby("duplicate_group")["label"].transform("nunique") > 1
+    assert mixed.sum() > 50 and splits["split"][mixed].ne("").all()
+    used = splits[splits["split"] != ""]
+    assert used.groupby("duplicate_group")["split"].nunique().max() == 1
+    assert used[used["group"] != ""].groupby("group")["split"].nunique().max() == 1
 
 
 def test_given_val_and_test_are_kept_and_val_is_drawn_where_it_is_missing():
@@ -150,6 +167,16 @@ def test_a_class_of_fewer_than_three_groups_stops_the_run(project):
     assert message.index("rare 11") < message.index("rare 00") and "c0" not in message and "salt" not in message
     write_images(images[images["label"].isin(["c0", "c1"])])
     split.main()
+
+
+def test_a_class_whose_images_are_all_in_conflict_is_named_with_the_reason(project):
+    images = table(60)
+    images["sha256"] = images["duplicate_group"] = images["sha256"].iloc[::2].repeat(2).to_numpy()
+    write_images(images)
+    with pytest.raises(GraftError) as raised:
+        split.main()
+    assert "'c1' has 0 groups: 0 in train, 0 in val, 0 in test; an exact copy has another label for 30 images" in str(
+        raised.value)
 
 
 def test_classes_that_lack_a_given_split_are_named_with_what_helps(project):

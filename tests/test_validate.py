@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from intake_images import jpeg, picture, write_classes
+from look_alikes import photograph
 
 from graft.errors import GraftError
-from tasks import artifacts, validate
+from tasks import artifacts, split, validate
 
 PARAMS = {
     "labels_from": "path",
@@ -21,12 +22,16 @@ PARAMS = {
     "min_images_per_class": 5,
     "max_imbalance": 4.0,
     "max_label_conflicts": 0,
+    "near_copies": "ask",
     "max_copies_share": 0.05,
     "min_side_px": 32,
     "max_aspect_ratio": 4.0,
     "min_contrast": 3.0,
     "max_form_skill": 0.5,
 }
+
+
+SPLIT = {"val_share": 0.15, "test_share": 0.15, "salt": "graft", "max_leaks": 0}
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def project(tmp_path, monkeypatch):
 
 def set_params(**changes):
     with open("params.yaml", "w") as file:
-        json.dump({"data": {"images": "images"}, "validate": PARAMS | changes}, file)  # JSON is YAML
+        json.dump({"data": {"images": "images"}, "validate": PARAMS | changes, "split": SPLIT}, file)  # JSON is YAML
 
 
 def outputs():
@@ -117,6 +122,44 @@ def test_a_table_that_is_not_read_is_a_note(project, capsys):
     (project / "images/metadata.csv").write_text("path,label\n")
     validate.main()
     assert "note: not read: metadata.csv. The folders name the classes" in capsys.readouterr().out
+
+
+def write_look_alikes(folder, name, count):
+    for state in (0, 1):
+        (folder / f"class {state}").mkdir(parents=True)
+        for seed in range(count):
+            (folder / f"class {state}" / f"{seed}.jpg").write_bytes(jpeg(photograph(name, state, seed), quality=90))
+
+
+def test_classes_that_differ_by_a_colour_pass_and_can_be_split(project, capsys):
+    shutil.rmtree(project / "images")
+    write_look_alikes(project / "images", "colour of a shirt", 8)
+    set_params(near_copies="different")
+    validate.main()
+    assert "conflicting labels: 0; near-duplicates with different labels: 0" in capsys.readouterr().out
+    split.main()
+    findings = artifacts.read_json(artifacts.SPLIT_FINDINGS)
+    assert not findings["left_out"] and all(min(row.values()) > 0 for row in findings["classes"].values())
+
+
+def test_near_copies_with_different_labels_are_a_question(project, capsys):
+    """Raising the limit of conflicts does not answer it. Once it is answered, all pictures are used."""
+    for number in range(4):
+        copy = jpeg(picture(number + 1), quality=40)        # cat/N.jpg is picture N + 1
+        (project / "images" / "dog" / f"copy{number}.jpg").write_bytes(copy)
+    set_params(max_label_conflicts=100)
+    text = message()
+    assert "params.yaml: validate.near_copies: ask" in text and "set near_copies: different" in text
+    assert "cat/0.jpg (cat) = dog/copy0.jpg (dog)" in text
+    assert "set <code>near_copies: different</code>" in artifacts.DATA_REPORT.read_text()
+    assert len(artifacts.read_json(artifacts.DATA_FINDINGS)["near_copies"]) == 4
+    set_params(near_copies="different")
+    validate.main()
+    split.main()
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS).set_index("path")["split"]
+    assert len(splits) == 26
+    for number in range(4):
+        assert splits[f"cat/{number}.jpg"] == splits[f"dog/copy{number}.jpg"]
 
 
 def test_data_docs_name_the_offending_files_need_no_network_and_run_nothing(project):

@@ -27,7 +27,7 @@ from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes
 
 AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
-PACKAGES = ("imagehash", "keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
+PACKAGES = ("keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
             "tensorflow-cpu")       # other versions of these may give other results
 ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # what not to send of the project's folder, as in a .gitignore
 OR_HERE = "or unset RAY_ADDRESS to compute on this machine."

@@ -36,6 +36,7 @@ class Sources:
         stages: name of a stage that trains -> its summary.
         findings: of the data, see `pipeline.intake.findings.collect`; None if there are none.
         confidence: of the intervals, 0 to 1.
+        copies: how many test images are not among the answers, because they are copies of others.
     """
 
     classifier: Classifier
@@ -48,6 +49,7 @@ class Sources:
     stages: dict
     findings: dict | None
     confidence: float
+    copies: int = 0
 
 
 def write_report(sources: Sources) -> str:
@@ -69,7 +71,7 @@ def write_report(sources: Sources) -> str:
         **mistakes | {"cells": _lists(mistakes["cells"])},
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
-        images=len(answers.labels), mistakes=int((~answers.is_right).sum()),
+        copies=sources.copies, images=len(answers.labels), mistakes=int((~answers.is_right).sum()),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -14,13 +15,14 @@ from pipeline.intake.shortcuts import measure_shortcuts
 ROUNDING = 1e-9         # tolerance of comparisons of shares
 
 
-def check(scan: Scan, images: pd.DataFrame, thresholds: Mapping[str, float]) -> list[Validation]:
+def check(scan: Scan, images: pd.DataFrame, thresholds: Mapping[str, Any]) -> list[Validation]:
     """Validate what was read: the files, the classes, the images, and shortcuts from their form to their label.
 
     Args:
         scan: what was read of each file.
         images: the table of images.csv.
-        thresholds: limit -> its value, such as `max_imbalance` -> 20.0. Shares are 0 to 1.
+        thresholds: limit -> its value, such as `max_imbalance` -> 20.0. Shares are 0 to 1. `near_copies` is "ask" or
+            "different".
 
     Returns:
         One validation per table, each with an outcome per expectation.
@@ -75,11 +77,17 @@ def _of_classes(limit: Mapping[str, float]) -> list[Expectation]:
     ]
 
 
-def _of_images(limit: Mapping[str, float]) -> list[Expectation]:
+def _of_images(limit: Mapping[str, Any]) -> list[Expectation]:
     duplicates = limit["max_copies_share"]
+    near_copies = Expectation(
+        "near-duplicates", *_between("is_doubtful", max_value=0),
+        "near-duplicates have the same label. If they show the same, correct the labels; if they are different "
+        "pictures, set near_copies: different", "near_copies")
     return [
+        *([near_copies] if limit["near_copies"] == "ask" else []),
         Expectation("label conflicts", *_between("conflict_number", max_value=limit["max_label_conflicts"]),
-                    f"at most {limit['max_label_conflicts']} pictures have conflicting labels", "max_label_conflicts"),
+                    f"at most {limit['max_label_conflicts']} pictures have exact copies with another label",
+                    "max_label_conflicts"),
         Expectation("duplicates", *_between("copy_number", max_value=0, mostly=_mostly(duplicates)),
                     f"at most {duplicates:.0%} of the images duplicate another", "max_copies_share", WARNING),
         Expectation("size", *_between("short_side_px", min_value=limit["min_side_px"]),

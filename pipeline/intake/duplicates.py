@@ -3,8 +3,8 @@ rotated by quarter turns, mirrored or slightly cropped.
 
 *Search* correlates the low frequencies of each image, in eight orientations, with those of every other image; a matrix
 product does so for 25,000 images in seconds. *Confirm* aligns the small grey pictures of each candidate pair (enhanced
-correlation coefficient, Evangelidis and Psarakis 2008), which must then agree in brightness and in fine detail. No two
-different photographs do.
+correlation coefficient, Evangelidis and Psarakis 2008), which must then agree, see `likeness`. *Group* joins only
+pictures that are all alike, see `grouping`.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
+from pipeline.intake.grouping import group_alike
+from pipeline.intake.likeness import Picture, agree
 
 # `python -m benchmarks.intake copies` counts what these thresholds find and what they confuse, on real photographs.
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all other images
@@ -26,13 +26,10 @@ VIEW_SIMILARITY = 0.87      # the same for the best of all six views
 # (iterations of the alignment, correlation reached by then): stopping below it loses no duplicate, and ends most pairs
 # of different photographs early, which would need all iterations.
 ALIGNMENT = ((5, 0.9), (10, 0.93), (45, 0.93))
-ALIGNED_SIMILARITY = 0.94   # correlation of brightness after alignment
-DETAIL_SIMILARITY = 0.95    # correlation of fine detail after alignment; different photographs stay below 0.8
 MIN_CONTRAST = 4.0          # 0 to 128; a picture with less has no content to compare
 NEAREST = 32                # how many of the most similar images are compared in all views
 CONFIRMED = 4               # how many of those are aligned
 PAIRS_AHEAD = 64            # aligned while the results before them are taken
-MARGIN_PX = 9               # twice the reach of the blur in `_detail`
 BLOCK = 256                 # images compared with all others at a time
 ALTERNATE = np.where(np.arange(6) % 2, -1, 1).astype(np.float32)    # mirroring flips the sign of every odd frequency
 
@@ -54,16 +51,11 @@ class Candidate:
 
 
 def find_groups(fingerprints: list[Fingerprint]) -> list[str]:
-    """The duplicate group of each image: the smallest sha256 among all its duplicates."""
-    pairs = [*_equal_bytes(fingerprints), *find_near_pairs(fingerprints)]
-    count = len(fingerprints)
-    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    smallest: dict[int, str] = {}
-    for number, fingerprint in zip(component, fingerprints):
-        smallest[number] = min(smallest.get(number, fingerprint.sha256), fingerprint.sha256)
-    return [smallest[number] for number in component]
+    """The duplicate group of each image: the smallest sha256 among its duplicates, which are all alike."""
+    pictures = _distinct(fingerprints)
+    groups = group_alike(_search_and_confirm(pictures), lambda one, others: _are_alike(pictures, one, others))
+    named = {pictures[member].sha256: pictures[min(group)].sha256 for group in groups for member in group}
+    return [named.get(each.sha256, each.sha256) for each in fingerprints]
 
 
 def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
@@ -72,17 +64,35 @@ def find_near_pairs(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
     Returns:
         Sorted pairs of indices into `fingerprints` that show the same picture in different bytes.
     """
-    first_of = {fingerprint.sha256: index for index, fingerprint in reversed(list(enumerate(fingerprints)))}
-    distinct = sorted(index for index in first_of.values() if fingerprints[index].contrast >= MIN_CONTRAST)
-    if len(distinct) < 2:
+    index_of = {each.sha256: index for index, each in reversed(list(enumerate(fingerprints)))}
+    pictures = _distinct(fingerprints)
+    pairs = [[index_of[pictures[each].sha256] for each in pair] for pair in _search_and_confirm(pictures)]
+    return sorted((min(pair), max(pair)) for pair in pairs)
+
+
+def _distinct(fingerprints: list[Fingerprint]) -> list[Fingerprint]:
+    """One of each content, sorted so that the order of the files does not matter, without blank pictures."""
+    first_of = {each.sha256: each for each in reversed(fingerprints)}
+    return [first_of[key] for key in sorted(first_of) if first_of[key].contrast >= MIN_CONTRAST]
+
+
+def _search_and_confirm(pictures: list[Fingerprint]) -> list[tuple[int, int]]:
+    """Pairs of pictures that are alike; of many that are alike, each with a few of the others."""
+    if len(pictures) < 2:
         return []
-    candidates = search(np.stack([fingerprints[index].views for index in distinct]))
-    greys = [fingerprints[index].grey for index in distinct]
+    candidates = search(np.stack([each.views for each in pictures]))
     cv2.setNumThreads(1)        # there are many small pairs: one thread each
-    with InThreads(lambda c: confirm(greys[c.first], greys[c.second], c), candidates, ahead=PAIRS_AHEAD) as confirmed:
+    with InThreads(lambda each: _confirm(pictures, each), candidates, ahead=PAIRS_AHEAD) as confirmed:
         bar = tqdm(confirmed, "comparing images", len(candidates), unit="pair", disable=None, leave=False)
-        same = [sorted((distinct[c.first], distinct[c.second])) for c, agree in zip(candidates, bar) if agree]
-    return sorted(map(tuple, same))
+        return [(each.first, each.second) for each, agreed in zip(candidates, bar) if agreed]
+
+
+def _are_alike(pictures: list[Fingerprint], one: int, others: list[int]) -> bool:
+    """Whether a picture shows the same as each of some others."""
+    compared = [pictures[each] for each in (one, *others)]
+    pairs = np.array([(0, number) for number in range(1, len(compared))])
+    candidates = _best_candidates(np.stack([each.views for each in compared]), pairs)
+    return len(candidates) == len(others) and all(_confirm(compared, each) for each in candidates)
 
 
 def search(views: np.ndarray) -> list[Candidate]:
@@ -152,8 +162,8 @@ def turns(views: np.ndarray):
 
 
 def turn_image(image: np.ndarray, turn: int) -> np.ndarray:
-    """Transform pixels `(height, width)` to orientation number `turn` of `turns`."""
-    image = image.T if turn & 4 else image
+    """Transform pixels `(height, width)` or `(height, width, channels)` to orientation number `turn` of `turns`."""
+    image = image.swapaxes(0, 1) if turn & 4 else image
     image = image[:, ::-1] if turn & 2 else image
     return np.ascontiguousarray(image[::-1] if turn & 1 else image)
 
@@ -165,52 +175,33 @@ def turn_view(view: tuple[float, float, float], turn: int) -> tuple[float, float
     return (1 - left - side if turn & 2 else left), (1 - top - side if turn & 1 else top), side
 
 
-def confirm(first: np.ndarray, second: np.ndarray, candidate: Candidate) -> bool:
-    """Whether two grey pictures, uint8 `(64, 64)`, show the same once they are aligned."""
-    plain, other = first, turn_image(second, candidate.turn)
-    left, top, side = turn_view(VIEWS[candidate.view], candidate.turn)
-    # maps a pixel of the plain picture to the corresponding pixel of the other
+def _confirm(pictures: list[Fingerprint], candidate: Candidate) -> bool:
+    """Whether the two pictures of a candidate agree once they are aligned."""
+    first, second = pictures[candidate.first], pictures[candidate.second]
+    other = Picture(turn_image(second.grey, candidate.turn), turn_image(second.colour, candidate.turn))
+    warp = _align(first.grey, other.grey, turn_view(VIEWS[candidate.view], candidate.turn))
+    return warp is not None and agree(Picture(first.grey, first.colour), other, warp)
+
+
+def _align(plain: np.ndarray, other: np.ndarray, view: tuple[float, float, float]) -> np.ndarray | None:
+    """Find what maps a pixel of `plain` to that of `other`, both uint8 `(64, 64)`, if it shows `view` of the other.
+
+    Returns:
+        float32 `(2, 3)`, an affine transformation; None if the pictures have too little in common.
+    """
+    left, top, side = view
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
     for iterations, promising in ALIGNMENT:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:       # does not converge: they have nothing in common
-            return False
+            return None
         if similarity < promising:
-            return False
-    return _agree(plain, other, warp)
-
-
-def _agree(plain: np.ndarray, other: np.ndarray, warp: np.ndarray) -> bool:
-    size = (GREY_PX, GREY_PX)
-    aligned = cv2.warpAffine(other, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                             borderMode=cv2.BORDER_REPLICATE)
-    covered = cv2.warpAffine(np.ones_like(other), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
-    return bool(
-        covered.mean() >= 0.6
-        and _correlation(plain[covered], aligned[covered]) >= ALIGNED_SIMILARITY
-        and _correlation(_detail(plain)[covered], _detail(aligned)[covered]) >= DETAIL_SIMILARITY
-    )
-
-
-def _detail(image: np.ndarray) -> np.ndarray:
-    """Keep structures of about one to four pixels."""
-    fine = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
-    return fine - cv2.GaussianBlur(fine, (0, 0), 2)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-9))
+            return None
+    return warp
 
 
 def _unit(frequencies: np.ndarray) -> np.ndarray:
     flat = frequencies.reshape(len(frequencies), -1)
     return flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-9)
-
-
-def _equal_bytes(fingerprints: list[Fingerprint]) -> list[tuple[int, int]]:
-    first: dict[str, int] = {}
-    return [(first.setdefault(each.sha256, index), index) for index, each in enumerate(fingerprints)]

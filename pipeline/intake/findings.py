@@ -4,12 +4,14 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
+from pipeline.intake.conflicts import find_conflicting, find_doubtful
 from pipeline.intake.expectations import ERROR, Outcome
 from pipeline.intake.layout import shorten
 from pipeline.intake.scan import Scan
 
 SHOWN = 10      # entries that the terminal shows for each finding; the report lists all
 CLASSES_SHOWN = 12
+MEMBERS_SHOWN = 8       # of a group
 
 
 def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
@@ -17,8 +19,9 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
 
     Returns:
         The number of `files` and `images`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
-        `value_ranges` of files deeper than 8 bits, range -> images; `duplicates` and `conflicts`, groups of
-        `{path, label, same_bytes}`; and `expectations`, see `Expectation`.
+        `value_ranges` of files deeper than 8 bits, range -> images; `duplicates`, `conflicts` and `near_copies`, groups
+        of `{path, label, same_bytes}` with one label, of exact copies with several labels, and of near-duplicates with
+        several labels; and `expectations`, see `Expectation`.
     """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
@@ -37,16 +40,22 @@ def _value_ranges(scan: Scan) -> Counter:
 
 
 def _duplicates(images: pd.DataFrame) -> dict:
-    """Groups of images of the same picture: duplicates with one label, and conflicts with several."""
-    duplicates, conflicts = [], []
-    repeated = images[images.duplicated("duplicate_group", keep=False)]
-    for _, group in repeated.groupby("duplicate_group", sort=True):
-        same_bytes = group.duplicated("sha256", keep=False)
-        members = [{"path": path, "label": label, "same_bytes": bool(same)}
-                   for path, label, same in zip(group["path"], group["label"], same_bytes)]
-        (conflicts if group["label"].nunique() > 1 else duplicates).append(members)
-    by_path = {"key": lambda members: members[0]["path"]}
-    return {"duplicates": sorted(duplicates, **by_path), "conflicts": sorted(conflicts, **by_path)}
+    """Groups of images of the same picture: duplicates with one label, and copies with several."""
+    has_one_label = images.groupby("duplicate_group")["label"].transform("nunique") == 1
+    return {
+        "duplicates": _groups(images[has_one_label], "duplicate_group"),
+        "conflicts": _groups(images[find_conflicting(images)], "sha256"),
+        "near_copies": _groups(images[find_doubtful(images)], "duplicate_group"),
+    }
+
+
+def _groups(images: pd.DataFrame, column: str) -> list[list[dict]]:
+    """The images that share a value of the column: one of each label first, then the next of each, by path."""
+    members = images.assign(same_bytes=images.duplicated("sha256", keep=False),
+                            turn=images.groupby([column, "label"]).cumcount())
+    members = members[images.duplicated(column, keep=False)].sort_values(["turn", "path"])
+    rows = members.groupby(column)[["path", "label", "same_bytes"]]
+    return sorted((group.to_dict("records") for _, group in rows), key=lambda group: group[0]["path"])
 
 
 def _as_dict(outcome: Outcome) -> dict:
@@ -64,18 +73,20 @@ def _as_dict(outcome: Outcome) -> dict:
 
 def summarize(findings: dict) -> str:
     """The findings in a few lines for the terminal."""
-    duplicates = sum(len(group) - 1 for group in findings["duplicates"] + findings["conflicts"])
+    copies = [*findings["duplicates"], *findings["conflicts"], *findings["near_copies"]]
     lines = [
         f"{findings['images']} images in {len(findings['classes'])} classes: "
         + ", ".join(f"{name} {count}" for name, count in list(findings["classes"].items())[:CLASSES_SHOWN])
         + (" …" if len(findings["classes"]) > CLASSES_SHOWN else ""),
         f"unreadable files: {len(findings['unreadable'])}; ignored files: {len(findings['stray'])}; "
-        f"duplicates of other images: {duplicates}; pictures with conflicting labels: {len(findings['conflicts'])}",
+        f"duplicates of other images: {sum(len(group) - 1 for group in copies)}; pictures with conflicting labels: "
+        f"{len(findings['conflicts'])}; near-duplicates with different labels: {len(findings['near_copies'])}",
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
         *_named("ignored", [f"{path}: {reason}" for path, reason in findings["stray"].items()]),
         *_named("range of values", [f"{name}: {count} images" for name, count in findings["value_ranges"].items()]),
-        *_named("duplicates", [" = ".join(member["path"] for member in group) for group in findings["duplicates"]]),
+        *_named("duplicates", [_joined([member["path"] for member in group]) for group in findings["duplicates"]]),
         *_named("conflicting labels", [_with_labels(group) for group in findings["conflicts"]]),
+        *_named("near-duplicates with different labels", [_with_labels(group) for group in findings["near_copies"]]),
     ]
     for each in findings["expectations"]:
         if not each["success"] and not each["stops_the_run"]:
@@ -115,6 +126,8 @@ def _details(findings: dict, expectation: dict) -> list[str]:
             return _by_reason(findings["unreadable"])
         case "label conflicts":
             return [_with_labels(group) for group in findings["conflicts"]]
+        case "near-duplicates":
+            return [_with_labels(group) for group in findings["near_copies"]]
         case "images per class" | "class balance":
             images = findings["classes"]
             return [f"{name}: {images[name]} images" for name in sorted(expectation["offending"], key=images.get)]
@@ -132,7 +145,12 @@ def _by_reason(unreadable: dict[str, str]) -> list[str]:
 
 
 def _with_labels(group: list[dict]) -> str:
-    return " = ".join(f"{member['path']} ({member['label']})" for member in group)
+    return _joined([f"{member['path']} ({member['label']})" for member in group])
+
+
+def _joined(members: list[str]) -> str:
+    more = f" and {len(members) - MEMBERS_SHOWN} more" if len(members) > MEMBERS_SHOWN else ""
+    return " = ".join(members[:MEMBERS_SHOWN]) + more
 
 
 def _named(title: str, entries: list[str]) -> list[str]:

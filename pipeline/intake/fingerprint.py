@@ -21,6 +21,7 @@ DECODED_PX = 72         # a JPEG is decoded at a size of n/8 that leaves both si
 GREY_PX = 64            # both sides of the grey picture that is measured
 THUMBNAIL_PX = 96       # the longer side of the thumbnails in reports
 VISIBLE = 3             # of 255: what lies nearer to black or white is not seen
+COLOUR_PX = 32          # both sides of the picture's colours: cameras and JPEG files keep them coarser than brightness
 COEFFICIENTS = 6        # how many of the lowest frequencies are kept in each direction
 # (left, top, side) as shares of the picture: every crop by one tenth is within a twentieth of one of these views
 VIEWS = ((0, 0, 1), (0, 0, 0.9), (0.1, 0, 0.9), (0, 0.1, 0.9), (0.1, 0.1, 0.9), (0.05, 0.05, 0.9))
@@ -39,7 +40,8 @@ class Fingerprint:
     size_bytes: int
     contrast: float         # standard deviation of `grey`, 0 to 128; 0 for a blank picture
     perceptual_hash: str    # 64-bit difference hash, hexadecimal
-    grey: np.ndarray        # uint8 (64, 64)
+    grey: np.ndarray        # uint8 (64, 64), brightness
+    colour: np.ndarray      # uint8 (32, 32, 2): Cb and Cr, 128 for grey
     views: np.ndarray       # float32 (6, 6, 6): VIEWS, vertical and horizontal frequency
 
 
@@ -49,13 +51,12 @@ def take_fingerprint(source: Path | bytes) -> Fingerprint:
     Raises:
         UnreadableImage: with the reason, if it is not a whole image, or nothing can be seen on it.
     """
-    import imagehash
-
     data = read_bytes(source)
     image = identify(data)
     form = {"width_px": image.width, "height_px": image.height, "mode": image.mode, "format": image.format}
     small, value_range = _decode_small(data, image)
     grey = small.convert("L").resize((GREY_PX, GREY_PX), Image.Resampling.BILINEAR, reducing_gap=2)
+    colour = small.resize((COLOUR_PX, COLOUR_PX), Image.Resampling.BOX).convert("YCbCr")
     values = np.asarray(grey)
     if values.max() <= 2 * VISIBLE or values.min() >= 255 - 2 * VISIBLE:
         _refuse_empty(data)
@@ -67,10 +68,17 @@ def take_fingerprint(source: Path | bytes) -> Fingerprint:
         value_range=value_range,
         size_bytes=len(data),
         contrast=round(max(0.0, variance) ** 0.5, 1),
-        perceptual_hash=str(imagehash.dhash(grey)),
+        perceptual_hash=_difference_hash(grey),
         grey=values,
+        colour=np.asarray(colour)[..., 1:].copy(),
         views=describe(pixels),
     )
+
+
+def _difference_hash(grey: Image.Image) -> str:
+    """Whether each of 8 × 8 pixels is darker than the one to its right, as `imagehash.dhash` computes it, as text."""
+    pixels = np.asarray(grey.resize((9, 8), Image.Resampling.LANCZOS))
+    return np.packbits(pixels[:, 1:] > pixels[:, :-1]).tobytes().hex()
 
 
 def _decode_small(data: bytes, image: Image.Image) -> tuple[Image.Image, str]:
@@ -78,11 +86,11 @@ def _decode_small(data: bytes, image: Image.Image) -> tuple[Image.Image, str]:
 
     A JPEG is decoded at a reduced size, and strictly, to find damaged pixels.
     """
-    brightness = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
-    if brightness is None:
+    pixels = decode_strictly(data, image.mode, DECODED_PX) if image.format in ("JPEG", "MPO") else None
+    if pixels is None:
         image.draft(None, (DECODED_PX, DECODED_PX))
         return upright_rgb_and_range(image)
-    small = Image.fromarray(brightness)
+    small = Image.fromarray(pixels)
     small.info.update(image.info)       # the orientation
     return upright_rgb_and_range(small)
 

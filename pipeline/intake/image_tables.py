@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from pipeline.intake.conflicts import find_conflicting, find_doubtful
 from pipeline.intake.duplicates import find_groups
+from pipeline.intake.gaps import NEEDED
 from pipeline.intake.scan import Scan
 
 
@@ -13,8 +15,15 @@ def file_table(scan: Scan) -> pd.DataFrame:
     return pd.DataFrame(reasons.items(), columns=["path", "reason"], dtype=object)
 
 
-def image_table(scan: Scan) -> pd.DataFrame:
-    """One row per readable image, sorted by path, with the columns of images.csv (`tasks.artifacts.IMAGE_COLUMNS`)."""
+def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
+    """One row per readable image, sorted by path, with the columns of images.csv (`tasks.artifacts.IMAGE_COLUMNS`).
+
+    Args:
+        scan: what was read of each file.
+        near_copies: "different" if the user says that near-duplicates are different pictures. They still form a group
+            that stays in one split, unless more than half of a class are near-duplicates, as with a fixed camera, or the
+            class has too few groups to be in every split: each of its pictures is then a group of its own.
+    """
     files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
     table = pd.DataFrame({
         "path": [file.path for file in files],
@@ -25,6 +34,10 @@ def image_table(scan: Scan) -> pd.DataFrame:
     for name in ("sha256", "width_px", "height_px", "mode", "format", "size_bytes", "contrast", "perceptual_hash"):
         table[name] = [getattr(fingerprint, name) for fingerprint in fingerprints]
     table["duplicate_group"] = find_groups(fingerprints)
+    if near_copies == "different":
+        groups, pictures = (table.groupby("label")[name].transform("nunique") for name in ("duplicate_group", "sha256"))
+        are_few = (groups < NEEDED) | (groups < pictures / 2)
+        table["duplicate_group"] = table["sha256"].where(are_few, table["duplicate_group"])
     return table
 
 
@@ -36,17 +49,17 @@ def with_relations(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `images` with `short_side_px`; `aspect_ratio`, the longer side over the shorter; `copy_number`, from 0 within
-        each duplicate group; and `conflict_number`, which numbers the pictures with conflicting labels from 1, and is 0
-        for other images.
+        each duplicate group; `conflict_number`, which numbers the pictures with conflicting labels from 1, and is 0 for
+        other images; and `is_doubtful`, 1 for near-duplicates with different labels.
     """
     sides = images[["width_px", "height_px"]]
-    conflicting = images.groupby("duplicate_group")["label"].transform("nunique") > 1
-    numbers = images.loc[conflicting, "duplicate_group"].astype("category").cat.codes + 1
+    numbers = images.loc[find_conflicting(images), "sha256"].astype("category").cat.codes + 1
     return images.assign(
         short_side_px=sides.min(axis=1),
         aspect_ratio=sides.max(axis=1) / sides.min(axis=1),
         copy_number=images.groupby("duplicate_group").cumcount(),
         conflict_number=numbers.reindex(images.index, fill_value=0),
+        is_doubtful=find_doubtful(images).astype(int),
     )
 
 

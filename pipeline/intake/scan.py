@@ -76,8 +76,7 @@ def _reader(files: list[Path]) -> AbstractContextManager[Iterator[list]]:
         return nullcontext(map(_read_chunk, chunks))
     if on_cluster():
         return spread(_open_reader, ([content(file) for file in chunk] for chunk in chunks))
-    preload = ["pipeline.intake.fingerprint", "imagehash"]
-    return in_processes(_read_chunk, chunks, min(MAX_WORKERS, cpu_count()), preload)
+    return in_processes(_read_chunk, chunks, min(MAX_WORKERS, cpu_count()), ["pipeline.intake.fingerprint"])
 
 
 def _open_reader() -> Callable:

@@ -17,14 +17,23 @@ import numpy as np
 
 from graft.images import OUT_OF_MEMORY
 from pipeline.code import digest_of
-from pipeline.intake.fingerprint import COEFFICIENTS, GREY_PX, VIEWS, Fingerprint, take_remains, take_thumbnail
+from pipeline.intake.fingerprint import (
+    COEFFICIENTS,
+    COLOUR_PX,
+    GREY_PX,
+    VIEWS,
+    Fingerprint,
+    take_remains,
+    take_thumbnail,
+)
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS scans (
-        root TEXT, path TEXT, state TEXT, reason TEXT, measured TEXT, grey BLOB, views BLOB, PRIMARY KEY (root, path));
+        root TEXT, path TEXT, state TEXT, reason TEXT, measured TEXT, grey BLOB, colour BLOB, views BLOB,
+        PRIMARY KEY (root, path));
     CREATE TABLE IF NOT EXISTS thumbnails (root TEXT, path TEXT, state TEXT, jpeg BLOB, PRIMARY KEY (root, path));
 """
-MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "views")]
+MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "colour", "views")]
 PASSING = {OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
     os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
 }
@@ -47,7 +56,7 @@ class ScanCache:
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
         """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
         wanted = set(paths)
-        query = "SELECT path, state, reason, measured, grey, views FROM scans WHERE root = ?"
+        query = "SELECT path, state, reason, measured, grey, colour, views FROM scans WHERE root = ?"
         return {
             path: _restore(*content)
             for path, state, *content in self.connection.execute(query, (self.root,))
@@ -58,7 +67,7 @@ class ScanCache:
         """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._state(path)
         if state:           # else the file is gone, or may not be read: try again next time
-            self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *_columns(result))
+            self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *_columns(result))
 
     def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
         """A small JPEG of a file, read only if the file has changed.
@@ -131,16 +140,17 @@ def _connect(path: Path | str) -> sqlite3.Connection:
 
 def _columns(result: Fingerprint | str) -> tuple:
     if isinstance(result, str):
-        return result, None, None, None
+        return result, None, None, None, None
     measured = {name: getattr(result, name) for name in MEASURED}
-    return None, json.dumps(measured), result.grey.tobytes(), result.views.tobytes()
+    return None, json.dumps(measured), result.grey.tobytes(), result.colour.tobytes(), result.views.tobytes()
 
 
-def _restore(reason, measured, grey, views) -> Fingerprint | str:
+def _restore(reason, measured, grey, colour, views) -> Fingerprint | str:
     if reason is not None:
         return reason
     return Fingerprint(
         **json.loads(measured),
         grey=np.frombuffer(grey, np.uint8).reshape(GREY_PX, GREY_PX),
+        colour=np.frombuffer(colour, np.uint8).reshape(COLOUR_PX, COLOUR_PX, 2),
         views=np.frombuffer(views, np.float32).reshape(len(VIEWS), COEFFICIENTS, COEFFICIENTS),
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from pipeline.intake.gaps import NEEDED
-from pipeline.intake.splitting import find_deciding
+from pipeline.intake.splitting import CONFLICT, find_deciding
 
 LEAKS_SHOWN, MEMBERS_SHOWN, CLASSES_SHOWN = 10, 4, 10
 
@@ -48,8 +48,8 @@ def summarize(findings: dict) -> str:
     if findings["moved"]:
         lines.append(f"{len(findings['moved'])} images moved to a split that their class lacked by chance")
     if findings["left_out"]:
-        lines.append(f"{len(findings['left_out'])} images left out, as duplicates of an image in another split or with "
-                     "conflicting labels")
+        lines.append(f"{len(findings['left_out'])} images left out, as duplicates of an image in another split, or "
+                     "because an exact copy has another label")
     return "\n".join(lines)
 
 
@@ -90,8 +90,10 @@ def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
         return []
     groups = find_deciding(split).groupby("label")["key"].nunique().reindex(missing.index, fill_value=0)
     groups = groups.sort_values(kind="stable")
+    conflicts = split["label"][split["left_out"].eq(CONFLICT)].value_counts()
     lines = [f"  class '{label}' has {_number_of_groups(groups[label])}: "
              + ", ".join(f"{number} in {name}" for name, number in missing.loc[label].items())
+             + (f"; {CONFLICT} for {conflicts[label]} images, which are left out" if label in conflicts else "")
              for label in groups.index[:CLASSES_SHOWN]]
     more = [f"  … and {len(groups) - CLASSES_SHOWN} more classes"] if len(groups) > CLASSES_SHOWN else []
     return ["classes that lack images in train, val or test; expected at least 1 in each:", *lines, *more,
@@ -107,7 +109,8 @@ def _what_helps(groups: pd.Series, given: set[str]) -> list[str]:
     advice = []
     if (groups < NEEDED).any():
         advice.append(f"A class needs {NEEDED} groups or more, one for each split: an image with its duplicates is one "
-                      "group, and so are the images to which you gave the same group. Add images, or remove the class.")
+                      "group, and so are the images to which you gave the same group. Add images, or remove the class. "
+                      "If its near-duplicates are different pictures, validate them with near_copies: different.")
     if (groups >= NEEDED).any():
         advice.append(f"The images in {' and '.join(sorted(given))} are given by you, and no other image joins them: "
                       "give some of these classes too, or give no split." if given else

@@ -5,15 +5,19 @@ without a split, a group of the class moves there (see `gaps`).
 
 Duplicates may be drawn into different splits. The duplicate with the smallest key then decides, and those drawn into
 another split are left out. So no picture is in two splits. (A rule that moved all duplicates into one split would move
-an old image whenever a new one duplicates it.)
+an old image whenever a new one duplicates it.) Near-duplicates with different labels are different pictures, as the
+user has said: they are drawn together, and none is left out.
 """
 
 import hashlib
 
 import pandas as pd
 
+from pipeline.intake.conflicts import find_conflicting, find_doubtful
 from pipeline.intake.files import SPLITS
 from pipeline.intake.gaps import NEEDED, Draw, fill_gaps
+
+CONFLICT = "an exact copy has another label"
 
 
 def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt: str) -> pd.DataFrame:
@@ -45,8 +49,17 @@ def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt
 
 
 def _keys(images: pd.DataFrame) -> pd.Series:
-    """The group of each image: the user's, or its bytes."""
-    return images["group"].where(images["group"].ne(""), images["sha256"])
+    """The group of each image: the user's, or its bytes; near-duplicates with different labels connect groups to one."""
+    own = key = images["group"].where(images["group"].ne(""), images["sha256"])
+    joined = images["duplicate_group"].where(find_doubtful(images), images["sha256"])
+    while not key.equals(smallest := _smallest(_smallest(key, joined), own)):
+        key = smallest
+    return key
+
+
+def _smallest(key: pd.Series, group: pd.Series) -> pd.Series:
+    """The smallest key of each image's group."""
+    return key.groupby(group).transform("min")
 
 
 def _number(key: str, salt: str) -> float:
@@ -80,11 +93,10 @@ def find_deciding(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row of `label` and `key` per picture, its group, with the index of `images`. Pictures with conflicting labels
-        are left out.
+        are left out; near-duplicates with different labels are pictures of their own.
     """
-    work = images.assign(key=_keys(images), drawn=images["given_split"].eq(""))
-    work = work[work.groupby("duplicate_group")["label"].transform("nunique") < 2]
-    return work.sort_values(["drawn", "key", "path"]).drop_duplicates("duplicate_group")[["label", "key"]]
+    work = images.assign(key=_keys(images), drawn=images["given_split"].eq(""))[~find_conflicting(images)]
+    return work.sort_values(["drawn", "key", "path"]).drop_duplicates(["duplicate_group", "label"])[["label", "key"]]
 
 
 def _given_by_group(images: pd.DataFrame) -> pd.Series:
@@ -95,12 +107,12 @@ def _given_by_group(images: pd.DataFrame) -> pd.Series:
 
 def _left_out(images: pd.DataFrame, key: pd.Series, split: pd.Series) -> pd.Series:
     """Why an image is in no split, or ""."""
-    work = images.assign(key=key, split=split, drawn=images["given_split"].eq(""))
-    labels = work.groupby("duplicate_group")["label"].transform("nunique")
+    conflicting = find_conflicting(images)
+    work = images.assign(key=key, split=split, drawn=images["given_split"].eq(""))[~conflicting]
     decision = work.sort_values(["drawn", "key", "path"]).groupby("duplicate_group")["split"].first()
-    decided = work["duplicate_group"].map(decision)
+    decided = images["duplicate_group"].map(lambda name: decision.get(name, ""))
     reason = ("duplicates an image in " + decided).where(decided.ne(split) & images["given_split"].eq(""), "")
-    return reason.where(labels < 2, "the same picture has conflicting labels")
+    return reason.where(~conflicting, CONFLICT)
 
 
 def find_leaks(images: pd.DataFrame) -> list[dict]:
