@@ -1,4 +1,4 @@
-"""Replace what converters to other formats cannot read by layers that compute the same function."""
+"""Replace what tf2onnx cannot convert by layers that compute the same function."""
 
 import math
 
@@ -10,9 +10,10 @@ from keras import activations, layers, ops
 def exportable(model: keras.Model) -> keras.Model:
     """Build a model that computes the same function as `model`, up to rounding, and that tf2onnx converts.
 
-    Each of these fails there: the constants of a Normalization become inputs of the ONNX file; a depthwise convolution
-    that is written as a grouped one calls a compiled function; GELU needs an operator that ONNX lacks; a single number
-    that is added to a map stops an optimization and prints a traceback. A model with none of them is returned itself.
+    Each of these fails there, though not in LiteRT's converter: the constants of a Normalization become inputs of the
+    ONNX file; a depthwise convolution that is written as a grouped one calls a compiled function; GELU needs an
+    operator that ONNX lacks; a single number that is added to a map stops an optimization and prints a traceback. A
+    model with none of them is returned itself.
     """
     model = getattr(model, "_functional", model)        # of a Sequential
     if not any(map(_replacement, _operations(model))):
