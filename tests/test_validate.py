@@ -240,7 +240,7 @@ def test_black_pictures_stop_the_run(project):
 
     for number in range(3):
         Image.new("L", (64, 64), number).save(project / "images" / "cat" / f"black{number}.png")
-    assert "cat/black0.png: every pixel is black" in (text := message())
+    assert "cat/black0.png, cat/black1.png, cat/black2.png: every pixel is black" in (text := message())
     assert "max_unreadable_share" in text
 
 

@@ -21,8 +21,8 @@ def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
     Args:
         scan: what was read of each file.
         near_copies: "different" if the user says that near-duplicates are different pictures. They still form a group
-            that stays in one split, unless more than half of a class are near-duplicates, as with a fixed camera, or the
-            class has too few groups to be in every split: each of its pictures is then a group of its own.
+            that stays in one split, unless more than half of a class are near-duplicates, as with a fixed camera, or
+            the class has too few groups to be in every split: each of its pictures is then a group of its own.
     """
     files, fingerprints = list(scan.fingerprints), list(scan.fingerprints.values())
     table = pd.DataFrame({

@@ -49,7 +49,7 @@ def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt
 
 
 def _keys(images: pd.DataFrame) -> pd.Series:
-    """The group of each image: the user's, or its bytes; near-duplicates with different labels connect groups to one."""
+    """The group of each image: the user's, or its bytes. Near-duplicates with different labels join their groups."""
     own = key = images["group"].where(images["group"].ne(""), images["sha256"])
     joined = images["duplicate_group"].where(find_doubtful(images), images["sha256"])
     while not key.equals(smallest := _smallest(_smallest(key, joined), own)):
