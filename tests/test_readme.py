@@ -37,7 +37,7 @@ SHARE = r"[\d.]+%"
 ANSWER = rf"\S+: (unknown, most like )?\S+ {SHARE}(, \S+ {SHARE})*"
 DEMO = {                    # first word of a line that the demo ends with -> the whole line
     "gate": r"gate       (PROMOTE|HOLD|REJECT): .+",
-    "published": r"published  \S*registry/\w+@\d+",
+    "published": r"published  \S*registry/\w+@\d+(, before this run)?",
     "pulled": r"pulled     \S+/\w+/versions/\d+",
     "predicted": rf"predicted  {ANSWER}",
 }

@@ -24,7 +24,8 @@ def exportable(model: keras.Model) -> keras.Model:
             return exportable(operation)
         return _replacement(operation) or operation
 
-    inputs = keras.Input(model.input.shape[1:], dtype=model.input.dtype, name=model.input.name)
+    [read] = model.inputs
+    inputs = keras.Input(read.shape[1:], dtype=read.dtype, name=read.name)
     return keras.Model(inputs, model._run_through_graph(inputs, operation_fn=replaced), name=model.name)
 
 

@@ -21,7 +21,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
         model: from `heads.whole_model`.
     """
     model = exportable(model)
-    model.predict_on_batch(np.zeros((1, *model.input.shape[1:]), np.uint8))
+    model.predict_on_batch(np.zeros((1, *model.inputs[0].shape[1:]), np.uint8))
     with TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.onnx"
         with warnings.catch_warnings():
