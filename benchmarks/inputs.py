@@ -25,9 +25,10 @@ AUGMENTATION = {f"extract.augmentation.{name}": value for name, value in RECIPE_
 RECIPE = {          # patience: early stopping never ends a stage
     **AUGMENTATION,
     "extract.augmentation.stretch": 0.0, "extract.augmentation.brightness": 0.0, "extract.augmentation.contrast": 0.0,
-    "transfer.hidden_units": 1024, "transfer.dropout": 0.0, "transfer.patience": 1000,
+    "transfer.head": "recipe", "transfer.hidden_units": 1024, "transfer.dropout": 0.0, "transfer.patience": 1000,
     "transfer.warmup_epochs": 0.0, "transfer.decay": "none", "finetune.warmup_epochs": 0.0, "finetune.decay": "none",
     "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4, "finetune.momentum": 0.9, "finetune.patience": 1000,
+    "finetune.averaging_epochs": 0.0,
 }
 
 

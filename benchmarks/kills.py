@@ -20,7 +20,7 @@ from benchmarks.scratch import Project, write_some_digits
 from benchmarks.timeline import seconds_of
 from graft.errors import reported
 
-STAGES = ("extract", "transfer", "finetune")
+STAGES = ("extract", "transfer", "choose", "finetune")
 KILLS_A_ROUND = 4
 STAGE = """
 import runpy, sys

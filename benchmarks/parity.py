@@ -64,19 +64,18 @@ def train(folder: Path, data: Path, weights: Path) -> None:
 
 def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
     """Print a row for each kind of image."""
-    from pipeline.training import examples
+    from pipeline.training import examples, parity
     from tasks import artifacts, export
     from tasks.params import DataParams, read_params
 
     os.chdir(folder)            # the stages' files are relative to it
     images = Path(read_params("data", DataParams).images)
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=images)
-    head_shape = artifacts.read_json(artifacts.HEAD)
-    models = export.load_models(dataset, head_shape, artifacts.FINETUNE_TOP, artifacts.FINETUNE_HEAD)
+    model = export.load_model(dataset, artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"])
     print_head("images", "number", "onnx", *FORMATS)
     for kind, paths in kinds.items():
-        expected = export.keras_answers(artifacts.BUNDLE, models, paths)
-        found = [export.compare(expected, export.published_answers(artifacts.BUNDLE, paths, name))
+        expected = parity.keras_answers(artifacts.BUNDLE, model, paths)
+        found = [parity.compare(expected, parity.published_answers(artifacts.BUNDLE, paths, name))
                  for name in ["onnx", *FORMATS]]
         cells = [f"{each['largest_difference']:.0e} ({each['same_label']:.1%} the same label)" for each in found]
         print_row(kind, len(paths), *cells)

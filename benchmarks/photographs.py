@@ -16,15 +16,14 @@ from benchmarks.scratch import Project
 from benchmarks.timeline import seconds_of
 from graft.errors import reported
 
-STAGES = ("validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
+STAGES = ("validate", "split", "extract", "transfer", "choose", "finetune", "export", "evaluate")
 PHOTOGRAPHS = {        # what the head of params.yaml advises for one's own photographs
-    **inputs.AUGMENTATION,
     "split.test_share": 0.3,        # for a narrower interval
-    "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4, "finetune.epochs": 10,
+    "extract.backbone.cut": "auto",
 }
 RUNS = {               # images, network, further parameters
     "cats_dogs-MobileNetV2": ("cats_dogs", inputs.mobilenet, {}),
-    "cats_dogs-InceptionV3": ("cats_dogs", inputs.inception, {"transfer.hidden_units": 1024, "extract.views": 2}),
+    "cats_dogs-InceptionV3": ("cats_dogs", inputs.inception, {"extract.views": 2}),
     "clothing-MobileNetV2": ("clothing", inputs.mobilenet, {}),
 }
 
@@ -32,7 +31,7 @@ RUNS = {               # images, network, further parameters
 def run(name: str, data: Path, weights: Path, folder: Path) -> tuple[dict[str, float], dict]:
     """Run every stage. Returns the seconds of each and the accuracy of `evaluate`."""
     images, network, changes = RUNS[name]
-    changes = {"data.images": str(data / images), **PHOTOGRAPHS, **network(weights), **changes}
+    changes = {"data.images": str(data / images), **network(weights), **PHOTOGRAPHS, **changes}
     project = Project(folder, **changes)
     project.run("dvc", "repro", "--single-item", "code")
     seconds = {stage: seconds_of(lambda stage=stage: project.run("dvc", "repro", "--single-item", stage))

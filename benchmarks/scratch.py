@@ -14,8 +14,8 @@ from tasks.sample import write_digits
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {            # with `write_some_digits(folder / "data/tiny", "147", 40, 32)`, all stages run in a minute
     "data.images": "data/tiny", "publish.name": "tiny", "gate.min_accuracy": 0.0, "gate.min_class_recall": 0.0,
-    "extract.backbone.image_size": [32, 32], "extract.views": 1, "transfer.hidden_units": 16, "transfer.epochs": 2,
-    "finetune.epochs": 1, "evaluate.bootstrap_draws": 100,
+    "extract.backbone.image_size": [32, 32], "extract.backbone.cut": "block_5_add", "extract.views": 1,
+    "transfer.epochs": 2, "finetune.epochs": 1, "finetune.learning_rate": 1e-3, "evaluate.bootstrap_draws": 100,
 }
 
 

@@ -7,13 +7,17 @@ a duration or a random id, so a forced rerun leaves dvc.lock unchanged.
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from graft.errors import GraftError
 from graft.machine.files import whole
+from pipeline.probing.folds import assign_folds
+from pipeline.probing.selection import Features
 from tasks.params import read_sections
 
 OUTPUTS = Path("outputs")
+FOLDS = 5                   # of images that were not cross-validated
 CACHE = Path(".graft")      # activations and checkpoints: recomputed if lost, not outputs of a stage
 
 CODE = OUTPUTS / "code" / "code.json"                       # stage -> files and libraries that determine its results
@@ -26,13 +30,18 @@ SPLIT_FINDINGS = OUTPUTS / "split" / "findings.json"        # shares, images lef
 BACKBONE = OUTPUTS / "extract" / "backbone.json"
 BACKBONE_WEIGHTS = OUTPUTS / "extract" / "backbone.weights.h5"
 ACTIVATIONS = OUTPUTS / "extract" / "activations.csv"
+LEVELS = OUTPUTS / "extract" / "levels.json"                # see `pipeline.probing.levels.Index`
 AUGMENTED = OUTPUTS / "extract" / "augmented.png"
-HEAD = OUTPUTS / "transfer" / "head.json"                   # the head's shape, see `pipeline.training.heads.build_head`
-TRANSFER_HEAD = OUTPUTS / "transfer" / "head.weights.h5"
+HEAD = OUTPUTS / "transfer" / "head.json"                   # the levels that the head reads, and its shape
+TRANSFER_HEAD = OUTPUTS / "transfer" / "head.npz"           # its weights, in the order of Keras's `get_weights`
+CANDIDATES = OUTPUTS / "transfer" / "candidates.csv"        # the levels that were compared
+TRANSFER_HELD_OUT = OUTPUTS / "transfer" / "held_out.csv"   # answers to images by a head that had not seen them
 TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
 TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
-FINETUNE_TOP = OUTPUTS / "finetune" / "top.weights.h5"
-FINETUNE_HEAD = OUTPUTS / "finetune" / "head.weights.h5"
+CHOICE = OUTPUTS / "choose" / "choice.json"                 # what to train, and why
+TRIALS = OUTPUTS / "choose" / "trials.csv"                  # the settings that were tried
+FINETUNE_MODEL = OUTPUTS / "finetune" / "model.npz"         # weights of top and head; none if transfer's model is kept
+FINETUNE_HELD_OUT = OUTPUTS / "finetune" / "held_out.csv"   # answers to the val images before they were trained on
 FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"
 FINETUNE_SUMMARY = OUTPUTS / "finetune" / "summary.json"
 BUNDLE = OUTPUTS / "export"                                 # a folder; for its files, see graft.model.bundle
@@ -61,15 +70,38 @@ IMAGE_COLUMNS = {       # one row per readable image, sorted by path
     "group": str,               # given by the user (a patient, a burst), or empty; a group stays in one split
     "given_split": str,         # given by the user: train, val, test or empty
 }
-SPLIT_COLUMNS = {"path": str, "label": str, "sha256": str, "split": str}
-ACTIVATION_COLUMNS = {"path": str, "label": str, "split": str, "sha256": str, "views": "int64"}
+SPLIT_COLUMNS = {
+    "path": str, "label": str, "sha256": str, "split": str,
+    "group": str,               # the same for images that belong together, by the user's word or as near-duplicates
+}
+ACTIVATION_COLUMNS = {"path": str, "label": str, "split": str, "sha256": str, "group": str, "views": "int64"}
+CANDIDATE_COLUMNS = {
+    "levels": str,              # the first level that the head reads; it reads all after it, too
+    "units": "int64",           # how many features these are
+    "penalty": float,
+    "mirrored": bool,           # whether mirrored images are trained on, too
+    "log_loss": float,          # out of fold
+    "accuracy": float,          # likewise
+}
+TRIAL_COLUMNS = {
+    "cut": str,                 # empty for the head alone
+    "learning_rate": float,
+    "epochs": "int64",
+    "log_loss": float,          # of val, with its 95 % interval
+    "log_loss_low": float,
+    "log_loss_high": float,
+    "accuracy": float,
+    "passes": float,            # cost in forward passes of the backbone per training image
+}
+LOGIT = "logit:"
+HELD_OUT_COLUMNS = {"path": str, "label": str, "fold": "int64", "unknown_score": float}     # and `logit:CLASS` for each
 HISTORY_COLUMNS = {
     "epoch": "int64",           # from 1
     "learning_rate": float,
     "accuracy": float,
     "loss": float,
     "val_accuracy": float,
-    "val_loss": float,
+    "val_loss": float,          # at the best temperature, as the published model's is
 }
 CLASS_COLUMNS = {"class": str, "images": "int64", "predicted": "int64"} | {      # one row per class, on the test split
     f"{metric}{end}": float     # 0 to 1, with its interval; empty where undefined
@@ -106,6 +138,63 @@ def read_table(path: Path, columns: dict) -> pd.DataFrame:
     return table[list(columns)]
 
 
+def candidate_table(candidates: list) -> pd.DataFrame:
+    """A row of `CANDIDATE_COLUMNS` for each `pipeline.probing.selection.Candidate`."""
+    rows = [(each.levels[0], each.units, each.penalty, each.is_mirrored, each.log_loss, each.accuracy)
+            for each in candidates]
+    return pd.DataFrame(rows, columns=list(CANDIDATE_COLUMNS))
+
+
+def to_features(table: pd.DataFrame, levels: np.ndarray) -> Features:
+    """Features with the folds of the convex head, or some for the recipe's; see `tasks.features.read_features`."""
+    labels, class_names = read_labels(table)
+    held_out = read_held_out(TRANSFER_HELD_OUT)[0]
+    folds = held_out["fold"].to_numpy() if len(held_out) == len(table) else assign_folds(
+        labels, table["group"].to_numpy(str), FOLDS)
+    return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
+
+
+def read_labels(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """The place of each row's label among the class names, int `(rows,)`; and these names, in alphabetical order."""
+    class_names = sorted(read_table(ACTIVATIONS, ACTIVATION_COLUMNS)["label"].unique())
+    return table["label"].map({name: number for number, name in enumerate(class_names)}).to_numpy(int), class_names
+
+
+def write_held_out(path: Path, table: pd.DataFrame, logits: np.ndarray) -> None:
+    """Write the answers to images that were not trained on for them.
+
+    Args:
+        table: with `path`, `label`, `fold` and, where it is known, `unknown_score`.
+        logits: float `(images, classes)`.
+    """
+    answers = pd.DataFrame(logits, columns=[LOGIT + name for name in read_labels(table)[1]], index=table.index)
+    table = table.assign(unknown_score=table.get("unknown_score", float("nan")))
+    columns = HELD_OUT_COLUMNS | dict.fromkeys(answers.columns, float)
+    write_table(path, pd.concat([table[list(HELD_OUT_COLUMNS)], answers], axis=1), columns)
+
+
+def read_held_out(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read what `write_held_out` wrote: the table, and the logits, float64 `(images, classes)`."""
+    names = [LOGIT + name for name in read_labels(pd.DataFrame(columns=["label"]))[1]]
+    table = read_table(path, HELD_OUT_COLUMNS | dict.fromkeys(names, float))
+    return table[list(HELD_OUT_COLUMNS)], table[names].to_numpy(float)
+
+
+def write_arrays(path: Path, arrays: list) -> None:
+    """Write arrays as `.npz`, whole or not at all; the same arrays give the same bytes."""
+    with whole(path) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, *arrays)
+
+
+def read_arrays(path: Path) -> list[np.ndarray]:
+    """Read what `write_arrays` wrote, in the same order. Raises `GraftError` if the file is missing."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[f"arr_{number}"] for number in range(len(arrays.files))]
+    except FileNotFoundError:
+        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
+
+
 def read_split(name: str) -> pd.DataFrame:
     """The rows of splits.csv for one split, `train`, `val` or `test`. Raises `GraftError` if there are none."""
     splits = read_table(SPLITS, SPLIT_COLUMNS)
@@ -134,10 +223,25 @@ def write_history(path: Path, history: list[dict]) -> None:
     write_table(path, pd.DataFrame(history, columns=list(HISTORY_COLUMNS)), HISTORY_COLUMNS)
 
 
-def read_extracted() -> dict:
-    """What `extract` wrote, and the cache's limit: keyword arguments of `pipeline.training.examples.open_dataset`."""
+def read_examples(*splits: str) -> pd.DataFrame:
+    """The rows of activations.csv of some splits, in the order in which `open_dataset` has them."""
+    table = read_table(ACTIVATIONS, ACTIVATION_COLUMNS)
+    return table[table["split"].isin(splits)].reset_index(drop=True)
+
+
+def read_extracted(is_mirrored: bool = False, cut: str | None = None) -> dict:
+    """What `extract` wrote, and the cache's limit: keyword arguments of `pipeline.training.examples.open_dataset`.
+
+    Args:
+        is_mirrored: what `extract.augmentation.horizontal_flip: auto` means.
+        cut: in place of the one in backbone.json.
+    """
+    part = read_json(BACKBONE)
+    part["cut"] = cut or part["cut"]
+    if part["augmentation"]["horizontal_flip"] == "auto":
+        part["augmentation"]["horizontal_flip"] = is_mirrored
     return {
-        "part": read_json(BACKBONE),
+        "part": part,
         "weights": BACKBONE_WEIGHTS,
         "table": read_table(ACTIVATIONS, ACTIVATION_COLUMNS),
         "cache": CACHE / "activations",

@@ -17,7 +17,7 @@ class EvaluateParams:
     seed: int = Field(ge=0)
 
 
-def write_plots(folder: Path, answers, description, histories: dict) -> None:
+def write_plots(folder: Path, answers, description, histories: dict, choice: dict) -> None:
     """Write each plot as a PNG, and as a CSV file for `dvc plots`.
 
     Args:
@@ -25,8 +25,10 @@ def write_plots(folder: Path, answers, description, histories: dict) -> None:
         answers: `pipeline.evaluation.predictions.Answers` to the test images.
         description: the bundle's `graft.model.bundle.Description`.
         histories: stage -> table with `artifacts.HISTORY_COLUMNS`.
+        choice: the content of choice.json.
     """
     from pipeline.evaluation import plots
+    from pipeline.evaluation.choice import draw_choice
 
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -37,7 +39,7 @@ def write_plots(folder: Path, answers, description, histories: dict) -> None:
     figures = {
         "training": plots.draw_training(tables["training"]), "confusion": plots.draw_confusion(answers),
         "roc": plots.draw_roc(answers), "precision_recall": plots.draw_precision_recall(answers),
-        "reliability": plots.draw_reliability(tables["reliability"]),
+        "reliability": plots.draw_reliability(tables["reliability"]), "choice": draw_choice(choice),
     }
     if description.unknown_threshold is not None:
         figures["unknown"] = plots.draw_unknown(answers, description.unknown_threshold)
@@ -54,8 +56,31 @@ def read_training(artifacts) -> tuple[dict, dict]:
         "finetune": (artifacts.FINETUNE_HISTORY, artifacts.FINETUNE_SUMMARY),
     }
     histories = {name: artifacts.read_table(paths[0], artifacts.HISTORY_COLUMNS) for name, paths in stages.items()}
-    head = artifacts.read_json(artifacts.HEAD)
-    return histories, {name: artifacts.read_json(paths[1]) | {"head": head} for name, paths in stages.items()}
+    return histories, {name: artifacts.read_json(paths[1]) for name, paths in stages.items()}
+
+
+def held_out_accuracy(confidence: float) -> dict:
+    """The accuracy on the images outside test, each answered before it was learnt from; see `metrics.share`.
+
+    The choice of the head has seen these images, so that this figure is slightly better than it should be.
+    """
+    from pipeline.evaluation import metrics
+    from tasks import artifacts
+
+    kept = artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"]
+    path = artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT
+    table, logits = artifacts.read_held_out(path)
+    return metrics.share(logits.argmax(axis=1) == artifacts.read_labels(table)[0], confidence)
+
+
+def read_chosen(artifacts) -> dict:
+    """How the model was chosen; see `pipeline.evaluation.report.Sources`."""
+    finetune = artifacts.read_json(artifacts.FINETUNE_SUMMARY)
+    return {
+        "choice": artifacts.read_json(artifacts.CHOICE), "finetune": finetune, "kept": finetune["kept"],
+        "trials": artifacts.read_table(artifacts.TRIALS, artifacts.TRIAL_COLUMNS).to_dict("records"),
+        "candidates": artifacts.read_table(artifacts.CANDIDATES, artifacts.CANDIDATE_COLUMNS).to_dict("records"),
+    }
 
 
 def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
@@ -83,11 +108,13 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     stored = artifacts.read_table(artifacts.PREDICTIONS, columns)
     answers = predictions.to_answers(stored[~test["is_copy"]])
     overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
-    histories, summaries = read_training(artifacts)
-    write_plots(artifacts.PLOTS, answers, classifier.description, histories)
+    overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
+    (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
+    write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"])
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
         classifier=classifier, answers=answers, images=images, metrics=overall, classes=classes, splits=splits,
-        copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS, stages=summaries, confidence=evaluate.confidence,
+        copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS, stages=summaries, chosen=chosen,
+        confidence=evaluate.confidence,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)

@@ -1,4 +1,8 @@
-"""Stage `extract`: compute the activations of the backbone's frozen part for every image once, and cache them."""
+"""Stage `extract`: compute the backbone's levels, the pooled outputs of its blocks, for every train and val image.
+
+The levels are kept in a cache. So are activations at the cut, which are much larger: a later stage computes them if it
+trains the blocks above the cut.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +22,7 @@ class BackboneParams:
     alpha: float | None
     image_size: tuple[int, int]
     weights: PathText
-    cut: str
+    cut: str        # "auto" for the one in `pipeline.training.backbones.BACKBONES`
 
 
 @params
@@ -31,7 +35,7 @@ class AugmentationParams:
     zoom: float = Field(ge=0, le=0.9)
     stretch: float = Field(ge=0, le=0.9)
     crop: float = Field(ge=0, le=0.9)
-    horizontal_flip: bool
+    horizontal_flip: bool | Literal["auto"]
     lens_distortion: float = Field(ge=0, le=0.5)
     brightness: float = Field(ge=0, le=1)
     contrast: float = Field(ge=0, le=1)
@@ -74,7 +78,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     backbone = extract.backbone
     with named("extract.backbone"):
         network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
-        backbones.split(network, backbone.cut)      # rejects a wrong cut before anything is written
+        backbones.split(network, resolved_cut(backbone))        # rejects a wrong one before anything is written
     if backbone.weights == "none":
         paths = splits.loc[splits["split"] == "train", "path"]
         chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)
@@ -82,6 +86,13 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
             network, np.stack([read_image(images / path, backbone.image_size) for path in chosen])
         )
     return network
+
+
+def resolved_cut(backbone: BackboneParams) -> str:
+    """The cut, or what `auto` stands for."""
+    from pipeline.training.backbones import BACKBONES
+
+    return BACKBONES[backbone.name].cut if backbone.cut == "auto" else backbone.cut
 
 
 def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -> dict:
@@ -102,10 +113,30 @@ def save_backbone(extract: ExtractParams, network, path: Path, precision: str) -
 
     saving.save_weights(network, path)
     return {
-        **asdict(extract.backbone), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **asdict(extract.backbone), "cut": resolved_cut(extract.backbone),
+        "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": precision, "augmentation": asdict(extract.augmentation), "seed": extract.seed,
         "licence": weights.licence(extract.backbone.name, extract.backbone.weights),
     }
+
+
+def write_levels(dataset, network, table) -> None:
+    """Compute the levels of images that the cache lacks, and write where they lie.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        network: see `load_backbone`.
+        table: the images' rows of activations.csv.
+    """
+    from pipeline.probing.levels import views_of
+    from pipeline.training import backbones
+    from tasks import artifacts
+
+    activations = dataset.levels()
+    activations.fill(views_of(table["path"].tolist(), table["sha256"].tolist()))
+    artifacts.write_json(artifacts.LEVELS, {
+        "folder": activations.shards.folder.name, "units": list(backbones.level_units(network).items()),
+    })
 
 
 def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -> None:
@@ -146,7 +177,7 @@ def main() -> None:
     artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS, precision))
     with backend.all_devices(BATCH_SIZE):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
-        dataset.fill()
+        write_levels(dataset, network, artifacts.read_examples("train", "val"))
     write_contact_sheet(dataset.splits["train"], artifacts.AUGMENTED)
 
 

@@ -12,14 +12,15 @@ from tasks.params import DataParams, read_params
 
 def model_before(stage: str, dataset):
     """The model of `transfer` or `finetune` before its first step, its training examples, and its parameters."""
-    from tasks import artifacts, finetune, transfer
+    from tasks import artifacts, finetune, transfer, tuning
 
     if stage == "transfer":
         fit = read_params("transfer", transfer.TransferParams)
         return *transfer.build_model(dataset, fit)[:2], fit
     fit = read_params("finetune", finetune.FinetuneParams)
-    head_shape = artifacts.read_json(artifacts.HEAD)
-    return finetune.build_model(dataset, head_shape, artifacts.TRANSFER_HEAD)[0], dataset.splits["train"], fit
+    shape = {key: artifacts.read_json(artifacts.HEAD)[key] for key in ("hidden_units", "dropout")}
+    weights, _ = tuning.start_heads(dataset.splits["train"].activations.images)
+    return tuning.build_model(dataset, shape, weights)[0], dataset.splits["train"], fit
 
 
 def draw(rates, losses, suggested: float, now: float, path: Path) -> None:

@@ -1,86 +1,91 @@
-"""Stage `finetune`: train the blocks above the cut at a low learning rate, together with the head."""
+"""Stage `finetune`: train the blocks above the cut at a low learning rate, together with the head.
+
+Training starts from the optimum of the head on the last level, fitted to train alone (linear probing, then fine-tuning:
+Kumar et al. 2022). The val images choose the number of epochs, and judge: each is answered by the model of the epoch
+that the others chose. If these answers are better than those of transfer's model, beyond chance, the model is trained
+once more on train and val together, for as many epochs. If not, transfer's model is kept.
+"""
 
 from pathlib import Path
 
-from pydantic import Field
-
 from graft.errors import reported
-from tasks.params import DataParams, FitParams, params, read_params
+from tasks.params import DataParams, read_params
+from tasks.tuning import FinetuneParams, Setting, Tuner
+
+SIGNIFICANCE = 0.05     # chance of replacing a model of transfer that is as good
 
 
-@params
-class FinetuneParams(FitParams):
-    """How the top and the head are fitted, with a learning rate per block; `transfer` sets the head's shape."""
+def unknown_scores(dataset, top):
+    """The unknown scores of the val images, float `(images,)`, with train as the reference."""
+    from graft.model import unknown
+    from pipeline.training import examples, folding
 
-    layer_decay: float = Field(gt=0, le=1)
-
-
-def build_model(dataset, head_shape: dict, head_weights: Path):
-    """Build transfer's model from activations to logits, ready for training.
-
-    Args:
-        dataset: see `pipeline.training.examples.open_dataset`.
-        head_shape: keyword arguments of `pipeline.training.heads.build_head`.
-        head_weights: weights that transfer wrote.
-
-    Returns:
-        The model, its top and its head.
-    """
-    from pipeline.training import backbones, backend, folding, heads
-
-    _, top = dataset.models(dataset.part.precision)
-    with backend.precision(dataset.part.precision):
-        head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
-        head.load_weights(head_weights)
-        model = heads.trainable_model(folding.fold_batch_normalization(top, trainable=True), head)
-    backbones.freeze_batch_normalization(model)
-    return model, top, head
+    top = folding.fold_batch_normalization(top)
+    train, val = (examples.vectors(top, dataset.splits[name]) for name in ("train", "val"))
+    return unknown.score(val.features[:, 0], unknown.fit(*train.rows(), len(dataset.class_names)))
 
 
-def finetune_top(dataset, models, finetune: FinetuneParams, checkpoint: Path):
-    """Fit top and head, starting from transfer's model, which is kept unless an epoch has a lower val loss.
+def train(finetune: FinetuneParams, choice: dict, images: Path) -> dict:
+    """Train, judge, and train on all images if the model is to be kept; write all outputs but the summary.
 
     Args:
-        dataset: see `pipeline.training.examples.open_dataset`.
-        models: see `build_model`.
         finetune: the stage's parameters.
-        checkpoint: the file from which a killed run continues.
+        choice: of `choose`.
+        images: the folder of the images.
 
     Returns:
-        The `pipeline.training.fitting.Progress`.
+        The content of summary.json.
     """
-    from pipeline.training import fitting, optimizers
+    from pipeline.training import backend
+    from tasks import artifacts, held_out
 
-    model, top, _ = models
-    return fitting.fit(
-        model, dataset.splits["train"], dataset.splits["val"], checkpoint=checkpoint, **finetune.options(),
-        learning_rate_factors=optimizers.layer_factors(top, finetune.layer_decay),
-    )
+    setting = Setting(choice["cut"], choice["learning_rate"])
+    with backend.all_devices(finetune.batch_size):
+        tuner = Tuner(finetune, images)
+        dataset, models, progress, logits = tuner.fit(setting)
+        answers, losses = held_out.judge(logits)
+        chance = held_out.chance_against_transfer(losses)
+        is_kept = progress.best_epoch >= 0 and chance <= SIGNIFICANCE
+        scores = unknown_scores(dataset, models[1])
+        if is_kept:
+            models = tuner.fit_on_all(setting, progress.best_epoch + 1)
+    artifacts.write_arrays(artifacts.FINETUNE_MODEL,
+                           [*models[1].get_weights(), *models[2].get_weights()] if is_kept else [])
+    artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
+    artifacts.write_held_out(artifacts.FINETUNE_HELD_OUT,
+                             artifacts.read_examples("val").assign(fold=0, unknown_score=scores), answers)
+    for folder in ("finetune", "finetune_on_all"):
+        tuner.checkpoint(setting, folder).unlink(missing_ok=True)
+    return {"kept": "finetune" if is_kept else "transfer", "chance": chance, **progress.summary()}
+
+
+def keep_transfer() -> dict:
+    """Write the outputs of a stage that trains nothing; see `train`."""
+    from tasks import artifacts
+
+    artifacts.write_arrays(artifacts.FINETUNE_MODEL, [])
+    artifacts.write_history(artifacts.FINETUNE_HISTORY, [])
+    held_out, logits = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)
+    artifacts.write_held_out(artifacts.FINETUNE_HELD_OUT, held_out.head(0), logits[:0])
+    return {"kept": "transfer", "epochs": 0, "best_epoch": 0}
 
 
 def main() -> None:
     """Run the stage. A killed run continues from its checkpoint."""
     finetune, data = read_params("finetune", FinetuneParams), read_params("data", DataParams)
-    from pipeline.training import backend, checkpoints, examples, saving
     from tasks import artifacts
 
-    backend.make_deterministic(finetune.seed)
-    inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD]
-    checkpoint = checkpoints.checkpoint_path(artifacts.CACHE / "finetune", finetune, inputs, "tasks.finetune")
-    with backend.all_devices(finetune.batch_size):
-        dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
-        dataset.fill()
-        models = build_model(dataset, artifacts.read_json(artifacts.HEAD), artifacts.TRANSFER_HEAD)
-        progress = finetune_top(dataset, models, finetune, checkpoint)
-    kept = "finetune" if progress.best_epoch >= 0 else "transfer"
-    print(f"kept {kept}'s model: val loss {progress.best_loss:.4f}"
-          + ("" if kept == "finetune" or not finetune.epochs else ", not improved by any epoch of finetune"))
-    _, top, head = models
-    saving.save_weights(top, artifacts.FINETUNE_TOP)
-    saving.save_weights(head, artifacts.FINETUNE_HEAD)
-    artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
-    artifacts.write_json(artifacts.FINETUNE_SUMMARY, {**progress.summary(), "kept": kept})
-    checkpoint.unlink(missing_ok=True)
+    choice = artifacts.read_json(artifacts.CHOICE)
+    if finetune.epochs == 0 or choice["cut"] is None:
+        print("kept transfer's model: " + ("params.yaml: finetune.epochs is 0" if finetune.epochs == 0
+                                           else "choose found nothing better than the head alone"))
+        artifacts.write_json(artifacts.FINETUNE_SUMMARY, keep_transfer())
+        return
+    summary = train(finetune, choice, Path(data.images))
+    artifacts.write_json(artifacts.FINETUNE_SUMMARY, summary)
+    is_better = "better" if summary["kept"] == "finetune" else "not better, beyond chance,"
+    print(f"kept {summary['kept']}'s model: on val, finetune's is {is_better} than transfer's (p = "
+          f"{summary['chance']:.4f})")
 
 
 if __name__ == "__main__":

@@ -41,13 +41,12 @@ class DataParams:
 
 @params
 class FitParams:
-    """How a model is fitted: the keys that `transfer` and `finetune` share."""
+    """How a model is fitted: the keys that `transfer` and `finetune` share, but for the learning rate."""
 
     epochs: int = Field(ge=0, le=1000)
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1, le=4096)
     optimizer: Literal["rmsprop", "adam", "sgd"]
-    learning_rate: float = Field(gt=0, le=1)
     momentum: float = Field(ge=0, le=0.999)
     warmup_epochs: float = Field(ge=0, le=100)
     decay: Literal["cosine", "none"]
@@ -57,7 +56,7 @@ class FitParams:
 
     def options(self) -> dict:
         """The keyword arguments of `pipeline.training.fitting.fit`."""
-        return {each.name: getattr(self, each.name) for each in fields(FitParams)}
+        return {name: getattr(self, name) for name in ("learning_rate", *(each.name for each in fields(FitParams)))}
 
 
 def read_params(section: str, cls, path: Path = PARAMS):

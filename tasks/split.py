@@ -21,6 +21,7 @@ def main() -> None:
     split = read_params("split", SplitParams)
     shares = (split.val_share, split.test_share)
 
+    from pipeline.intake.related import find_related
     from pipeline.intake.split_findings import collect, explain_leaks, explain_missing, summarize
     from pipeline.intake.splitting import count_by_class, find_leaks, split_images
     from tasks import artifacts
@@ -33,7 +34,8 @@ def main() -> None:
     if problems := [*explain_leaks(leaks, split.max_leaks, f"{PARAMS}: split."), *explain_missing(assigned, counts)]:
         raise GraftError("the images cannot be split:\n" + "\n".join(problems)
                          + f"\nFor all findings, see {artifacts.SPLIT_FINDINGS}")
-    artifacts.write_table(artifacts.SPLITS, assigned[assigned["split"].ne("")], artifacts.SPLIT_COLUMNS)
+    used = assigned.assign(group=find_related(images))[assigned["split"].ne("")]
+    artifacts.write_table(artifacts.SPLITS, used, artifacts.SPLIT_COLUMNS)
     print(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}")
 
 

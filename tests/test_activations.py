@@ -13,7 +13,7 @@ from graft.errors import GraftError
 from graft.images import read_image
 from pipeline.training import activations, backbones, examples
 from pipeline.training.augmentation import augment, generator
-from pipeline.training.frozen import View
+from pipeline.views import View
 from tasks.extract import ExtractParams, load_backbone
 from tasks.params import read_params
 
@@ -86,7 +86,7 @@ def test_a_disk_that_takes_no_more_ends_the_caching_and_not_the_run(data, capsys
     with full_disk(1000):
         dataset.fill()
     assert capsys.readouterr().out.count("File too large, so caching ends. What is not cached is computed each") == 1
-    assert not list(dataset.splits["train"].activations._shards.folder.glob("*[!k]"))
+    assert not list(dataset.splits["train"].activations.shards.folder.glob("*[!k]"))
     indices = np.arange(4)
     assert np.array_equal(dataset.splits["train"].batch(indices, 1), fresh.batch(indices, 1))
 
@@ -97,7 +97,7 @@ def test_the_limit_is_that_of_all_folders(data, tmp_path):
     other = data(seed=2, cut="block_4_add", cache_gigabytes=1.5 * used_bytes / 1e9)
     other.fill()
     [folder] = {file.parent for file in tmp_path.glob("cache/*/*.npy")}
-    assert folder == other.splits["train"].activations._shards.folder
+    assert folder == other.splits["train"].activations.shards.folder
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends have no such setting")

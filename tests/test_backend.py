@@ -20,15 +20,15 @@ PROGRAM = textwrap.dedent(f"""
         import tensorflow as tf
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1]))
-    from pipeline.training import fitting, heads, backend
+    from pipeline.training import backend, fitting, heads, scoring
     import test_fitting
     backend.make_deterministic(1)
     with backend.all_devices(16, "cpu"):
         head = heads.build_head(8, 2, hidden_units=8, dropout=0)
         options = {{**test_fitting.OPTIONS, "optimizer": sys.argv[2]}}
-        progress = fitting.fit(head, test_fitting.blobs(1), test_fitting.blobs(2, views=1), epochs=3,
+        progress, _ = fitting.fit(head, test_fitting.blobs(1), test_fitting.blobs(2, views=1), epochs=3,
                                checkpoint=Path(sys.argv[3]), **options)
-        logits = fitting.predict(head, test_fitting.blobs(3, views=1))
+        logits = scoring.predict(head, test_fitting.blobs(3, views=1))
     weights = [np.asarray(each).tolist() for each in head.get_weights()]
     print(json.dumps([weights, logits.tolist(), progress.history]))
 """)

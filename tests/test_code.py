@@ -64,7 +64,7 @@ def test_a_cache_is_named_by_the_code_that_decides_on_it():
     decisive = {"graft/images.py", "pipeline/training/augmentation.py", "pipeline/training/folding.py"}
     found = {file.as_posix() for file in imported_files(Path("pipeline/training/frozen.py"))}
     assert decisive <= found and "pipeline/training/pace.py" not in found
-    assert digest_of("pipeline.training.frozen") != digest_of("pipeline.training.shards")
+    assert digest_of("pipeline.training.frozen") != digest_of("pipeline.shards")
 
 
 @pytest.fixture(scope="module")

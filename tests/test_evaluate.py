@@ -23,7 +23,7 @@ def make_project(folder: Path, images=12, **bundle) -> Path:
     make_images(folder / "data/colours", images=images, spread=90)
     make_bundle(folder / artifacts.BUNDLE, **bundle)
     paths = sorted(path.relative_to(folder / "data/colours") for path in (folder / "data/colours").glob("*/*.png"))
-    rows = [(path.as_posix(), path.parent.name, f"{number:064x}", ("train", "val", "test", "test")[number % 4])
+    rows = [(path.as_posix(), path.parent.name, f"{number:064x}", ("train", "val", "test", "test")[number % 4], number)
             for number, path in enumerate(paths)]
     (folder / artifacts.SPLITS).parent.mkdir(parents=True)
     pd.DataFrame(rows, columns=list(artifacts.SPLIT_COLUMNS)).to_csv(folder / artifacts.SPLITS, index=False)
@@ -31,10 +31,31 @@ def make_project(folder: Path, images=12, **bundle) -> Path:
     for stage in ("transfer", "finetune"):
         (folder / "outputs" / stage).mkdir()
         (folder / "outputs" / stage / "history.csv").write_text(HISTORY)
-        (folder / "outputs" / stage / "summary.json").write_text('{"epochs": 2, "val_loss": 0.8}')
-    (folder / artifacts.HEAD).write_text('{"dropout": 0.2, "hidden_units": 256}')
+        (folder / "outputs" / stage / "summary.json").write_text(
+            '{"epochs": 2, "val_loss": 0.8, "kept": "transfer", "chance": 0.5}')
+    write_choice(folder, rows)
     (folder / "params.yaml").write_text(PARAMS)
     return folder
+
+
+def write_choice(folder: Path, rows) -> None:
+    """What extract, transfer and choose leave for the report."""
+    for path in (artifacts.ACTIVATIONS, artifacts.CHOICE):
+        (folder / path).parent.mkdir()
+    known = pd.DataFrame(rows, columns=list(artifacts.SPLIT_COLUMNS)).query("split != 'test'").assign(views=0)
+    known[list(artifacts.ACTIVATION_COLUMNS)].to_csv(folder / artifacts.ACTIVATIONS, index=False)
+    logits = {f"{artifacts.LOGIT}{name}": (known["label"] == name).astype(float) for name in known["label"].unique()}
+    known.assign(fold=0, unknown_score=0.5, **logits).to_csv(folder / artifacts.TRANSFER_HELD_OUT, index=False)
+    candidate, trial = ("last", 8, 1.0, True, 0.5, 0.9), ("last", 3e-4, 6, 0.4, 0.3, 0.5, 0.9, 7.5)
+    pd.DataFrame([candidate], columns=list(artifacts.CANDIDATE_COLUMNS)).to_csv(folder / artifacts.CANDIDATES)
+    pd.DataFrame([trial], columns=list(artifacts.TRIAL_COLUMNS)).to_csv(folder / artifacts.TRIALS)
+    twice = {"class": "", "accuracy": 0.9, "value": 0.95, "low": 0.9, "high": 0.97}
+    curve = {"images": [2, 4, 8], "accuracy": [0.7, 0.8, 0.9], "log_loss": [0.7, 0.6, 0.5]}
+    (folder / artifacts.CHOICE).write_text(json.dumps({
+        "cut": "last", "learning_rate": 3e-4, "reason": "the lowest log loss on val", "quadrant": "few and unlike",
+        "gain": 0.1, "chance": 0.01, "halving": 0.2, "curve": curve, "passes": 7.5,
+        "twice": {"all": twice, "classes": [{**twice, "class": "red"}]},
+    }))
 
 
 def write_image_table(path: Path, rows) -> pd.DataFrame:
@@ -119,7 +140,7 @@ def test_intervals_and_classes_are_recomputed_from_the_stored_predictions(evalua
     temperature = json.loads((evaluated / artifacts.BUNDLE / "model.json").read_text())["temperature"]
     overall, classes = metrics.measure(predictions.to_answers(table), temperature, 0.95, 200, 1)
     stored = json.loads((evaluated / artifacts.METRICS).read_text())
-    assert overall.keys() == stored.keys()
+    assert overall.keys() | {"held_out_accuracy"} == stored.keys()
     for name, metric in overall.items():
         assert stored[name] == pytest.approx(metric, abs=1e-9), name
     pd.testing.assert_frame_equal(classes, pd.read_csv(evaluated / artifacts.CLASSES), rtol=0, atol=1e-9)
@@ -147,7 +168,7 @@ def test_a_second_run_writes_the_same_bytes(project):
         return {path: path.read_bytes() for path in sorted(Path("outputs/evaluate").rglob("*")) if path.is_file()}
 
     first = run()
-    assert len(first) == 15
+    assert len(first) == 16
     assert run() == first
 
 
@@ -157,7 +178,7 @@ def test_every_listed_output_is_there_and_no_other(evaluated):
     assert {path.name for path in (evaluated / artifacts.PLOTS).iterdir()} == {
         f"{name}.{suffix}" for name in ("training", "confusion", "roc", "precision_recall", "reliability")
         for suffix in ("csv", "png")
-    } | {"unknown.png"}
+    } | {"choice.png", "unknown.png"}
 
 
 def test_no_epoch_of_finetuning_is_no_error(project):

@@ -19,7 +19,7 @@ from graft.errors import GraftError
 from graft.model import bundle
 from graft.model.inference import open_runtime
 from pipeline.code import ROOT
-from pipeline.training import formats, heads, onnx_file
+from pipeline.training import formats, heads, onnx_file, parity
 from tasks import export
 
 FORMATS = ["litert", "litert_int8", "openvino"]
@@ -28,8 +28,8 @@ CLASSES = ["blue", "green", "red"]
 PARAMS = export.ExportParams(unknown_acceptance=0.95, parity_tolerance=1e-4, formats=FORMATS, int8_agreement=0.9)
 
 
-def network(seed: int) -> tuple:
-    """The frozen part, the top and the head; its logits are an image's mean colours after a random convolution."""
+def network(seed: int) -> keras.Model:
+    """A model to publish; its logits are an image's mean colours after a random convolution."""
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((*SIZE, 3))
     frozen = keras.Model(pixels, layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(pixels)))
@@ -37,15 +37,15 @@ def network(seed: int) -> tuple:
     top = keras.Model(maps, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1, activation="relu")(maps)))
     head = heads.build_head(8, 3, 0, 0)
     head.set_weights([20 * weights for weights in head.get_weights()])
-    return frozen, top, head
+    return heads.whole_model(frozen, top, head)
 
 
-def write(folder: Path, models: tuple, images: list[Path]) -> Path:
+def write(folder: Path, model: keras.Model, images: list[Path]) -> Path:
     folder.mkdir()
-    onnx_file.write_onnx(heads.whole_model(*models), folder / bundle.MODEL)
+    onnx_file.write_onnx(model, folder / bundle.MODEL)
     bundle.write_description(folder, bundle.Description(class_names=CLASSES, image_size=list(SIZE), backbone={}))
     for format in FORMATS:
-        formats.write(format, heads.whole_model(*models), folder, lambda: export.read_images(images, SIZE))
+        formats.write(format, model, folder, lambda: parity.read_images(images, SIZE))
     return folder
 
 
@@ -55,17 +55,17 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models():
+def model():
     return network(seed=1)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, models, images):
-    return write(tmp_path_factory.mktemp("bundles") / "one", models, images)
+def folder(tmp_path_factory, model, images):
+    return write(tmp_path_factory.mktemp("bundles") / "one", model, images)
 
 
-def test_every_format_says_what_keras_says(folder, models, images):
-    agreements = export.check_formats(folder, models, images, PARAMS)
+def test_every_format_says_what_keras_says(folder, model, images):
+    agreements = export.check_formats(folder, model, images, PARAMS)
     assert list(agreements) == ["onnx", *FORMATS]
     for format in ("onnx", "litert", "openvino"):
         assert agreements[format]["largest_difference"] <= 1e-5 and agreements[format]["same_label"] == 1
@@ -74,7 +74,7 @@ def test_every_format_says_what_keras_says(folder, models, images):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, format):
-    pixels = export.read_images(images, SIZE)
+    pixels = parity.read_images(images, SIZE)
     logits, features = open_runtime(folder, format).run(pixels)
     expected = open_runtime(folder).run(pixels)
     tolerance = 0.3 if format == "litert_int8" else 1e-4
@@ -84,15 +84,15 @@ def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, format):
     assert [each.probability for each in classifier.predict(images[:3])] == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_format_of_another_network_is_not_kept(folder, models, images, tmp_path):
+def test_a_format_of_another_network_is_not_kept(folder, model, images, tmp_path):
     shutil.copytree(folder, tmp_path / "mixed")
     other = network(seed=2)
-    formats.write("litert", heads.whole_model(*other), tmp_path / "mixed", list)
-    formats.write("litert_int8", heads.whole_model(*other), tmp_path / "mixed",
-                  lambda: export.read_images(images, SIZE))
+    formats.write("litert", other, tmp_path / "mixed", list)
+    formats.write("litert_int8", other, tmp_path / "mixed",
+                  lambda: parity.read_images(images, SIZE))
     with pytest.raises(GraftError, match=r"is rejected: litert differs from Keras by .*parity_tolerance \(0.0001\); "
                                          r"litert_int8 gives Keras's label for .*export.int8_agreement \(90.0%\)"):
-        export.check_formats(tmp_path / "mixed", models, images, PARAMS)
+        export.check_formats(tmp_path / "mixed", model, images, PARAMS)
 
 
 def test_two_processes_write_the_same_bytes(images, tmp_path):
@@ -111,7 +111,7 @@ def test_compare_by_hand():
     expected = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
     published = np.array([[0.9, 0.1], [0.52, 0.48], [0.2, 0.8]])
     unknown = np.array([False, False, True])
-    assert export.compare((expected, unknown), (published, ~unknown)) == {
+    assert parity.compare((expected, unknown), (published, ~unknown)) == {
         "images": 3, "largest_difference": 0.1, "same_label": 0.6667, "same_unknown": 0.0}
 
 
@@ -121,7 +121,7 @@ def test_a_sample_holds_each_class_as_evenly_as_there_are_images(sizes, count, e
     labels = np.repeat(np.arange(len(sizes)), sizes)
     names = [f"{number:05}" for number in range(len(labels))]
     sha256s = [hashlib.sha256(name.encode()).hexdigest() for name in names]
-    chosen = export.sample_each_class(SimpleNamespace(paths=names, labels=labels, sha256s=sha256s), count)
+    chosen = parity.sample_each_class(SimpleNamespace(paths=names, labels=labels, sha256s=sha256s), count)
     assert np.bincount(labels[[int(name) for name in chosen]]).tolist() == expected
     assert len(set(chosen)) == len(chosen)
 

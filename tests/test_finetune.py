@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.training import backbones, backend, heads
 from pipeline.training.examples import Vectors
-from tasks import finetune
+from tasks import tuning
 from tasks.params import read_params
 
 HEAD = {"hidden_units": 8, "dropout": 0.1}
@@ -30,19 +30,21 @@ def dataset(tmp_path):
             return backbones.split(again, "block_12_add")
 
     _, top = models()
-    heads.build_head(top.output.shape[-1], 2, **HEAD).save_weights(tmp_path / "head.weights.h5")
+    weights = heads.build_head(top.output.shape[-1], 2, **HEAD).get_weights()
     features = np.random.default_rng(2).normal(size=(16, 1, *top.input.shape[1:])).astype(np.float32)
     examples = Vectors(features, np.arange(16) % 2)
-    return SimpleNamespace(models=models, part=SimpleNamespace(precision="mixed_bfloat16"), class_names=["a", "b"],
-                           splits={"train": examples, "val": examples})
+    return SimpleNamespace(models=models, head=weights, part=SimpleNamespace(precision="mixed_bfloat16"),
+                           class_names=["a", "b"], splits={"train": examples, "val": examples})
 
 
 def tuned(dataset, tmp_path, **changes):
-    params = read_params("finetune", finetune.FinetuneParams)
+    params = read_params("finetune", tuning.FinetuneParams)
     values = {**vars(params), "epochs": 2, "batch_size": 8, "learning_rate": 1e-3, **changes}
-    models = finetune.build_model(dataset, HEAD, tmp_path / "head.weights.h5")
+    models = tuning.build_model(dataset, HEAD, dataset.head)
     before = {each.path: np.array(each) for model in models for each in model.variables}
-    progress = finetune.finetune_top(dataset, models, finetune.FinetuneParams(**values), tmp_path / "c.npz")
+    splits = dataset.splits
+    progress, _ = tuning.fit_model(models, splits["train"], splits["val"], tuning.FinetuneParams(**values),
+                                     tmp_path / "c.npz")
     (tmp_path / "c.npz").unlink(missing_ok=True)
     return models, before, progress
 
@@ -78,9 +80,9 @@ def test_what_does_not_beat_transfer_leaves_its_model(dataset, tmp_path):
 
 def test_mixed_precision_is_close_to_float32(dataset, tmp_path):
     inputs = dataset.splits["val"].features[:, 0]
-    half = finetune.build_model(dataset, HEAD, tmp_path / "head.weights.h5")[0]
+    half = tuning.build_model(dataset, HEAD, dataset.head)[0]
     dataset.part.precision = "float32"
-    full = finetune.build_model(dataset, HEAD, tmp_path / "head.weights.h5")[0]
+    full = tuning.build_model(dataset, HEAD, dataset.head)[0]
     assert keras.config.dtype_policy().name == "float32"
     expected = np.asarray(full(inputs))
     assert np.abs(np.asarray(half(inputs)) - expected).max() < 0.05 * np.abs(expected).max()

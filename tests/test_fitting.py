@@ -10,7 +10,8 @@ import pytest
 import sklearn.metrics
 import sklearn.utils.class_weight
 
-from pipeline.training import backend, fitting, heads
+from pipeline.probing.comparison import TEMPERATURES
+from pipeline.training import backend, fitting, heads, scoring
 from pipeline.training.examples import Vectors
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
@@ -28,7 +29,7 @@ def blobs(seed, images=60, views=2):
 def train(tmp_path, epochs=4, **changes):
     backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
-    progress = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=epochs,
+    progress, _ = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=epochs,
                            **{**OPTIONS, **changes})
     return head, progress
 
@@ -41,18 +42,19 @@ def test_it_learns_and_tells_its_history(tmp_path):
     head, progress = train(tmp_path, epochs=20)
     assert [row["epoch"] for row in progress.history] == list(range(1, len(progress.history) + 1))
     assert progress.history[-1]["loss"] < progress.history[0]["loss"]
-    accuracy, loss = fitting.score(fitting.predict(head, blobs(2, views=1)), blobs(2).labels)
+    accuracy, loss = scoring.score(scoring.predict(head, blobs(2, views=1)), blobs(2).labels)
     assert accuracy > 0.9
     assert loss == min(row["val_loss"] for row in progress.history) == progress.best_loss
 
 
-def test_score_is_that_of_scikit_learn():
+def test_score_is_that_of_scikit_learn_at_the_best_temperature():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(50, 4)) * 5, rng.integers(0, 4, 50)
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    accuracy, loss = fitting.score(logits, labels)
+    scaled = [np.exp(logits / temperature) for temperature in TEMPERATURES]
+    losses = [sklearn.metrics.log_loss(labels, each / each.sum(axis=1, keepdims=True)) for each in scaled]
+    accuracy, loss = scoring.score(logits, labels)
     assert accuracy == sklearn.metrics.accuracy_score(labels, logits.argmax(axis=1))
-    assert loss == pytest.approx(sklearn.metrics.log_loss(labels, probabilities), abs=1e-9)
+    assert loss == pytest.approx(min(losses), abs=1e-9)
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
@@ -68,7 +70,7 @@ def test_class_weights_really_act(tmp_path):
         keras.utils.set_random_seed(1)
         head = heads.build_head(8, 2, 0, 0)
         head.set_weights([np.zeros_like(each) for each in head.get_weights()])
-        fitting.fit(head, train_set, train_set, checkpoint=tmp_path / "c.npz", epochs=1, **{
+        fitting.fit(head, train_set, train_set, checkpoint=tmp_path / f"{class_weights}.npz", epochs=1, **{
             **OPTIONS, "class_weights": class_weights, "optimizer": "sgd", "batch_size": 4, "learning_rate": 1.0})
         return head.get_weights()[-1]
     assert np.allclose(bias("balanced"), 0, atol=1e-6)
@@ -81,7 +83,7 @@ def test_nothing_better_keeps_the_first_weights(tmp_path):
     head = heads.build_head(8, 2, hidden_units=0, dropout=0)
     head.set_weights([np.zeros_like(each) for each in head.get_weights()])
     wrong = Vectors(blobs(2, views=1).features, 1 - blobs(2).labels)
-    progress = fitting.fit(head, blobs(1), wrong, checkpoint=tmp_path / "c.npz", epochs=10, **OPTIONS)
+    progress, _ = fitting.fit(head, blobs(1), wrong, checkpoint=tmp_path / "c.npz", epochs=10, **OPTIONS)
     assert progress.best_epoch == -1
     assert len(progress.history) == OPTIONS["patience"]
     assert not any(each.any() for each in head.get_weights())
@@ -89,7 +91,7 @@ def test_nothing_better_keeps_the_first_weights(tmp_path):
 
 def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
     head, progress = train(tmp_path, epochs=0)
-    expected = fitting.score(fitting.predict(head, blobs(2, views=1)), blobs(2, views=1).labels)[1]
+    expected = scoring.score(scoring.predict(head, blobs(2, views=1)), blobs(2, views=1).labels)[1]
     assert progress.summary() == {"epochs": 0, "best_epoch": 0, "val_loss": expected}
 
 
@@ -164,7 +166,7 @@ def test_label_smoothing_is_that_of_its_formula(tmp_path):
         head = heads.build_head(8, 2, 0, 0)
         head.set_weights([np.zeros_like(each) for each in head.get_weights()])
         one = Vectors(np.zeros((4, 1, 8), np.float32), np.zeros(4, np.int64))
-        fitting.fit(head, one, one, checkpoint=tmp_path / "c.npz", epochs=1, **{
+        fitting.fit(head, one, one, checkpoint=tmp_path / f"{smoothing}.npz", epochs=1, **{
             **OPTIONS, "optimizer": "sgd", "batch_size": 4, "learning_rate": 1.0, "label_smoothing": smoothing})
         return head.get_weights()[-1]
     assert np.allclose(bias(0.0), [0.5, -0.5], atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.code import ROOT, _imports, imported_files
 
-STAGES = ("sample", "validate", "split", "extract", "transfer", "finetune", "export", "evaluate")
+STAGES = ("sample", "validate", "split", "extract", "transfer", "choose", "finetune", "export", "evaluate")
 HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "boto3", "pandas", "onnxruntime", "matplotlib",
          "cv2", "ray")
 # the rooms of graft/ from the bottom up: a file imports only its own room and those of lower ranks

@@ -7,7 +7,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
-from tasks.params import DataParams, FitParams, params, read_params, read_sections
+from tasks.params import DataParams, params, read_params, read_sections
 
 
 @params
@@ -137,7 +137,7 @@ def test_every_range_in_params_yaml_is_the_one_that_is_checked(tmp_path):
 
 def test_params_yaml_as_shipped_fills_every_dataclass():
     sections = read_sections(SHIPPED)
-    assert len(sections) == 11
+    assert len(sections) == 12
     for section in sections:
         read_params(section, dataclass_of(section))
 
@@ -148,6 +148,5 @@ def test_fit_parameters_are_the_keyword_arguments_of_fit():
     from pipeline.training.fitting import fit
 
     keywords = {each.name for each in inspect.signature(fit).parameters.values() if each.kind is each.KEYWORD_ONLY}
-    options = FitParams(epochs=1, patience=1, batch_size=1, optimizer="sgd", learning_rate=0.1, momentum=0.0,
-                        warmup_epochs=1.0, decay="cosine", label_smoothing=0.0, class_weights="none", seed=1).options()
-    assert keywords == {"checkpoint", "learning_rate_factors", *options}
+    options = read_params("transfer", dataclass_of("transfer"), SHIPPED).options()
+    assert keywords == {"averaging_epochs", "checkpoint", "last_epoch", "learning_rate_factors", *options}

@@ -12,7 +12,8 @@ from pipeline.code import ROOT, imported_files
 ROOMS = {                   # room -> the rooms it may know; all may know graft/ and the loose files of pipeline/
     "cluster": set(),
     "intake": {"cluster"},
-    "training": {"cluster"},
+    "probing": set(),
+    "training": {"cluster", "probing"},
     "evaluation": set(),
 }
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "pipeline").rglob("*.py"))

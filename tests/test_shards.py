@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.training.shards import Shards
+from pipeline.shards import Shards
 
 
 def rows(count, start=0):

@@ -37,14 +37,14 @@ def _overall(answers: Answers, temperature: float, areas: dict, bootstrap: tuple
     before = calibration.uncalibrated(answers.probabilities, temperature)
     confidences_before = before[np.arange(len(before)), answers.predicted]
     return {
-        "accuracy": _share(answers.is_right, confidence),
+        "accuracy": share(answers.is_right, confidence),
         "balanced_accuracy": _balanced_accuracy(answers, confidence),
         **areas,
         "log_loss": _mean_loss(answers.losses, *bootstrap),
         "log_loss_uncalibrated": _mean_loss(calibration.losses(before, answers.labels), *bootstrap),
         "calibration_error": _calibration_error(answers.confidences, answers.is_right, *bootstrap),
         "calibration_error_uncalibrated": _calibration_error(confidences_before, answers.is_right, *bootstrap),
-        "unknown_share": _share(answers.is_unknown, confidence),
+        "unknown_share": share(answers.is_unknown, confidence),
     }
 
 
@@ -69,7 +69,8 @@ def _metric(value: float, interval: tuple[float, float], images: int) -> dict:
     return {"value": float(value), "low": float(interval[0]), "high": float(interval[1]), "images": int(images)}
 
 
-def _share(flags: np.ndarray, confidence: float) -> dict:
+def share(flags: np.ndarray, confidence: float) -> dict:
+    """The share of images whose flag is set, bool `(images,)`, as a metric with its interval."""
     return _metric(flags.mean(), intervals.proportion(flags.mean(), len(flags), confidence), len(flags))
 
 

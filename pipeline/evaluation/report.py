@@ -37,6 +37,8 @@ class Sources:
         findings: of the data, see `pipeline.intake.findings.collect`; None if there are none.
         confidence: of the intervals, 0 to 1.
         copies: how many test images are not among the answers, because they are copies of others.
+        chosen: how the model was chosen: the content of choice.json as `choice`, the rows of trials.csv and
+            candidates.csv as `trials` and `candidates`, and the summary of finetune as `finetune`.
     """
 
     classifier: Classifier
@@ -50,6 +52,7 @@ class Sources:
     findings: dict | None
     confidence: float
     copies: int = 0
+    chosen: dict | None = None
 
 
 def write_report(sources: Sources) -> str:
@@ -71,7 +74,8 @@ def write_report(sources: Sources) -> str:
         **mistakes | {"cells": _lists(mistakes["cells"])},
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
-        copies=sources.copies, images=len(answers.labels), mistakes=int((~answers.is_right).sum()),
+        chosen=sources.chosen, copies=sources.copies, images=len(answers.labels),
+        mistakes=int((~answers.is_right).sum()),
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -24,12 +25,13 @@ from graft.images import UnreadableImage, read_bytes
 from graft.machine.threads import InThreads
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.code import digest_of
+from pipeline.shards import Shards
 from pipeline.training import backbones, backend, pace
 from pipeline.training.batches import full
-from pipeline.training.frozen import FrozenPart, View
+from pipeline.training.frozen import FrozenPart
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.room import Room
-from pipeline.training.shards import Shards
+from pipeline.views import View
 
 BATCH_SIZE = 32                 # always full: the same row comes out of a network whatever its neighbours are
 SHARD_BYTES = 16_000_000        # a killed run may lose the one that is written and the one that is computed
@@ -48,32 +50,37 @@ class Activations:
     """
 
     def __init__(self, part: FrozenPart, weights: Path, images: Path, cache: Path, cache_gigabytes: float):
-        self.part, self.images, self._weights = part, images, weights
-        code = digest_of("pipeline.training.frozen", "pipeline.training.shards")
+        self.part, self.images, self.weights = part, images, weights
+        self.cache, self.cache_gigabytes = cache, cache_gigabytes
+        code = digest_of("pipeline.training.frozen", "pipeline.shards")
         folder = cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
                                  part.precision, code)
-        self._room, self._shards = Room(folder, cache_gigabytes * 1e9), Shards(folder)
-        self._augmentation = _digest(part.augmentation, part.seed)
+        self._room, self.shards = Room(folder, cache_gigabytes * 1e9), Shards(folder)
+        self.augmentation = _digest(part.augmentation, part.seed)
         self._frozen: keras.Model | None = None
         self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
+
+    def at(self, cut: str) -> "Activations":
+        """The same images at another cut."""
+        return Activations(replace(self.part, cut=cut), self.weights, self.images, self.cache, self.cache_gigabytes)
 
     def fill(self, views: list[View]) -> int:
         """Compute what is not on disk yet, if there is room for it; say so if not. Returns how many were written."""
         if self.part.cut == backbones.IMAGES:
             print("activations: the whole network is trained (extract.backbone.cut: images), so that nothing is cached")
             return 0
-        missing = [view for view in views if self._key(view) not in self._shards]
+        missing = [view for view in views if view.key(self.augmentation) not in self.shards]
         try:
             if self._has_room(views, missing):
                 self._write(missing)
         except _Uncached as reason:
             print(f"activations: {reason}. What is not cached is computed each time it is needed", flush=True)
-        return sum(self._key(view) in self._shards for view in missing)
+        return sum(view.key(self.augmentation) in self.shards for view in missing)
 
     def batch(self, views: list[View]) -> np.ndarray:
         """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
-        if all(self._key(view) in self._shards for view in views):
-            return self._shards.read([self._key(view) for view in views])
+        if all(view.key(self.augmentation) in self.shards for view in views):
+            return self.shards.read([view.key(self.augmentation) for view in views])
         return self._compute(views)
 
     def _write(self, missing: list[View]) -> None:
@@ -89,8 +96,8 @@ class Activations:
                 if len(rows) == per_shard or done == len(missing) or terminated.is_set():
                     if written:
                         _finish(written)
-                    keys = [self._key(view) for view in missing[done - len(rows) : done]]
-                    written, rows = writer.submit(self._shards.write, keys, rows), []
+                    keys = [view.key(self.augmentation) for view in missing[done - len(rows) : done]]
+                    written, rows = writer.submit(self.shards.write, keys, rows), []
                 if terminated.is_set():
                     leave()
             _finish(written)
@@ -117,7 +124,7 @@ class Activations:
         """Workers run the same code on the same bytes; this process alone writes to the cache."""
         chunks = (views[start : start + CLUSTER_CHUNK] for start in range(0, len(views), CLUSTER_CHUNK))
         work = ((chunk, {view.path: content(self.images / view.path) for view in chunk}) for chunk in chunks)
-        open_worker = partial(_open_worker, self.part, self._weights.read_bytes(), self.images)
+        open_worker = partial(_open_worker, self.part, self.weights.read_bytes(), self.images)
         return spread(open_worker, work, whole_machine=True, gpu=True)
 
     def _compute_sent(self, work: tuple[list[View], dict]) -> np.ndarray:
@@ -149,13 +156,10 @@ class Activations:
             raise GraftError(f"{path} has changed since the data were validated: run `dvc repro` from there.")
         return images
 
-    def _key(self, view: View) -> str:
-        return f"{view.sha256}:{self._augmentation}:{view.number}" if view.number else f"{view.sha256}:plain"
-
     def _network(self) -> keras.Model:
         if self._frozen is None:
             backend.use_deterministic_operations()
-            self._frozen = self.part.below_the_cut(self._weights)
+            self._frozen = self.part.below_the_cut(self.weights)
         return self._frozen
 
     def _view_bytes(self) -> int:
@@ -168,7 +172,7 @@ class Activations:
             _Uncached: if there is no room.
         """
         with _cache_errors():
-            kept = self._shards.use([self._key(view) for view in views])
+            kept = self.shards.use([view.key(self.augmentation) for view in views])
             if not missing or self._room.make(len(missing) * self._view_bytes(), kept):
                 return bool(missing)
         gigabytes = len(missing) * self._view_bytes() / 1e9

@@ -93,6 +93,7 @@ LICENCES = {
 }
 
 IMAGES = "images"       # the first cut: nothing is frozen, the whole network is trained
+LEVELS = "levels"       # in place of a cut: the pooled output of every level, where nothing is trained but a head
 
 # The original EfficientNet also divided by the root of the standard deviation. Keras does so after its normalization,
 # but only for weights="imagenet" (comment in keras/src/applications/efficientnet.py); `preprocess` does so before it.
@@ -174,6 +175,26 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     inputs = keras.Input(at_cut.shape[1:], name="activations")
     features = layers.GlobalAveragePooling2D(name="features", dtype="float32")(after(inputs) if after else inputs)
     return frozen, keras.Model(inputs, features, name="top")
+
+
+def pooled(network: keras.Model, names: list[str] | None = None) -> keras.Model:
+    """From images to the pooled outputs of some levels side by side, float32 `(batch, units)`.
+
+    Args:
+        network: from `build`.
+        names: of the levels, which are ends of blocks; by default all, from first to last.
+    """
+    candidates = cuts(network)
+    outputs = [layers.GlobalAveragePooling2D(dtype="float32")(candidates[name].output)
+               for name in names or block_ends(network)]
+    joined = layers.Concatenate(dtype="float32")(outputs) if len(outputs) > 1 else outputs[0]
+    return keras.Model(network.input, joined, name="pooled")
+
+
+def level_units(network: keras.Model) -> dict[str, int]:
+    """Each level, an end of a block, from first to last -> how many units its pooled output has."""
+    candidates = cuts(network)
+    return {name: candidates[name].output.shape[-1] for name in block_ends(network)}
 
 
 def freeze_batch_normalization(model: keras.Model) -> None:

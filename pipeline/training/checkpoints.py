@@ -31,10 +31,12 @@ def checkpoint_path(folder: Path, params, inputs: list[Path], module: str) -> Pa
     return path
 
 
-def write(path: Path, progress: dict, now: list, best: list) -> None:
-    """Whole or not at all, even if the machine loses its power meanwhile. A full disk does not end the training."""
-    arrays = {f"now_{i}": np.asarray(each) for i, each in enumerate(now)}
-    arrays |= {f"best_{i}": each for i, each in enumerate(best)}
+def write(path: Path, progress: dict, **lists: list) -> None:
+    """Write plain data and named lists of arrays, whole or not at all, even if the machine loses power.
+
+    A full disk does not end the training.
+    """
+    arrays = {f"{name}_{i}": np.asarray(each) for name, list_ in lists.items() for i, each in enumerate(list_)}
     try:
         with whole(path, durable=True) as unfinished, open(unfinished, "wb") as file:
             np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
@@ -47,13 +49,11 @@ def _say_once(message: str) -> None:
     print(message, flush=True)
 
 
-def read(path: Path) -> tuple[dict, list[np.ndarray], list[np.ndarray]]:
-    """Read what `write` was given.
-
-    Returns:
-        The progress, as plain data; the current arrays; and those of the best model.
-    """
+def read(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
+    """Read what `write` was given: the progress, and the lists by name."""
+    lists: dict[str, list[np.ndarray]] = {}
     with np.load(path, allow_pickle=False) as arrays:
-        now, best = ([arrays[f"{kind}_{i}"] for i in range(sum(name.startswith(f"{kind}_") for name in arrays.files))]
-                     for kind in ("now", "best"))
-        return json.loads(str(arrays["progress"])), now, best
+        for name in arrays.files:       # in the order in which they were written
+            if name != "progress":
+                lists.setdefault(name.rpartition("_")[0], []).append(arrays[name])
+        return json.loads(str(arrays["progress"])), lists

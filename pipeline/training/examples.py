@@ -10,7 +10,8 @@ from graft.machine.threads import InThreads
 from pipeline.training import backbones, backend
 from pipeline.training.activations import BATCH_SIZE, Activations
 from pipeline.training.batches import full
-from pipeline.training.frozen import FrozenPart, View
+from pipeline.training.frozen import FrozenPart
+from pipeline.views import PLAIN, View
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,19 @@ class Examples:
         return self.activations.batch([self.view(index, epoch) for index in indices])
 
     def view(self, index: int, epoch: int) -> View:
-        number = 1 + (epoch + index) % self.views if self.views else 0
+        number = 1 + (epoch + index) % self.views if self.views else PLAIN
         return View(self.paths[index], self.sha256s[index], int(number))
 
     def all_views(self) -> list[View]:
         """Every view of every image, those of one image in a row, in the order of their numbers."""
-        numbers = range(1, self.views + 1) if self.views else (0,)
+        numbers = range(1, self.views + 1) if self.views else (PLAIN,)
         return [View(*image, number) for image in zip(self.paths, self.sha256s) for number in numbers]
+
+
+def joined(train: Examples, val: Examples) -> Examples:
+    """The images of two splits, each in as many views as the first has."""
+    return Examples(train.activations, train.paths + val.paths, train.sha256s + val.sha256s,
+                    np.concatenate([train.labels, val.labels]), train.views)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ class Vectors:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """The features of every view, float32 `(images × views, units)`, and their labels, int `(images × views,)`."""
+        views = self.features.shape[1]
+        return self.features.reshape(-1, self.features.shape[-1]), self.labels.repeat(views)
 
     def batch(self, indices: np.ndarray, epoch: int) -> np.ndarray:
         """float32 `(len(indices), units)`: each image in another view from epoch to epoch."""
@@ -80,9 +92,29 @@ class Dataset:
         with backend.precision(precision):
             return backbones.split(self.part.network(self.weights), self.part.cut)
 
+    def levels(self) -> Activations:
+        """The pooled output of every level in place of the activations at the cut."""
+        return next(iter(self.splits.values())).activations.at(backbones.LEVELS)
+
     def fill(self, names: tuple[str, ...] = ("train", "val")) -> None:
         """Compute the activations that are on no disk yet (a fresh clone has the index, not the cache)."""
         self.splits[names[0]].activations.fill([view for name in names for view in self.splits[name].all_views()])
+
+
+def read_levels(dataset: Dataset, views: list[View]) -> np.ndarray:
+    """The levels of images, computed if they are on no disk yet.
+
+    Args:
+        dataset: see `open_dataset`.
+        views: from `pipeline.probing.levels.views_of`.
+
+    Returns:
+        float32 `(images, 2, units)`, plain and mirrored.
+    """
+    activations = dataset.levels()
+    activations.fill(views)
+    batches = [activations.batch(views[start : start + BATCH_SIZE]) for start in range(0, len(views), BATCH_SIZE)]
+    return np.concatenate(batches).reshape(len(views) // 2, 2, -1).astype(np.float32)
 
 
 def open_dataset(part: dict, weights: Path, table, images: Path, cache: Path, cache_gigabytes: float) -> Dataset:

@@ -6,6 +6,8 @@ folder at the end. Here, one file holds the whole state: some arrays and a few n
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,8 +17,8 @@ from tqdm import tqdm
 
 from graft.machine.threads import InThreads
 from pipeline.training import backend, checkpoints, optimizers, pace
-from pipeline.training.batches import full
 from pipeline.training.interruption import leave, sigterm_as_flag
+from pipeline.training.scoring import as_float32, predict, score
 
 CHECKPOINT_EVERY_S = 20
 
@@ -64,12 +66,14 @@ def fit(
     class_weights: str,
     seed: int,
     learning_rate_factors: dict[str, float] | None = None,
-) -> Progress:
+    averaging_epochs: float = 0.0,
+    last_epoch: int | None = None,
+) -> tuple[Progress, np.ndarray]:
     """Train until `epochs` are done or the val loss has not fallen for `patience` epochs, and keep the best weights.
 
     Args:
         model: gives logits, float `(batch, classes)`. Its weights before the first epoch may turn out the best, too.
-        train, val: `pipeline.training.examples.Examples` or `Vectors`.
+        train, val: `pipeline.training.examples.Examples` or `Vectors`. Without val, the last weights are kept.
         checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
             deletes it when the result is safe. See `pipeline.training.checkpoints`.
         epochs, patience: how many epochs at most, and how many without a lower val loss before training stops.
@@ -79,38 +83,33 @@ def fit(
         class_weights: with "balanced", every class has the same weight in the loss; with "none", every image.
         seed: of the order of the images.
         learning_rate_factors: path of a variable -> factor of its learning rate, 1 by default.
+        averaging_epochs: how far the average of the weights reaches back that is validated and kept in their place
+            (Polyak and Juditsky 1992); 0 for the weights themselves.
+        last_epoch: train that many epochs of the schedule for `epochs`.
 
     Returns:
-        The finished `Progress`. The model has the best weights.
+        The finished `Progress`, and the logits of val, float32 `(epochs + 1, images, classes)`, before the first epoch
+        and after each. The model has the best weights.
     """
     steps = -(-len(train) // batch_size)
     schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
-    prepare(model, optimizer, schedule, momentum, label_smoothing, learning_rate_factors)
+    prepare(model, optimizer, schedule, momentum, label_smoothing, learning_rate_factors, averaging_epochs * steps)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
     fitting = _Fit(model, train, val, weights, batch_size, seed, checkpoint)
     with sigterm_as_flag() as terminated:
-        fitting.run(epochs, patience, terminated)
-    return fitting.progress
+        fitting.run(epochs if last_epoch is None else last_epoch, patience, terminated)
+    return fitting.progress, np.stack(fitting.logits)
 
 
-def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None) -> None:
+def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None,
+            averaging_steps: float = 0) -> None:
     """Compile a model for `fit`; see `pipeline.training.optimizers.build` for the arguments."""
     model.compile(
-        optimizers.build(optimizer, schedule, momentum, factors or {}),
+        optimizers.build(optimizer, schedule, momentum, factors or {}, averaging_steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"], weighted_metrics=[],
     )
     model.optimizer.build(model.trainable_variables)
-
-
-def predict(model: keras.Model, examples, batch_size: int = 32) -> np.ndarray:
-    """The model's outputs for the first view of each example, float32 `(len(examples), units)`."""
-    outputs = []
-    for start in range(0, len(examples), batch_size):
-        indices = list(range(start, min(start + batch_size, len(examples))))
-        batch = backend.shared(model, _float32(examples.batch(np.array(full(indices, batch_size)), 0)))
-        outputs.append(np.asarray(model.predict_on_batch(batch))[: len(indices)])
-    return np.concatenate(outputs)
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
@@ -126,27 +125,13 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
     return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
 
 
-def score(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Compute the accuracy and the log loss.
-
-    Args:
-        logits: float `(images, classes)`.
-        labels: int `(images,)`, the true classes.
-    """
-    logits = logits.astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
-    return float((logits.argmax(axis=1) == labels).mean()), float(loss)
-
-
 class _Fit:
     def __init__(self, model, train, val, weights, batch_size, seed, checkpoint):
         self.model, self.train, self.val, self.weights = model, train, val, weights
         self.batch_size, self.seed, self.checkpoint = batch_size, seed, checkpoint
         self.steps = -(-len(train) // batch_size)
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
-        self.progress, self.best = Progress(), _copy(model)
+        self.progress, self.best, self.logits = Progress(), _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
@@ -155,11 +140,12 @@ class _Fit:
             self._restore()
         if self._is_open(epochs, patience):
             self._estimate(epochs - self.progress.epoch)
-        if not self.progress.history and not self.progress.step:
-            _, self.progress.best_loss = score(predict(self.model, self.val), self.val.labels)
+        if not self.logits:
+            _, self.progress.best_loss = self._validate()
         self.pace = pace.Pace()
         while self._is_open(epochs, patience):
             self._epoch(terminated)
+        self._save()
         assign(self.model.variables, self.best)
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
@@ -177,7 +163,8 @@ class _Fit:
             self._train(inputs, indices)
         step_s = time.perf_counter() - began
         assign(self._arrays(), before)
-        epoch_s = step_s * (self.steps + len(self.val) / self.batch_size / 3)     # a forward pass is a third of a step
+        val_steps = len(self.val or ()) / self.batch_size
+        epoch_s = step_s * (self.steps + val_steps / 3)     # a forward pass is a third of a step
         print(f"{self.steps} steps per epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, about "
               f"{pace.duration(epochs * epoch_s)}", flush=True)
 
@@ -198,7 +185,7 @@ class _Fit:
         self._close_epoch()
 
     def _batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _float32(self.train.batch(indices, self.progress.epoch)), indices
+        return as_float32(self.train.batch(indices, self.progress.epoch)), indices
 
     def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
         batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
@@ -216,7 +203,10 @@ class _Fit:
 
     def _close_epoch(self) -> None:
         progress = self.progress
-        val_accuracy, val_loss = score(predict(self.model, self.val), self.val.labels)
+        with self._averaged():
+            val_accuracy, val_loss = self._validate()
+            if val_loss < progress.best_loss or self.val is None:
+                progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
         row = {
             "epoch": progress.epoch + 1,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
@@ -228,26 +218,37 @@ class _Fit:
         print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
               f"val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}", flush=True)
         progress.history.append(row)
-        if val_loss < progress.best_loss:
-            progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with the average of its weights, if the optimizer keeps one."""
+        newest = [np.array(variable) for variable in self.model.trainable_variables]
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        yield
+        assign(self.model.trainable_variables, newest)
+
+    def _validate(self) -> tuple[float, float]:
+        """The accuracy and the log loss on val, or NaN without val; keeps the logits."""
+        if self.val is None:
+            self.logits.append(np.empty((0, 0), np.float32))
+            return float("nan"), float("nan")
+        self.logits.append(predict(self.model, self.val))
+        return score(self.logits[-1], self.val.labels)
 
     def _arrays(self) -> list:
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _save(self) -> None:
-        checkpoints.write(self.checkpoint, asdict(self.progress), self._arrays(), self.best)
+        state = {"now": self._arrays(), "best": self.best, "logits": self.logits}
+        checkpoints.write(self.checkpoint, asdict(self.progress), **state)
         self.saved_at_s = time.monotonic()
 
     def _restore(self) -> None:
-        progress, now, self.best = checkpoints.read(self.checkpoint)
-        self.progress = Progress(**progress)
-        assign(self._arrays(), now)
+        progress, arrays = checkpoints.read(self.checkpoint)
+        self.progress, self.best, self.logits = Progress(**progress), arrays["best"], arrays["logits"]
+        assign(self._arrays(), arrays["now"])
         print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)
-
-
-def _float32(inputs: np.ndarray) -> np.ndarray:
-    return inputs.astype(np.float32, copy=False)
 
 
 def _copy(model: keras.Model) -> list[np.ndarray]:

@@ -13,17 +13,9 @@ import numpy as np
 from graft.images import read_image
 from pipeline.training import backbones, backend, folding
 from pipeline.training.augmentation import augment, generator
+from pipeline.views import MIRRORED, PLAIN, View
 
 FLOAT16_MAX = 65504
-
-
-@dataclass(frozen=True)
-class View:
-    """One view of one image: number 0 is the plain picture, 1 and above are augmented."""
-
-    path: str
-    sha256: str
-    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,10 +47,15 @@ class FrozenPart:
         return network
 
     def below_the_cut(self, weights: Path) -> keras.Model:
-        """From uint8 images to float16 activations at the cut, in `precision`, frozen BatchNormalization folded."""
+        """From uint8 images to float16 activations at the cut, in `precision`, frozen BatchNormalization folded.
+
+        At the cut `backbones.LEVELS`, the activations are the pooled output of every level, `(batch, units)`.
+        """
         with backend.precision(self.precision):
-            frozen, _ = backbones.split(self.network(weights), self.cut)
-            return _as_float16(folding.fold_batch_normalization(frozen))
+            network = self.network(weights)
+            if self.cut == backbones.LEVELS:
+                return _as_float16(folding.fold_batch_normalization(backbones.pooled(network)))
+            return _as_float16(folding.fold_batch_normalization(backbones.split(network, self.cut)[0]))
 
     def render(self, data: bytes, views: list[View]) -> list[np.ndarray]:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once.
@@ -70,8 +67,10 @@ class FrozenPart:
         return [self._augmented(image, view) for view in views]
 
     def _augmented(self, image: np.ndarray, view: View) -> np.ndarray:
-        if view.number == 0:
+        if view.number == PLAIN:
             return image
+        if view.number == MIRRORED:
+            return image[:, ::-1]
         return augment(image, generator(self.seed, view.sha256, view.number), **self.augmentation)
 
 

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from pipeline.training import backbones, blocks
+
 
 def build_head(units: int, classes: int, hidden_units: int, dropout: float) -> keras.Model:
     """Build a head from pooled features, float `(batch, units)`, to logits, float32 `(batch, classes)`.
@@ -23,6 +25,20 @@ def build_head(units: int, classes: int, hidden_units: int, dropout: float) -> k
 def trainable_model(top: keras.Model, head: keras.Model) -> keras.Model:
     """Build the model from activations at the cut to logits: everything that trains, since the frozen part does not."""
     return keras.Model(top.input, head(top.output), name="trainable")
+
+
+def probe(network: keras.Model, levels: list[str], head: keras.Model) -> keras.Model:
+    """Build the model that is published if only the head was trained; see `whole_model`.
+
+    Args:
+        network: the backbone.
+        levels: whose pooled outputs the head reads.
+        head: see `build_head`.
+    """
+    images = keras.Input(network.input.shape[1:], dtype="uint8", name="images")
+    read, features = (backbones.pooled(network, names).output for names in (levels, blocks.block_ends(network)[-1:]))
+    read, features = keras.Model(network.input, [read, features], name="levels")(images)
+    return keras.Model(images, {"logits": head(read), "features": features}, name="classifier")
 
 
 def whole_model(frozen: keras.Model, top: keras.Model, head: keras.Model) -> keras.Model:

@@ -38,7 +38,8 @@ class Schedule:
         )
 
 
-def build(name: str, schedule, momentum: float, factors: dict[str, float]) -> keras.optimizers.Optimizer:
+def build(name: str, schedule, momentum: float, factors: dict[str, float], averaging_steps: float = 0
+          ) -> keras.optimizers.Optimizer:
     """Build an optimizer that multiplies the learning rate of each variable by a factor.
 
     Args:
@@ -46,8 +47,11 @@ def build(name: str, schedule, momentum: float, factors: dict[str, float]) -> ke
         schedule: a number, or a Keras schedule.
         momentum: for sgd and rmsprop.
         factors: path of a variable -> its factor, 1 by default.
+        averaging_steps: how many steps the average of the weights reaches back; 0 for no average.
     """
     options = {} if name == "adam" else {"momentum": momentum}
+    if averaging_steps:
+        options |= {"use_ema": True, "ema_momentum": averaging_steps / (1 + averaging_steps)}
     optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](schedule, **options)
     if any(factor != 1 for factor in factors.values()):
         _multiply(optimizer, factors)

@@ -1,0 +1,70 @@
+"""Compare two models on images that neither was trained on, nor stopped by.
+
+Every loss here is the one after temperature scaling (Guo et al. 2017), as `export` scales what it publishes: training
+on makes a network more certain before it makes it better, which its raw log loss would count against it.
+"""
+
+import numpy as np
+
+from pipeline.probing.logistic import log_losses
+
+TEMPERATURES = np.geomspace(0.5, 10, 33)
+DRAWS, SEED = 9999, 1       # of the permutation test; its probabilities are multiples of 1 / (DRAWS + 1)
+MOST_VALUES = 4_000_000     # signs that are held in memory at once
+
+
+def scaled_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log losses at every temperature, float64 `(temperatures, images)`.
+
+    Args:
+        logits: float `(images, classes)`.
+        labels: int `(images,)`.
+    """
+    return np.stack([log_losses(logits.astype(np.float64) / temperature, labels) for temperature in TEMPERATURES])
+
+
+def scaled_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean log loss at the best temperature."""
+    return float(scaled_losses(logits, labels).mean(axis=1).min())
+
+
+def chosen_by_others(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The answer to each image at the epoch, and its loss at the temperature, that the other folds' images chose.
+
+    What is chosen by the images that it is judged on looks better than it is.
+
+    Args:
+        logits: float `(epochs, images, classes)`, by the model after each epoch.
+        labels: int `(images,)`.
+        folds: int `(images,)`. If there is but one fold, its own images choose.
+
+    Returns:
+        Logits as the model gave them, float `(images, classes)`; and log losses, float64 `(images,)`.
+    """
+    losses = np.stack([scaled_losses(each, labels) for each in logits])     # (epochs, temperatures, images)
+    answers, chosen = np.empty(logits.shape[1:], logits.dtype), np.empty(len(labels))
+    for fold in np.unique(folds):
+        own = folds == fold
+        others = ~own if np.any(~own) else own
+        means = losses[:, :, others].mean(axis=2)
+        epoch, temperature = np.unravel_index(means.argmin(), means.shape)
+        answers[own], chosen[own] = logits[epoch, own], losses[epoch, temperature, own]
+    return answers, chosen
+
+
+def chance_of_gain(gains: np.ndarray) -> float:
+    """The probability of a mean gain as high as this if the sign of each were a coin toss.
+
+    A one-sided permutation test of paired differences (Fisher 1935); its draws are seeded.
+
+    Args:
+        gains: float `(images,)`, by how much the loss on each image is lower.
+    """
+    random, rest, hits = np.random.default_rng(SEED), DRAWS, 0
+    per_block = max(1, MOST_VALUES // len(gains))
+    while rest:
+        draws = min(rest, per_block)
+        signs = 2.0 * random.integers(0, 2, (draws, len(gains)), dtype=np.int8) - 1
+        hits += int((signs @ gains >= gains.sum() - 1e-12).sum())
+        rest -= draws
+    return (hits + 1) / (DRAWS + 1)

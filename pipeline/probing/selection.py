@@ -1,0 +1,150 @@
+"""Choose the levels and the penalty of the convex head by cross-validation.
+
+A level is the pooled output of the network at the end of a block. Standardization and principal axes come from all
+images, since they use no label; coefficients never come from the images that they are judged on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.probing import logistic
+from pipeline.probing.logistic import Head, fit, log_losses, principal_axes
+
+PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
+TIED = 0.5                      # a loss that is higher by at most so many standard errors counts as equal
+RISES = 2                       # the path of penalties ends after so many that make the loss higher
+
+
+@dataclass(frozen=True)
+class Features:
+    """Pooled outputs of labelled images.
+
+    Attributes:
+        plain: float32 `(images, units)`.
+        mirrored: likewise, of the mirrored images.
+        labels: int `(images,)` in 0 to `classes` - 1.
+        folds: int `(images,)`, see `pipeline.probing.folds`.
+    """
+
+    plain: np.ndarray
+    mirrored: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    classes: int
+
+    def units(self, chosen: np.ndarray) -> "Features":
+        """The same images with some of the units, bool `(units,)` or int."""
+        return Features(self.plain[:, chosen], self.mirrored[:, chosen], self.labels, self.folds, self.classes)
+
+    def images(self, chosen: np.ndarray) -> "Features":
+        """Some of the images, bool `(images,)`."""
+        arrays = (each[chosen] for each in (self.plain, self.mirrored, self.labels, self.folds))
+        return Features(*arrays, self.classes)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A head on some levels, with the answers that it is compared by.
+
+    Attributes:
+        levels: their names, from first to last.
+        units: how many features these are.
+        penalty: see `pipeline.probing.logistic.fit`.
+        is_mirrored: whether mirrored images are trained on, too.
+        logits: float64 `(images, classes)`, of each plain image by the head that was fitted without its fold.
+        log_loss, accuracy: of these answers.
+    """
+
+    levels: list[str]
+    units: int
+    penalty: float
+    is_mirrored: bool
+    logits: np.ndarray
+    log_loss: float
+    accuracy: float
+
+
+def compare(features: Features, levels: list[str], columns: np.ndarray) -> Candidate:
+    """Choose the penalty, then whether mirrored images help; both by the mean log loss out of fold.
+
+    Args:
+        features: of all levels.
+        levels: the names of those that the head reads.
+        columns: their columns of the features, int.
+    """
+    chosen = features.units(columns)
+    axes = principal_axes(chosen.plain)
+    plain, mirrored = (axes.project(each).astype(np.float32) for each in (chosen.plain, chosen.mirrored))
+    penalty, logits = _best_penalty(chosen, plain)
+    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
+    if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
+        logits = both
+    accuracy = float((logits.argmax(axis=1) == chosen.labels).mean())
+    return Candidate(levels, len(columns), penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
+
+
+def fit_head(features: Features, penalty: float, is_mirrored: bool) -> Head:
+    """Fit the head to all images, to its optimum; the two views of an image weigh one half each."""
+    axes = principal_axes(features.plain)
+    views = (features.plain, features.mirrored) if is_mirrored else (features.plain,)
+    rows, labels = np.concatenate([axes.project(each) for each in views]), np.tile(features.labels, len(views))
+    weights = np.full(len(rows), 1 / len(views))
+    return axes.head(fit(rows, labels, features.classes, penalty, weights=weights))
+
+
+def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, learnt: np.ndarray) -> np.ndarray:
+    """The answer to each image by a head that learnt from some images of the other folds.
+
+    Args:
+        learnt: bool `(images,)`, which images may be learnt from.
+
+    Returns:
+        Logits, float64 `(images, classes)`.
+    """
+    axes = principal_axes(features.plain)
+    views = [features.plain, features.mirrored] if is_mirrored else [features.plain]
+    rows = [axes.project(each).astype(np.float32) for each in views]
+    return _out_of_fold(features, rows, penalty, learnt=learnt)[0]
+
+
+def _best_penalty(features: Features, rows: np.ndarray) -> tuple[float, np.ndarray]:
+    """The highest penalty whose loss is about the lowest, and its logits.
+
+    Each fit starts from that of the penalty before.
+    """
+    tried, starts = [], {}
+    for penalty in PENALTIES:
+        logits, starts = _out_of_fold(features, [rows], penalty, starts)
+        tried.append((penalty, logits, log_losses(logits, features.labels)))
+        means = [losses.mean() for _, _, losses in tried]
+        if len(means) - 1 - np.argmin(means) == RISES:
+            break
+    lowest = tried[np.argmin(means)][2]
+    gaps = [losses - lowest for _, _, losses in tried]
+    is_tied = [gap.mean() <= TIED * gap.std() / np.sqrt(len(gap)) for gap in gaps]
+    return tried[np.argmax(is_tied)][:2]
+
+
+def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: dict | None = None,
+                 learnt: np.ndarray | bool = True) -> tuple[np.ndarray, dict]:
+    """Logits of the first view of each image from a fit without its fold, and the coefficients by fold.
+
+    Args:
+        views: of all images, float `(images, axes)` each, on principal axes.
+        starts: the coefficients to start from, by fold.
+        learnt: bool `(images,)`, the images that may be learnt from.
+    """
+    logits, found = np.empty((len(features.labels), features.classes)), {}
+    for fold in np.unique(features.folds):
+        kept, held_out = (features.folds != fold) & learnt, features.folds == fold
+        labels = np.tile(features.labels[kept], len(views))
+        found[fold] = fit(np.concatenate([rows[kept] for rows in views]), labels, features.classes, penalty,
+                          start=(starts or {}).get(fold), weights=np.full(len(labels), 1 / len(views)),
+                          tolerance=logistic.ROUGH)
+        logits[held_out] = views[0][held_out] @ found[fold][:-1] + found[fold][-1]
+    return logits, found
+
+
+def _loss(logits: np.ndarray, features: Features) -> float:
+    return float(log_losses(logits, features.labels).mean())

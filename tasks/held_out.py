@@ -1,0 +1,39 @@
+"""Judge answers to val against those of transfer's head, on images that neither had seen."""
+
+
+def judge(logits) -> tuple:
+    """Answer each val image at the epoch, and judge it at the temperature, that the other folds chose.
+
+    Args:
+        logits: float `(epochs, images, classes)`, of val before training and after each epoch.
+
+    Returns:
+        Answers, float `(images, classes)`, and losses, float `(images,)`; see `pipeline.probing.comparison`.
+    """
+    from pipeline.probing import comparison
+    from tasks import artifacts
+
+    _, folds = _of_transfer()
+    labels, _ = artifacts.read_labels(artifacts.read_examples("val"))
+    return comparison.chosen_by_others(logits, labels, folds)
+
+
+def transfer_logits():
+    """The answers of transfer's head to val, float `(images, classes)`, in the order of activations.csv."""
+    return _of_transfer()[0]
+
+
+def chance_against_transfer(losses) -> float:
+    """The chance of losses on val that much lower than those of transfer's head if the models were equally good."""
+    from pipeline.probing.comparison import chance_of_gain
+
+    return chance_of_gain(judge(transfer_logits()[None])[1] - losses)
+
+
+def _of_transfer() -> tuple:
+    """The logits of transfer's head for val, float `(images, classes)`, and the folds, int `(images,)`."""
+    from tasks import artifacts
+
+    table, logits = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)
+    rows = table.set_index("path").index.get_indexer(artifacts.read_examples("val")["path"])
+    return logits[rows], table["fold"].to_numpy()[rows]

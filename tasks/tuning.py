@@ -1,0 +1,161 @@
+"""Train the blocks above a cut: for `choose`, which tries some settings, and for `finetune`, which goes on with one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.features import read_features
+from tasks.params import FitParams, params
+
+
+@params
+class FinetuneParams(FitParams):
+    """How the top and the head are fitted, with a learning rate per block; `auto` is what `choose` found."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Literal["auto"]
+    layer_decay: float = Field(gt=0, le=1)
+    averaging_epochs: float = Field(ge=0, le=10)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The last frozen layer, and the learning rate of what is above it."""
+
+    cut: str
+    learning_rate: float
+
+
+def start_heads(images: Path) -> tuple[list, list]:
+    """Fit the heads on the last level from which training starts.
+
+    Args:
+        images: the folder of the images.
+
+    Returns:
+        The weights of one that has learnt from train, and of one that has learnt from train and val. The recipe's head
+        is both, although it has learnt from train alone.
+    """
+    import numpy as np
+
+    from pipeline.probing import selection
+    from tasks import artifacts
+
+    if artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"] == "recipe":
+        weights = artifacts.read_arrays(artifacts.TRANSFER_HEAD)
+        return weights, weights
+    table, index, levels = read_features(images)
+    features = artifacts.to_features(table, levels)
+    last = features.units(index.columns(index.names[-1:]))
+    found = selection.compare(last, index.names[-1:], np.arange(last.plain.shape[1]))
+    heads = [selection.fit_head(each, found.penalty, found.is_mirrored)
+             for each in (last.images((table["split"] == "train").to_numpy()), last)]
+    return tuple([head.kernel, head.bias] for head in heads)
+
+
+def build_model(dataset, head_shape: dict, head_weights: list):
+    """Build the model from activations to logits, ready for training.
+
+    Args:
+        dataset: see `pipeline.training.examples.open_dataset`.
+        head_shape: `hidden_units` and `dropout` of `pipeline.training.heads.build_head`.
+        head_weights: see `start_heads`.
+
+    Returns:
+        The model, its top and its head.
+    """
+    from pipeline.training import backbones, backend, folding, heads
+
+    _, top = dataset.models(dataset.part.precision)
+    with backend.precision(dataset.part.precision):
+        head = heads.build_head(top.output.shape[-1], len(dataset.class_names), **head_shape)
+        head.set_weights(head_weights)
+        model = heads.trainable_model(folding.fold_batch_normalization(top, trainable=True), head)
+    backbones.freeze_batch_normalization(model)
+    return model, top, head
+
+
+def fit_model(models, train, val, finetune, checkpoint: Path, last_epoch: int | None = None):
+    """Fit top and head.
+
+    Args:
+        models: see `build_model`.
+        train, val: `pipeline.training.examples.Examples`; val may be None.
+        finetune: the parameters of the stage `finetune`, with a learning rate that is a number.
+        checkpoint: the file from which a killed run continues.
+        last_epoch: see `pipeline.training.fitting.fit`.
+
+    Returns:
+        See `pipeline.training.fitting.fit`.
+    """
+    from pipeline.training import fitting, optimizers
+
+    model, top, _ = models
+    return fitting.fit(
+        model, train, val, checkpoint=checkpoint, last_epoch=last_epoch, **finetune.options(),
+        learning_rate_factors=optimizers.layer_factors(top, finetune.layer_decay),
+        averaging_epochs=finetune.averaging_epochs,
+    )
+
+
+class Tuner:
+    """Trains at one setting or another, each from its checkpoint if it was begun before.
+
+    Args:
+        finetune: the parameters of the stage `finetune`.
+        images: the folder of the images.
+    """
+
+    def __init__(self, finetune, images: Path):
+        from tasks import artifacts
+
+        self.finetune, self.images = finetune, images
+        head = artifacts.read_json(artifacts.HEAD)
+        self.head_shape = {key: head[key] for key in ("hidden_units", "dropout")}
+        self.on_train, self.on_all = start_heads(images)
+
+    def dataset(self, cut: str):
+        """The images as activations at a cut; see `pipeline.training.examples.open_dataset`."""
+        from pipeline.training import examples
+        from tasks import artifacts
+
+        is_mirrored = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["is_mirrored"]
+        return examples.open_dataset(**artifacts.read_extracted(is_mirrored, cut), images=self.images)
+
+    def fit(self, setting: Setting, last_epoch: int | None = None) -> tuple:
+        """Train on train. Returns the dataset, the models of `build_model`, and what `fit_model` returns."""
+        dataset = self.dataset(setting.cut)
+        dataset.fill()
+        models, params = self._ready(dataset, setting, self.on_train)
+        train, val = dataset.splits["train"], dataset.splits["val"]
+        return dataset, models, *fit_model(models, train, val, params, self.checkpoint(setting), last_epoch)
+
+    def fit_on_all(self, setting: Setting, epochs: int) -> tuple:
+        """Train on train and val for so many epochs. Returns the models of `build_model`."""
+        from pipeline.training import examples
+
+        dataset = self.dataset(setting.cut)
+        everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
+        everything.activations.fill(everything.all_views())
+        models, params = self._ready(dataset, setting, self.on_all)
+        fit_model(models, everything, None, params, self.checkpoint(setting, "finetune_on_all"), last_epoch=epochs)
+        return models
+
+    def checkpoint(self, setting: Setting, folder: str = "finetune") -> Path:
+        """The checkpoint of a setting."""
+        from pipeline.training import checkpoints
+        from tasks import artifacts
+
+        inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, artifacts.TRANSFER_HELD_OUT]
+        params = self._params(setting)
+        return checkpoints.checkpoint_path(artifacts.CACHE / folder / setting.cut, params, inputs, "tasks.tuning")
+
+    def _params(self, setting: Setting):
+        return replace(self.finetune, learning_rate=setting.learning_rate)
+
+    def _ready(self, dataset, setting: Setting, head_weights: list) -> tuple:
+        from pipeline.training import backend
+
+        backend.make_deterministic(self.finetune.seed)
+        return build_model(dataset, self.head_shape, head_weights), self._params(setting)

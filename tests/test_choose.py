@@ -1,0 +1,56 @@
+"""The stage on a small set of digits: what it tries, what that costs, and that it chooses the same again."""
+
+import copy
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
+
+
+@pytest.fixture(scope="module")
+def chosen(project, tmp_path_factory):
+    """A copy of the small project after `choose` with everything left to it."""
+    own = copy.copy(project)
+    own.folder = tmp_path_factory.mktemp("choose") / "project"
+    shutil.copytree(project.folder, own.folder, symlinks=True)
+    own.change({**AUTO, "choose.budget": 25.0})
+    own.run("dvc", "repro", "choose")
+    return own
+
+
+def read(project) -> tuple[dict, pd.DataFrame]:
+    folder = project.folder / "outputs/choose"
+    return json.loads((folder / "choice.json").read_text()), pd.read_csv(folder / "trials.csv", keep_default_na=False)
+
+
+def test_it_tries_settings_within_its_budget_and_takes_the_one_with_the_lowest_loss(chosen):
+    choice, trials = read(chosen)
+    assert trials["log_loss"].is_monotonic_increasing
+    assert choice["cut"] == (trials["cut"][0] or None)
+    assert 0 < trials["passes"].sum() == pytest.approx(choice["passes"]) <= 25
+    assert set(trials["epochs"]) <= {0, 3, 4, 6}        # the head, and the two rungs; 4 epochs are the most
+    assert ((trials["log_loss_low"] <= trials["log_loss"]) & (trials["log_loss"] <= trials["log_loss_high"])).all()
+    assert choice["quadrant"] in ("few and alike", "few and unlike", "many and alike", "many and unlike")
+    assert choice["curve"]["images"] == sorted(choice["curve"]["images"])
+
+
+def test_a_second_run_from_nothing_chooses_the_same_bytes(chosen):
+    outputs = chosen.folder / "outputs/choose"
+    first = {path.name: path.read_bytes() for path in outputs.iterdir()}
+    shutil.rmtree(chosen.folder / ".graft")
+    chosen.run("dvc", "repro", "--single-item", "--force", "choose")
+    assert {path.name: path.read_bytes() for path in outputs.iterdir()} == first
+
+
+def test_what_is_pinned_is_kept_and_nothing_is_tried_without_a_budget(chosen):
+    chosen.change({"extract.backbone.cut": "block_12_add", "finetune.learning_rate": 2e-3})
+    chosen.run("python", "-m", "tasks.choose")
+    choice, trials = read(chosen)
+    assert (choice["cut"], choice["learning_rate"], len(trials)) == ("block_12_add", 2e-3, 0)
+    chosen.change({**AUTO, "choose.budget": 0.0})
+    chosen.run("python", "-m", "tasks.choose")
+    choice, trials = read(chosen)
+    assert (choice["cut"], choice["reason"], trials["cut"].tolist()) == (None, "choose.budget allows no trial", [""])

@@ -1,0 +1,114 @@
+"""What cross-validation chooses, on features whose truth is known."""
+
+import numpy as np
+import pytest
+
+from pipeline.probing import comparison, logistic, selection
+from pipeline.probing.folds import assign_folds
+
+
+def features(images=120, informative=4, noise=60, classes=3, mirrored="alike", seed=1):
+    """The first columns tell the class, the others nothing; mirrored images are like the plain ones, or mislead."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(images) % classes
+    centres = random.normal(size=(classes, informative)) * 2
+    plain, twins = (
+        np.hstack([centres[shown % classes] + random.normal(size=(images, informative)),
+                   random.normal(size=(images, noise))])
+        for shown in (labels, labels + (mirrored == "misleading")))
+    folds = assign_folds(labels, np.arange(images).astype(str), 5)
+    return selection.Features(plain.astype(np.float32), twins.astype(np.float32), labels, folds, classes)
+
+
+def test_columns_that_tell_the_class_beat_columns_that_do_not():
+    data = features()
+    good = selection.compare(data, ["good"], np.arange(4))
+    bad = selection.compare(data, ["bad"], np.arange(4, 64))
+    assert good.log_loss < 0.5 < np.log(3) - 0.1 < bad.log_loss
+    assert good.accuracy > 0.8
+
+
+def test_an_answer_out_of_fold_comes_from_a_head_that_has_not_seen_the_image():
+    data = features(noise=0)
+    found = selection.compare(data, ["all"], np.arange(4))
+    kept = data.folds != 2
+    axes = logistic.principal_axes(data.plain)
+    rows = axes.project(data.plain)
+    views = [rows[kept], axes.project(data.mirrored)[kept]] if found.is_mirrored else [rows[kept]]
+    by_hand = logistic.fit(np.concatenate(views), np.tile(data.labels[kept], len(views)), 3, found.penalty,
+                           weights=np.full(kept.sum() * len(views), 1 / len(views)))
+    one, same = (np.exp(logistic.log_softmax(each))
+                 for each in (found.logits[~kept], rows[~kept] @ by_hand[:-1] + by_hand[-1]))
+    np.testing.assert_allclose(one, same, atol=0.02)
+
+
+def test_noise_is_answered_with_the_shares_of_the_classes():
+    random = np.random.default_rng(5)
+    data = features()
+    data = selection.Features(data.plain, data.mirrored, random.permutation(data.labels), data.folds, 3)
+    found = selection.compare(data, ["all"], np.arange(64))
+    assert found.penalty > 100
+    assert found.log_loss < np.log(3) + 0.1
+
+
+@pytest.mark.parametrize("mirrored, expected", [("alike", True), ("misleading", False)])
+def test_mirrored_images_are_trained_on_where_they_help(mirrored, expected):
+    data = features(images=60, noise=100, mirrored=mirrored)
+    assert selection.compare(data, ["all"], np.arange(104)).is_mirrored is expected
+
+
+def test_the_head_that_is_fitted_to_all_images_reads_raw_features():
+    data = features()
+    head = selection.fit_head(data, 1.0, True)
+    assert head.kernel.shape == (64, 3)
+    assert head.kernel.dtype == head.bias.dtype == np.float32
+    assert (head.logits(data.plain).argmax(axis=1) == data.labels).mean() > 0.9
+
+
+def test_folds_keep_groups_together_and_classes_even():
+    labels = np.repeat([0, 1, 2], [40, 20, 11])
+    groups = np.array([f"{label}-{number // 2}" for number, label in enumerate(labels)])
+    folds = assign_folds(labels, groups, 5)
+    assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
+    for label in range(3):
+        firsts = np.unique(groups[labels == label], return_index=True)[1]
+        counts = np.bincount(folds[labels == label][firsts], minlength=5)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_folds_do_not_depend_on_the_order_and_are_fewer_for_small_classes():
+    labels, groups = np.repeat([0, 1], [30, 3]), np.array([f"g{number}" for number in range(33)])
+    folds = assign_folds(labels, groups, 5)
+    order = np.random.default_rng(1).permutation(33)
+    assert np.array_equal(assign_folds(labels[order], groups[order], 5), folds[order])
+    assert set(folds) == {0, 1, 2}
+    assert set(assign_folds(np.array([0, 0, 1]), np.array(["a", "b", "c"]), 5)) <= {0, 1}
+
+
+def test_the_epoch_is_chosen_by_other_images_than_it_is_judged_on():
+    """Each fold would choose the epoch that is right for itself; the other fold's is wrong for it."""
+    right, wrong = [4.0, 0.0], [0.0, 4.0]
+    logits = np.array([[right, wrong], [wrong, right]])       # (epochs, images, classes), all of class 0
+    answers, losses = comparison.chosen_by_others(logits, np.array([0, 0]), np.array([0, 1]))
+    assert answers.tolist() == [wrong, wrong]
+    assert losses.min() > 1
+
+
+def test_an_overconfident_model_is_judged_at_its_best_temperature():
+    """Nine of ten right: 2 classes at the logits ±L cost least where the probability is 0.9."""
+    logits, labels = np.tile([20.0, 0.0], (100, 1)), (np.arange(100) % 10 == 0).astype(int)
+    expected = -0.9 * np.log(0.9) - 0.1 * np.log(0.1)
+    assert comparison.scaled_loss(logits, labels) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_gain_that_is_none_is_taken_for_one_in_at_most_the_promised_share():
+    """Heavy tails on both sides, as log losses have them."""
+    random = np.random.default_rng(3)
+    tries = random.standard_t(2, size=(400, 60)) * random.exponential(size=(400, 60))
+    taken = np.mean([comparison.chance_of_gain(gains) <= 0.05 for gains in tries])
+    assert taken < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_a_clear_gain_is_found_and_few_images_decide_nothing():
+    assert comparison.chance_of_gain(np.full(20, 0.1)) < 0.001
+    assert comparison.chance_of_gain(np.array([0.1, 0.2])) > 0.2
