@@ -8,6 +8,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.machine.files import expanded, whole
+from graft.machine.names import inside
 from graft.model.bundle import DESCRIPTION
 from graft.registry.manifest import MANIFEST, File, Manifest, decode, describe
 from graft.registry.transfer import download
@@ -28,15 +29,16 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
         The number of bytes transferred.
     """
     target = folder if folder.exists() else folder.with_name(f".{folder.name}.new")
-    missing = {path: file for path, file in files.items() if not _is(target / path, file)}
+    paths = {inside(target, name): file for name, file in files.items()}
+    missing = {path: file for path, file in paths.items() if not _is(path, file)}
     transferred = download(store, missing.values(), incoming)
     placed: dict[str, Path] = {}
     for path, file in missing.items():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if file.sha256 in placed:
-            shutil.copyfile(placed[file.sha256], target / path)
+            shutil.copyfile(placed[file.sha256], path)
         else:
-            placed[file.sha256] = (incoming / file.sha256).replace(target / path)
+            placed[file.sha256] = (incoming / file.sha256).replace(path)
     for name, text in texts.items():
         if text is not None:
             _write(target / name, text, incoming)
@@ -47,7 +49,7 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
 
 def is_whole(folder: Path, files: dict[str, File]) -> bool:
     """Whether the folder contains all these files, byte for byte."""
-    return all(_is(folder / path, file) for path, file in files.items())
+    return all(_is(inside(folder, name), file) for name, file in files.items())
 
 
 def read_folder(folder: Path, name: str, number: int, digest: str) -> Manifest:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.machine.names import is_plain
 from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.json_rules import Rule, find_problems, is_object, is_text, is_whole, or_null
@@ -22,8 +23,7 @@ LIMIT_BYTES = 4_000_000             # of a manifest or an entry of the log
 LARGEST_MODEL_BYTES = 4 << 30       # all files together
 MOST_FILES = 100
 READERS = 16
-_FILE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")     # no folder, drive or hidden file
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|manifest\.(json|sig)|attachments", re.IGNORECASE)
+_RESERVED = {MANIFEST, SIGNATURE, "attachments"}    # in any case
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -167,8 +167,8 @@ def read_all(store: Store, name: str) -> list[Manifest]:
 
 
 def is_file_name(name: object) -> bool:
-    """Whether a file of this name can be created in a folder, and only there, on every operating system."""
-    return isinstance(name, str) and bool(_FILE_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
+    """Whether a version may have a file of this name: it is plain, and Graft has no file of this name itself."""
+    return isinstance(name, str) and is_plain(name) and name.lower() not in _RESERVED
 
 
 def _problems(content: dict, name: str, number: int) -> list[str]:
