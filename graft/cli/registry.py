@@ -24,7 +24,13 @@ def _add_pull(subparsers: Subparsers) -> None:
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
     parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
-    parser.add_argument("--public-key", metavar="PEM", help="refuse a version not signed with the matching private key")
+    _add_public_key(parser, "refuse a version")
+
+
+def _add_public_key(parser: argparse.ArgumentParser, action: str) -> None:
+    parser.add_argument("--public-key", metavar="PEM",
+                        help=f"{action} not signed with the matching private key (default: the environment variable "
+                             "GRAFT_PUBLIC_KEY, which every command demands that fetches a model)")
 
 
 def _pull(arguments: argparse.Namespace) -> None:
@@ -47,7 +53,8 @@ def _add_publish(subparsers: Subparsers) -> None:
     parser.add_argument("--attach", metavar="FILE", action="append", default=[],
                         help="keep FILE with the version; may be repeated")
     parser.add_argument("--facts", metavar="JSON", help="a JSON file with other information about the version")
-    parser.add_argument("--sign", metavar="PEM", help="sign the version with this private key (needs the extra `sign`)")
+    parser.add_argument("--sign", metavar="PEM", help="sign the version with this private key (default: the "
+                        "environment variable GRAFT_SIGNING_KEY; needs the extra `sign`)")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -60,7 +67,8 @@ def _publish(arguments: argparse.Namespace) -> None:
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
-    print(f"published {published.address}" if published.is_new else f"already published as {published.address}")
+    signed = ", signed with this key" if arguments.sign else ""
+    print(("published " if published.is_new else "already published as ") + published.address + signed)
 
 
 def _read_json(path: str) -> dict:
@@ -151,12 +159,13 @@ def _add_verify(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "verify", _verify, "read a whole registry and report everything that is damaged",
                          "Exit codes: 0 if it is sound, 1 if anything is damaged.")
     parser.add_argument("registry", nargs="?", help=REGISTRY)
+    _add_public_key(parser, "report every version")
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from graft.registry import verify
 
-    report = verify(arguments.registry)
+    report = verify(arguments.registry, arguments.public_key)
     for finding in report.findings:
         print(f"{finding.kind:8}  {finding.where}: {finding.what}")
     print(f"{report.models} models, {report.versions} versions, {report.blobs} files "

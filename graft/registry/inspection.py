@@ -10,7 +10,8 @@ from graft.machine.threads import InThreads
 from graft.registry import log, manifest
 from graft.registry.address import check_registry, default_registry
 from graft.registry.lookup import MARKER
-from graft.registry.manifest import File, Manifest
+from graft.registry.manifest import MANIFEST, SIGNATURE, File, Manifest
+from graft.registry.signing import Key, demanded_key, is_of, read_signature, require_signature
 from graft.registry.transfer import PART_BYTES
 from graft.store import Damaged, Missing, Store, Stored, open_store
 
@@ -61,11 +62,13 @@ class Report:
         return (f"{damaged} DAMAGED" if damaged else "sound") + also
 
 
-def verify(registry: str | None = None) -> Report:
-    """Check every promotion log, manifest, alias and file of a registry. Reads everything in it.
+def verify(registry: str | None = None, public_key: Key | None = None) -> Report:
+    """Check every promotion log, manifest, signature, alias and file of a registry. Reads everything in it.
 
     Args:
         registry: `s3://bucket/prefix` or a folder; by default `default_registry()`.
+        public_key: a PEM file; a version that was not signed with the matching private key is reported. By default the
+            environment variable GRAFT_PUBLIC_KEY; without it, a signature need only cover the manifest beside it.
 
     Raises:
         GraftError: if there is no registry.
@@ -81,8 +84,10 @@ def verify(registry: str | None = None) -> Report:
         versions = list(_read_versions(store, name, report))
         report.versions += len(versions)
         report.findings += _check_log(store, name, {each.number: each for each in versions})
+        report.findings += _check_signatures(store, versions, demanded_key(public_key))
         needed |= {file: f"{name}@{each.number}" for each in versions for file in each.all_files.values()}
     report.findings += _check_blobs(store, needed, stored, report)
+    report.findings += _squatted(store, stored)
     foreign = [key for key in stored if not _KEYS.fullmatch(key)]
     report.findings += [Finding(LEFTOVER, key, "was not written by Graft") for key in foreign]
     return report
@@ -111,6 +116,25 @@ def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterat
     for number in sorted(set(last.deleted) & set(versions)):
         yield Finding(LEFTOVER, f"{name}@{number}", "was deleted, but `graft gc` was stopped before removing its files")
     yield from _check_aliases(store, name, last)
+
+
+def _check_signatures(store: Store, versions: list[Manifest], public_key: Key | None) -> Iterator[Finding]:
+    for version in versions:
+        try:
+            signature = read_signature(store, version)
+            if signature is not None and not is_of(signature, version):
+                raise Damaged("its signature is not one of its manifest")
+            require_signature(version, signature, public_key)
+        except Damaged as error:
+            yield Finding(DAMAGE, f"{version.name}@{version.number}", str(error))
+
+
+def _squatted(store: Store, keys: Iterable[str]) -> Iterator[Finding]:
+    """Signatures where no version is: they would stand in the way of the signature of a later one."""
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        if _KEYS.fullmatch(key) and name == SIGNATURE and not store.stat(f"{folder}/{MANIFEST}"):
+            yield Finding(DAMAGE, key, "is a signature without a version. Remove it")
 
 
 def _moves(entry: log.Entry) -> Iterator[tuple[str, int, str]]:
