@@ -26,9 +26,10 @@ JOINS = {
         "home() / hashlib.sha256(where.encode()).hexdigest()[:16]": OURS,
         "home() / hashlib.sha256(where.encode()).hexdigest()[:16] / address.name": CHECKED,
         "self.folder / 'versions' / str(number)": OURS},
-    "graft/registry/folder.py": {
-        "folder.with_name(f'.{folder.name}.new')": OURS, "to.with_name(f'.{to.name}.new')": LOCAL,
-        "to.with_name(f'.{to.name}.old')": LOCAL, "target / name": OURS, "incoming / file.sha256": CHECKED},
+    "graft/registry/copies.py": {"to / name": CHECKED, "to.with_name(f'.{to.name}.new')": LOCAL,
+                                 "to.with_name(f'.{to.name}.old')": LOCAL},
+    "graft/registry/folder.py": {"folder.with_name(f'.{folder.name}.new')": OURS, "target / name": OURS,
+                                 "incoming / file.sha256": CHECKED},
     "graft/registry/publication.py": {"folder / name": OURS, "Path(folder, files[0])": OURS},
     "graft/registry/signing.py": {"Path(temporary, f'{version.name}@{version.number}')": CHECKED},
     "graft/registry/transfer.py": {"folder / file.sha256": CHECKED},

@@ -7,7 +7,8 @@ from graft.errors import GraftError
 from graft.registry import log
 from graft.registry.address import CHAMPION, LATEST, Address, parse
 from graft.registry.cache import Cache, Seen
-from graft.registry.folder import build, is_whole, read_folder, replace_folder
+from graft.registry.copies import replace_folder
+from graft.registry.folder import build, is_whole, read_folder
 from graft.registry.lookup import find_number, is_unpromoted, read_version
 from graft.registry.manifest import MANIFEST, SIGNATURE
 from graft.registry.signing import read_signature, require_signature
@@ -45,7 +46,8 @@ def pull(model: str, to: str | Path | None = None, *, registry: str | None = Non
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME@NUMBER`, optionally as `REGISTRY/NAME…`. A name alone means the champion,
             or the newest version of a model that was never promoted.
-        to: also copy the version to this folder, replacing a model there.
+        to: also copy the version to this folder, replacing a version that was pulled to it. A folder that holds
+            anything else is refused.
         registry: the registry of an address that does not include one; by default the environment variable
             GRAFT_REGISTRY, otherwise the folder `registry`.
         offline: use the version that an earlier pull fetched, after checking it, without asking the registry.
