@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import LINES, GraftError, printable, reported
 from tasks.params import PARAMS, params, read_params
 
 
@@ -34,7 +34,7 @@ def main() -> None:
         raise GraftError("the images cannot be split:\n" + "\n".join(problems)
                          + f"\nFor all findings, see {artifacts.SPLIT_FINDINGS}")
     artifacts.write_table(artifacts.SPLITS, assigned[assigned["split"].ne("")], artifacts.SPLIT_COLUMNS)
-    print(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}")
+    print(printable(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}", LINES))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """The subcommands that work on a registry: pull, publish, promote, rollback, history, verify, gc, compare."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry
+from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry, say
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -39,10 +38,10 @@ def _pull(arguments: argparse.Namespace) -> None:
     pulled = pull(arguments.model, arguments.to, registry=arguments.registry, offline=arguments.offline,
                   attachments=arguments.attachments, public_key=arguments.public_key)
     if pulled.note:
-        print(pulled.note, file=sys.stderr)
+        say(pulled.note, is_note=True)
     amount = f"{pulled.transferred_bytes / 1e6:.1f} MB fetched" if pulled.transferred_bytes else "nothing to fetch"
-    print(f"{pulled.name}@{pulled.version}: {amount}, all files checked")
-    print(pulled.folder)
+    say(f"{pulled.name}@{pulled.version}: {amount}, all files checked")
+    say(str(pulled.folder))
 
 
 def _add_publish(subparsers: Subparsers) -> None:
@@ -68,7 +67,7 @@ def _publish(arguments: argparse.Namespace) -> None:
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
     signed = ", signed with this key" if arguments.sign else ""
-    print(("published " if published.is_new else "already published as ") + published.address + signed)
+    say(("published " if published.is_new else "already published as ") + published.address + signed)
 
 
 def _read_json(path: str) -> dict:
@@ -109,7 +108,7 @@ def _promote(arguments: argparse.Namespace) -> None:
     verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
     if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
         reasons = "; ".join(map(str, verdict.get("reasons", [])))
-        print(f"note: the gate had held this version: {reasons}", file=sys.stderr)
+        say(f"note: the gate had held this version: {reasons}", is_note=True)
 
 
 def _add_rollback(subparsers: Subparsers) -> None:
@@ -130,12 +129,12 @@ def _rollback(arguments: argparse.Namespace) -> None:
 
 def _print_move(alias: str, entry: "Entry | None") -> None:
     if entry is None:
-        print(f"{alias} already names this version: nothing to do")
+        say(f"{alias} already names this version: nothing to do")
     elif entry.version is None:
-        print(f"{alias} is removed: it named version {entry.replaced}, and no version before")
+        say(f"{alias} is removed: it named version {entry.replaced}, and no version before")
     else:
         before = f", before: version {entry.replaced}" if entry.replaced else ""
-        print(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
+        say(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
 
 
 def _add_history(subparsers: Subparsers) -> None:
@@ -152,7 +151,7 @@ def _history(arguments: argparse.Namespace) -> None:
 
     moment = read_moment(arguments.at) if arguments.at else None
     entries = history(arguments.model, arguments.registry)
-    print(aliases_at(entries, moment) if moment else as_table(entries))
+    say(aliases_at(entries, moment) if moment else as_table(entries))
 
 
 def _add_verify(subparsers: Subparsers) -> None:
@@ -167,8 +166,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     report = verify(arguments.registry, arguments.public_key)
     for finding in report.findings:
-        print(f"{finding.kind:8}  {finding.where}: {finding.what}")
-    print(f"{report.models} models, {report.versions} versions, {report.blobs} files "
+        say(f"{finding.kind:8}  {finding.where}: {finding.what}")
+    say(f"{report.models} models, {report.versions} versions, {report.blobs} files "
           f"({report.size_bytes / 1e6:.1f} MB) read: {report.verdict}")
     return 0 if report.is_sound else 1
 
@@ -189,11 +188,11 @@ def _gc(arguments: argparse.Namespace) -> None:
 
     swept = gc(arguments.registry, keep=arguments.keep, days=arguments.days, delete=arguments.delete)
     for version in swept.versions:
-        print(f"version  {version}")
+        say(f"version  {version}")
     for blob in swept.blobs:
-        print(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
+        say(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
     done = "removed" if arguments.delete else "would be removed; repeat with --delete to remove them"
-    print(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
+    say(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
 
 
 def _add_compare(subparsers: Subparsers) -> None:
@@ -208,4 +207,4 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     name = arguments.left.partition("@")[0]
     right = name + arguments.right if arguments.right.startswith("@") else arguments.right
-    print(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))
+    say(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))

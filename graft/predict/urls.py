@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import quote, urljoin, urlsplit
 
+from graft.errors import printable
 from graft.images import UnreadableImage
 
 MAX_DOWNLOAD_BYTES = 30_000_000     # of one response; camera JPEGs have up to 25 MB
@@ -70,7 +71,7 @@ def _get(url: str, allow_private: bool, max_bytes: int, deadline: float) -> tupl
         if response.status in _REDIRECTS and location:
             return urljoin(url, location), None
         if response.status != 200:
-            raise UnreadableImage(f"HTTP {response.status} {response.reason}".strip())
+            raise UnreadableImage(printable(f"HTTP {response.status} {response.reason[:100]}".strip()))
         return url, _read(response, max_bytes)
 
 
