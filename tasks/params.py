@@ -12,9 +12,11 @@ from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
 
 from graft.errors import GraftError, did_you_mean
+from graft.model.json_rules import LIMIT_BYTES, MOST_LEVELS
 from pipeline.arguments import WrongArgument
 
 PARAMS = Path("params.yaml")
+MOST_VALUES = 100_000
 
 params = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 """Decorator for the dataclass of a stage's parameters; pydantic's `Field(gt=0, le=1)` gives a key's range."""
@@ -86,16 +88,39 @@ def read_sections(path: Path = PARAMS) -> dict:
     """Read the whole file as plain dicts, as YAML 1.2 like DVC, in which `1e-3` is a number.
 
     Raises:
-        GraftError: if the file cannot be read, or is not a mapping in valid YAML.
+        GraftError: if the file cannot be read, is not a mapping in valid YAML, or is beyond all use: larger than
+            `LIMIT_BYTES`, nested too deeply, or with anchors that repeat each other without end.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = _read_yaml(file.read(LIMIT_BYTES + 1))
     except OSError as error:
         raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project folder.") from None
-    except YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise GraftError(f"{path} is not in UTF-8: {error.reason} at byte {error.start + 1}. Save it in UTF-8.") from None
+    except (YAMLError, ValueError) as error:
         raise GraftError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise GraftError(f"{path}: expected sections of `key: value`, received {type(content).__name__}")
+    return content
+
+
+def _read_yaml(data: bytes) -> object:
+    """Raises `ValueError` if the content, with each anchor written out, is not one that can be handled."""
+    if len(data) > LIMIT_BYTES:
+        raise ValueError(f"expected at most {LIMIT_BYTES:,} bytes")
+    try:
+        content = YAML(typ="safe").load(data.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels") from None
+    level, found = [content], 0
+    for _ in range(MOST_LEVELS):
+        level = [inner for each in level if isinstance(each, dict | list)
+                 for inner in (each.values() if isinstance(each, dict) else each)]
+        if (found := found + len(level)) > MOST_VALUES:
+            raise ValueError(f"it has more than {MOST_VALUES:,} values, if each anchor (&) is written out")
+    if level:
+        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels, or an anchor (&) contains itself")
     return content
 
 

@@ -17,7 +17,7 @@ from graft.model import bundle
 from graft.predict.urls import fetch
 from graft.predict.writers import csv_writer
 
-ATTACKS = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\rb", "a\nb", "a\bb", "\u202eexe.gnp", "\x00", "a\u2028b", "\x7f"]
+ATTACKS = ["\x1b[2J", "\x1b]0;x\x07", "\x9b31m", "a\rb", "a\nb", "a\bb", "\u202eexe.gnp", "\x00", "a\u2028b", "\x7f"]
 BAD = set("\x1b\x07\x9b\r\b\u202e\x00\u2028\x7f")
 
 
@@ -49,8 +49,9 @@ def hostile(tmp_path, monkeypatch):
         path = folder / bundle.DESCRIPTION
         names = ["\x1b[2J", "=cmd|' /C calc'!A0", f"a\r\x9b{seed}"]
         path.write_text(json.dumps(json.loads(path.read_text()) | {"class_names": names}))
-        facts = {"commit": "\x1b[31m", "gate": {"verdict": "HOLD", "reasons": ["\x1b[2J"]}, "params": {"\x1b": f"\r{seed}"},
-                 "metrics": {"\x1b": {"value": 1.0, "low": 1.0, "high": 1.0}}, "backbone": {"licence": {"name": "\x1b"}},
+        facts = {"commit": "\x1b[31m", "gate": {"verdict": "HOLD", "reasons": ["\x1b[2J"]},
+                 "params": {"\x1b": f"\r{seed}"}, "backbone": {"licence": {"name": "\x1b"}},
+                 "metrics": {"\x1b": {"value": 1.0, "low": 1.0, "high": 1.0}},
                  "data": {"images": {"\x1b": {"train": 1}}, "sha256": "\x1b"}}
         registry.publish(folder, "colours", "registry", facts=facts)
         registry.promote(f"colours@{seed}", reason="\x1b]0;x\x07\nforged line", by="\x1b[2J")

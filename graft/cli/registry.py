@@ -71,11 +71,12 @@ def _publish(arguments: argparse.Namespace) -> None:
 
 
 def _read_json(path: str) -> dict:
-    import json
     from pathlib import Path
 
+    from graft.model.json_rules import parse
+
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise GraftError(f"--facts {path} cannot be read as JSON: {reason}.") from None
@@ -99,6 +100,7 @@ def _add_alias(parser: argparse.ArgumentParser) -> None:
 
 
 def _promote(arguments: argparse.Namespace) -> None:
+    from graft.model.json_rules import are_texts
     from graft.registry import promote
     from graft.registry.compare import read_manifest
 
@@ -107,7 +109,7 @@ def _promote(arguments: argparse.Namespace) -> None:
     _print_move(arguments.alias, entry)
     verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
     if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
-        reasons = "; ".join(map(str, verdict.get("reasons", [])))
+        reasons = "; ".join(verdict["reasons"] if are_texts(verdict.get("reasons")) else ["it recorded no reason"])
         say(f"note: the gate had held this version: {reasons}", is_note=True)
 
 

@@ -1,6 +1,7 @@
 """Compare two published versions side by side. Only their manifests are fetched, not the models."""
 
 from graft.errors import printable
+from graft.model.json_rules import is_number
 from graft.registry import log
 from graft.registry.address import parse
 from graft.registry.lookup import find_number, read_version
@@ -92,7 +93,7 @@ def _metrics(metrics: object) -> dict[str, str]:
     found = {}
     for name, metric in _mapping(metrics).items():
         parts = [_mapping(metric).get(key) for key in ("value", "low", "high")]
-        if all(isinstance(part, int | float) for part in parts):
+        if all(map(is_number, parts)):
             template = "{:.3g} ({:.3g} to {:.3g})" if "loss" in name else "{:.1%} ({:.1%} to {:.1%})"
             found[name] = template.format(*parts)
     return found

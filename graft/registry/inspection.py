@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
 from graft.registry import log, manifest
-from graft.registry.address import check_registry, default_registry
-from graft.registry.lookup import MARKER
-from graft.registry.manifest import MANIFEST, SIGNATURE, File, Manifest
+from graft.registry.address import NAME_PATTERN, check_registry, default_registry
+from graft.registry.lookup import MARKER, first_gap
+from graft.registry.manifest import LIMIT_BYTES, MANIFEST, NUMBER, SIGNATURE, File, Manifest
 from graft.registry.signing import Key, demanded_key, is_of, read_signature, require_signature
 from graft.registry.transfer import PART_BYTES
 from graft.store import Damaged, Missing, Store, Stored, open_store
@@ -18,8 +18,8 @@ from graft.store import Damaged, Missing, Store, Stored, open_store
 DAMAGE, LEFTOVER = "DAMAGE", "leftover"
 READERS = 4                         # each holds a part of a file
 _KEYS = re.compile(
-    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/[^/]+/aliases\.json"
-    r"|models/[^/]+/log/[0-9]{6,9}\.json|models/[^/]+/versions/[0-9]{6,9}/manifest\.(json|sig)"
+    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/{NAME_PATTERN}/aliases\.json"
+    rf"|models/{NAME_PATTERN}/log/{NUMBER}\.json|models/{NAME_PATTERN}/versions/{NUMBER}/manifest\.(json|sig)"
 )
 
 
@@ -102,6 +102,7 @@ def _read_versions(store: Store, name: str, report: Report) -> Iterator[Manifest
 
 
 def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterator[Finding]:
+    numbers = manifest.numbers(store, name)
     try:
         entries = log.read(store, name)
     except Damaged as error:
@@ -113,6 +114,9 @@ def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterat
             yield Finding(DAMAGE, f"{name}@{number}", f"its manifest differs from the one that was promoted as {alias}")
         if number not in versions and number not in last.deleted:
             yield Finding(DAMAGE, f"{name}@{number}", f"was promoted as {alias} and is missing")
+    if gap := first_gap(numbers, last.deleted):
+        yield Finding(DAMAGE, f"{name}@{gap}", f"is missing, but {name}@{numbers[-1]} is there: one was lost, or Graft "
+                                               "did not write the other")
     for number in sorted(set(last.deleted) & set(versions)):
         yield Finding(LEFTOVER, f"{name}@{number}", "was deleted, but `graft gc` was stopped before removing its files")
     yield from _check_aliases(store, name, last)
@@ -144,7 +148,7 @@ def _moves(entry: log.Entry) -> Iterator[tuple[str, int, str]]:
 
 def _check_aliases(store: Store, name: str, last: log.Entry) -> Iterator[Finding]:
     try:
-        found = store.read_whole(log.aliases_key(name), manifest.LIMIT_BYTES)
+        found = store.read_whole(log.aliases_key(name), LIMIT_BYTES)
     except Missing:
         found = None
     except Damaged:                 # too large to read, so it differs in any case

@@ -9,7 +9,7 @@ from graft.errors import GraftError
 from graft.model import bundle as bundles
 from graft.registry import log, manifest, signing
 from graft.registry.address import CHAMPION, check_name, check_registry
-from graft.registry.lookup import check_promises
+from graft.registry.lookup import check_promises, numbers_in_order
 from graft.registry.manifest import File, Manifest, describe, is_file_name
 from graft.registry.transfer import upload
 from graft.store import Store, open_store
@@ -94,6 +94,7 @@ def _manifest(name: str, description: bundles.Description, files: dict, attached
 
 def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Manifest, bool]:
     """The version with these files, and whether it is new. If another publisher takes the number, try the next one."""
+    numbers_in_order(store, wanted.name)
     last = log.head(store, wanted.name)
     versions = {each.number: each for each in manifest.read_all(store, wanted.name)}
     while True:

@@ -10,7 +10,6 @@ versions are signed as they are published.
 
 import base64
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import GraftError
-from graft.registry.manifest import LIMIT_BYTES, MANIFEST, SIGNATURE, Manifest, signature_key
+from graft.model.json_rules import LIMIT_BYTES, parse
+from graft.registry.manifest import MANIFEST, SIGNATURE, Manifest, signature_key
 from graft.store import Damaged, Missing, Store
 
 Key = str | Path                    # a PEM file
@@ -115,10 +115,10 @@ def check(version: Manifest, signature: bytes | None, public_key: Key) -> None:
 def is_of(signature: bytes, version: Manifest) -> bool:
     """Whether a signature says that it covers this version's manifest, whoever made it."""
     try:
-        payload = json.loads(base64.b64decode(json.loads(signature)["dsseEnvelope"]["payload"]))
+        payload = parse(base64.b64decode(parse(signature)["dsseEnvelope"]["payload"]))
         [covered] = payload["predicate"]["resources"]
         return (covered["name"], covered["digest"]) == (MANIFEST, version.digest)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return False
 
 
