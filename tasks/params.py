@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from graft.errors import GraftError, did_you_mean
 from graft.model.json_rules import LIMIT_BYTES, MOST_LEVELS
@@ -97,7 +98,7 @@ def read_sections(path: Path = PARAMS) -> dict:
     except OSError as error:
         raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project folder.") from None
     except UnicodeDecodeError as error:
-        raise GraftError(f"{path} is not in UTF-8: {error.reason} at byte {error.start + 1}. Save it in UTF-8.") from None
+        raise GraftError(f"{path}: byte {error.start + 1} is not UTF-8 ({error.reason}). Save it in UTF-8.") from None
     except (YAMLError, ValueError) as error:
         raise GraftError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -109,19 +110,31 @@ def _read_yaml(data: bytes) -> object:
     """Raises `ValueError` if the content, with each anchor written out, is not one that can be handled."""
     if len(data) > LIMIT_BYTES:
         raise ValueError(f"expected at most {LIMIT_BYTES:,} bytes")
+    text, depth = data.decode("utf-8"), 0
+    for event in YAML(typ="safe").parse(text):      # its loader recurses in C, without a limit
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            raise ValueError(f"it is nested in more than {MOST_LEVELS} levels")
     try:
-        content = YAML(typ="safe").load(data.decode("utf-8"))
-    except RecursionError:
-        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels") from None
+        content = YAML(typ="safe").load(text)
+    except (LookupError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"a value does not fit its tag ({error!r})") from None
+    _check_extent(content)
+    return content
+
+
+def _check_extent(content: object) -> None:
+    """Raise `ValueError` for too many values, too many levels, or keys that JSON does not have."""
     level, found = [content], 0
     for _ in range(MOST_LEVELS):
-        level = [inner for each in level if isinstance(each, dict | list)
-                 for inner in (each.values() if isinstance(each, dict) else each)]
-        if (found := found + len(level)) > MOST_VALUES:
+        level = [each for each in level if isinstance(each, dict | list)]
+        if (found := found + sum(map(len, level))) > MOST_VALUES:       # before an anchor is written out
             raise ValueError(f"it has more than {MOST_VALUES:,} values, if each anchor (&) is written out")
+        if any(isinstance(key, tuple) for each in level if isinstance(each, dict) for key in each):
+            raise ValueError("a list is used as a key")
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     if level:
         raise ValueError(f"it is nested in more than {MOST_LEVELS} levels, or an anchor (&) contains itself")
-    return content
 
 
 @contextmanager

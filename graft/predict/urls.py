@@ -20,7 +20,9 @@ from graft.images import UnreadableImage
 
 MAX_DOWNLOAD_BYTES = 30_000_000     # of one response; camera JPEGs have up to 25 MB
 TIME_LIMIT_S = 20.0         # for one URL including its redirects
-MAX_NOT_PUBLIC = tuple(map(ipaddress.ip_network, (     # which `is_global` of some versions of Python takes for public
+MAX_REDIRECTS = 5
+_CHUNK = 65536              # bytes
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, (     # which `is_global` of some versions of Python takes for public
     "192.0.0.0/24",         # protocol assignments (RFC 6890)
     "192.88.99.0/24",       # relays from 6to4, deprecated (RFC 7526)
     "168.63.129.16/32",     # Azure's own services on every virtual machine
@@ -29,8 +31,6 @@ MAX_NOT_PUBLIC = tuple(map(ipaddress.ip_network, (     # which `is_global` of so
     "5f00::/16",            # segment routing (RFC 9602)
     "100::/64",             # discarded (RFC 6666)
 )))
-_REDIRECTS = 5
-_CHUNK = 65536              # bytes
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
