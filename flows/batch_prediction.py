@@ -12,12 +12,12 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows import preflight
+from flows.show import quoted
 from flows.stages import plain_task, without_traceback
-from graft.errors import reported
+from graft.errors import printable, reported
 from graft.predict.find import find_model
 from graft.predict.sources import name_others
 from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
-from pipeline.intake.files import printable
 
 
 @flow(name="batch-prediction", persist_result=False)
@@ -60,9 +60,9 @@ def show(summary: Summary, model: str, output: str) -> None:
     """Show the counts as a Prefect artifact."""
     counts = {"images": summary.images, "unreadable": summary.unreadable, "unknown": summary.unknown, **summary.labels,
               "(ignored files)": summary.others}
-    lines = [f"| {name} | {count} |" for name, count in counts.items()]
+    lines = [f"| {quoted(name)} | {count} |" for name, count in counts.items()]
     table = "\n".join(["| answer | images |", "|---|---:|", *lines])
-    create_markdown_artifact(key="batch-prediction", markdown=f"# {output} by {model}\n\n{table}\n")
+    create_markdown_artifact(key="batch-prediction", markdown=f"# {quoted(output)} by {model}\n\n{table}\n")
 
 
 def main() -> None:

@@ -5,14 +5,18 @@ They are only copies: without them, a run trains from the beginning and ends wit
 
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 from graft.errors import GraftError
 from graft.machine.files import whole
-from graft.store import Missing, Store, open_store
+from graft.machine.names import inside
+from graft.store import Missing, Store, Stored, open_store
 from tasks.artifacts import CACHE
 
 EVERY_S = 120           # between two copies
 FOLDER = "checkpoints"  # beside DVC's own `files` and `runs`
+LARGEST_BYTES = 4 << 30 # of a checkpoint; the optimizer's state of the largest backbone takes about half
+PART_BYTES = 8 << 20    # of a checkpoint, in one request
 PATTERN = "*/[!.]*.npz" # below .graft; their names contain a digest, see pipeline.training.checkpoints
 
 
@@ -44,14 +48,22 @@ class _Mirror:
         self.known: dict[str, float] = {}       # key -> modification time of the copy in the store
 
     def fetch(self) -> None:
-        """An empty object marks a training that has ended: the worker's role may write, but not delete."""
+        """An empty object marks a training that has ended: the worker's role may write, but not delete.
+
+        Whoever may write to the remote chooses the keys: one that is no checkpoint's is named, and not fetched.
+        """
         with self._warning():
             for stored in self.store.scan(""):
-                path = CACHE / stored.key
-                if stored.size_bytes and not path.exists():
-                    with whole(path) as unfinished:
-                        unfinished.write_bytes(self.store.read(stored.key, 0, stored.size_bytes))
-                    self.known[stored.key] = path.stat().st_mtime
+                with self._warning():
+                    self._fetch(stored)
+
+    def _fetch(self, stored: Stored) -> None:
+        path = _path(stored)
+        if stored.size_bytes and not path.exists():
+            with whole(path) as unfinished, open(unfinished, "wb") as file:
+                for start in range(0, stored.size_bytes, PART_BYTES):
+                    file.write(self.store.read(stored.key, start, min(PART_BYTES, stored.size_bytes - start)))
+            self.known[stored.key] = path.stat().st_mtime
 
     def push(self) -> None:
         """Copy new and changed checkpoints, and mark those whose training has ended."""
@@ -71,3 +83,13 @@ class _Mirror:
             yield
         except (GraftError, Missing, OSError) as error:     # OSError: the training has just removed a checkpoint
             self.warn("the copies of the checkpoints are not up to date: %s", error)
+
+
+def _path(stored: Stored) -> Path:
+    """Where a checkpoint belongs: STAGE/NAME.npz below .graft. Raises `GraftError` for any other object."""
+    stage, _, name = stored.key.partition("/")
+    path = inside(inside(CACHE, stage), name)           # the stage's folder may be a link to the worker's
+    if path.parent.parent != CACHE or path.suffix != ".npz" or stored.size_bytes > LARGEST_BYTES:
+        raise GraftError(f"{stored.key[:200]!r} ({stored.size_bytes:,} bytes) is no checkpoint. Expected "
+                         f"STAGE/NAME.npz of at most {LARGEST_BYTES:,} bytes. Ask who wrote it, and remove it there.")
+    return path

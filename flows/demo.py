@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from flows import training
-from graft.errors import GraftError, reported
+from graft.errors import LINES, GraftError, printable, reported
 from tasks import artifacts
 from tasks.params import DataParams, read_params
 from tasks.publish import PublishParams
@@ -30,7 +30,7 @@ def main() -> None:
     image = images / test_images["path"].iloc[len(test_images) // 2]
     answer = graft("predict", str(image), "--model", name)
     accuracy = artifacts.read_json(artifacts.METRICS)["accuracy"]
-    print("\n" + training.summary(result, time.monotonic() - began))
+    print("\n" + printable(training.summary(result, time.monotonic() - began), LINES))
     print("accuracy   {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
     print(f"pulled     {pulled.splitlines()[-1]}")
     print(f"predicted  {answer.splitlines()[-1]}")

@@ -5,6 +5,7 @@ The outputs of a stage are read from dvc.lock, so no stage is named here.
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prefect.artifacts import (
 )
 from ruamel.yaml import YAML
 
+from graft.errors import printable
 from pipeline.evaluation.report_tables import class_rows, confusion_rows, markdown, metric_rows
 from tasks import artifacts, publish
 
@@ -40,10 +42,10 @@ def stage(run) -> None:
     """Show a stage's outcome, its output files, and its short tables; `run` is a `flows.stages.StageRun`."""
     entries = [entry for each in _locked(run.stage) for entry in _listed(Path(each))]
     files = [{"file": path.as_posix(), "bytes": f"{path.stat().st_size:,}"} for path in entries]
-    tables = [f"## {path.name}\n\n{markdown(rows)}" for path in entries if (rows := _rows(path))]
+    tables = [f"## {path.name}\n\n{_table(rows)}" for path in entries if (rows := _rows(path))]
     more = [f"… and {len(files) - ROWS} more files"] if len(files) > ROWS else []
     outcome = f"{run.outcome} in {run.seconds:.1f} s"
-    parts = [f"# {run.stage}: {outcome}", markdown(files[:ROWS]), *more, *tables]
+    parts = [f"# {run.stage}: {outcome}", _table(files[:ROWS]), *more, *tables]
     create_markdown_artifact(key=run.stage.replace("_", "-"), description=outcome, markdown="\n\n".join(parts) + "\n")
 
 
@@ -69,7 +71,21 @@ def evaluation() -> None:
         "confusion": (confusion_rows(artifacts.PLOTS / "confusion.csv"), "true and predicted classes"),
     }
     for key, (rows, description) in tables.items():
-        create_markdown_artifact(key=key, description=description, markdown=f"# {key}\n\n{markdown(rows)}\n")
+        create_markdown_artifact(key=key, description=description, markdown=f"# {key}\n\n{_table(rows)}\n")
+
+
+def quoted(text: str) -> str:
+    """Markdown that shows a text of others, such as a class's name, as it is: no link, picture or HTML in it works."""
+    return re.sub(r"([\\`*_\[\]<>|#!~&]|:(?=//))", r"\\\1", printable(text))
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """`markdown` with `quoted` names and cells; it quotes bars itself."""
+    return markdown({_quoted_cell(key): _quoted_cell(cell) for key, cell in row.items()} for row in rows)
+
+
+def _quoted_cell(text: str) -> str:
+    return quoted(str(text)).replace("\\|", "|")
 
 
 def images(version: int, text: str) -> None:
@@ -79,8 +95,8 @@ def images(version: int, text: str) -> None:
 
 def gate(report: dict) -> None:
     """Show the verdict and its reasons; for `report`, see `tasks.gate.judge`."""
-    reasons = "\n".join(f"- {reason}" for reason in report["reasons"])
-    description = f"{report['verdict']}: {report['reasons'][0]}"
+    reasons = "\n".join(f"- {quoted(reason)}" for reason in report["reasons"])
+    description = printable(f"{report['verdict']}: {report['reasons'][0]}")
     create_markdown_artifact(key="gate", description=description, markdown=f"# {report['verdict']}\n\n{reasons}\n")
 
 

@@ -17,7 +17,7 @@ from prefect.events import emit_event
 from flows import handover, preflight, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
-from graft.errors import reported
+from graft.errors import LINES, printable, reported
 
 
 @flow(name="training", persist_result=False)
@@ -152,7 +152,7 @@ def compare_data():
     if champion is None:
         get_run_logger().info("no version was ever promoted: no images to compare with")
         return None
-    text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)))
+    text = as_text(compare(read_images(champion.folder), read_images(artifacts.IMAGES)), show.quoted)
     get_run_logger().info("the images of version %s compared with this run's:\n%s", champion.version, text)
     show.images(champion.version, text)
     return champion
@@ -185,7 +185,7 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     result = run(**vars(arguments))
-    print(summary(result, time.monotonic() - began))
+    print(printable(summary(result, time.monotonic() - began), LINES))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -19,6 +20,26 @@ class GraftError(Exception):
     Its message states what happened, what was expected and what to do, and names the file, key and value. It lists
     everything that is wrong, and may have several lines.
     """
+
+
+LINES = "\n\t"      # what text of several lines may contain; see `printable`
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Text that others wrote, as every terminal, log and table of text gets it: it shows itself and does nothing else.
+
+    Characters that a terminal obeys instead of showing, such as the beginning of an escape sequence, a line break or a
+    change of the direction of writing, become escapes such as `\\x1b`; so do bytes of names that are not UTF-8.
+
+    Args:
+        keep: characters that stay as they are, such as `LINES`.
+    """
+    return _OBEYED.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), str(text))
+
+
+def _escaped(character: str) -> str:
+    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 class UnreadableImage(ValueError):
@@ -81,7 +102,7 @@ def _disk_message(code: int, path: str | None) -> str:
 
 
 def _exit(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message, LINES)}", file=sys.stderr)
     sys.exit(2)
 
 

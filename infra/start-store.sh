@@ -3,10 +3,11 @@
 #
 #   AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… start-store.sh FOLDER PORT
 #
+# It listens on 127.0.0.1, or on the address in STORE_HOST: without TLS, so only where nobody else can listen to the network.
 # Ceph gives the guarantees that a registry needs: a create-only write (`If-None-Match: *`) has one winner among racing
 # writers, and every write answered with 200 survives a crash. One disk and one monitor are not redundant: back them up.
-# The monitor and the disk talk on 127.0.0.1 without keys; only the gateway is reachable from outside, and it checks the
-# signature of every request.
+# The monitor and the disk talk on 127.0.0.1 without keys: whoever has an account on this machine can use them. The gateway
+# checks the signature of every request.
 set -euo pipefail
 
 FOLDER=$(realpath -m "$1") PORT=$2
@@ -55,7 +56,7 @@ ms mon client mode = crc
 ms mon service mode = crc
 ms mon cluster mode = crc
 [client.rgw]
-rgw frontends = beast endpoint=0.0.0.0:$PORT tcp_nodelay=1
+rgw frontends = beast endpoint=${STORE_HOST:-127.0.0.1}:$PORT tcp_nodelay=1
 rgw data = $FOLDER/rgw
 rgw crypt require ssl = false
 rgw run sync thread = false
@@ -87,9 +88,10 @@ create_disk() {
 }
 
 create_user() {  # repeating this changes nothing; a different key in the environment is added to the user's keys
-    local user=(--uid=graft --access-key="$AWS_ACCESS_KEY_ID" --secret-key="$AWS_SECRET_ACCESS_KEY")
-    radosgw-admin -n client.rgw user create --display-name=graft "${user[@]}" > /dev/null 2>&1 ||
-        radosgw-admin -n client.rgw key create --key-type=s3 "${user[@]}" > /dev/null
+    # the secret is not an argument, which every process of this machine can read
+    local -x CEPH_ARGS="$CEPH_ARGS --access-key=$AWS_ACCESS_KEY_ID --secret-key=$AWS_SECRET_ACCESS_KEY"
+    radosgw-admin -n client.rgw user create --uid=graft --display-name=graft > /dev/null 2>&1 ||
+        radosgw-admin -n client.rgw key create --key-type=s3 --uid=graft > /dev/null
 }
 
 [[ -e $FOLDER/made ]] || create_store

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from graft.errors import reported
+from graft.errors import printable, reported
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the whole comparison as JSON")
     arguments = parser.parse_args()
     comparison = compare(read_images(arguments.old), read_images(arguments.new))
-    print(json.dumps(comparison, indent=2, ensure_ascii=False) if arguments.json else as_text(comparison))
+    print(json.dumps(comparison, indent=2, ensure_ascii=False) if arguments.json else as_text(comparison, printable))
 
 if __name__ == "__main__":
     with reported():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import GraftError, printable, reported
 from tasks.params import DataParams, params, read_params
 from tasks.publish import PublishParams
 
@@ -238,7 +238,7 @@ def run(pulled) -> dict:
 def main() -> None:
     """Pull the champion, judge the new model, and print the verdict with its reasons."""
     report = run(pull_champion(read_params("publish", PublishParams).name))
-    print(f"{report['verdict']}: " + "; ".join(report["reasons"]))
+    print(printable(f"{report['verdict']}: " + "; ".join(report["reasons"])))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from graft.errors import GraftError, did_you_mean
+from graft.model.json_rules import LIMIT_BYTES, MOST_LEVELS
 from pipeline.arguments import WrongArgument
 
 PARAMS = Path("params.yaml")
+MOST_VALUES = 100_000
 
 params = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 """Decorator for the dataclass of a stage's parameters; pydantic's `Field(gt=0, le=1)` gives a key's range."""
@@ -85,17 +88,52 @@ def read_sections(path: Path = PARAMS) -> dict:
     """Read the whole file as plain dicts, as YAML 1.2 like DVC, in which `1e-3` is a number.
 
     Raises:
-        GraftError: if the file cannot be read, or is not a mapping in valid YAML.
+        GraftError: if the file cannot be read, is not a mapping in valid YAML, or is beyond all use: larger than
+            `LIMIT_BYTES`, nested too deeply, or with anchors that repeat each other without end.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = _read_yaml(file.read(LIMIT_BYTES + 1))
     except OSError as error:
         raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project folder.") from None
-    except YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise GraftError(f"{path}: byte {error.start + 1} is not UTF-8 ({error.reason}). Save it in UTF-8.") from None
+    except (YAMLError, ValueError) as error:
         raise GraftError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise GraftError(f"{path}: expected sections of `key: value`, received {type(content).__name__}")
     return content
+
+
+def _read_yaml(data: bytes) -> object:
+    """Raises `ValueError` if the content, with each anchor written out, is not one that can be handled."""
+    if len(data) > LIMIT_BYTES:
+        raise ValueError(f"expected at most {LIMIT_BYTES:,} bytes")
+    text, depth = data.decode("utf-8"), 0
+    for event in YAML(typ="safe").parse(text):      # its loader recurses in C, without a limit
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            raise ValueError(f"it is nested in more than {MOST_LEVELS} levels")
+    try:
+        content = YAML(typ="safe").load(text)
+    except (LookupError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"a value does not fit its tag ({error!r})") from None
+    _check_extent(content)
+    return content
+
+
+def _check_extent(content: object) -> None:
+    """Raise `ValueError` for too many values, too many levels, or keys that JSON does not have."""
+    level, found = [content], 0
+    for _ in range(MOST_LEVELS):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if (found := found + sum(map(len, level))) > MOST_VALUES:       # before an anchor is written out
+            raise ValueError(f"it has more than {MOST_VALUES:,} values, if each anchor (&) is written out")
+        if any(isinstance(key, tuple) for each in level if isinstance(each, dict) for key in each):
+            raise ValueError("a list is used as a key")
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    if level:
+        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels, or an anchor (&) contains itself")
 
 
 @contextmanager

@@ -6,12 +6,13 @@ and makes it the champion, HOLD publishes it, REJECT does neither. `python -m ta
 
 import hashlib
 import platform
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import GraftError, printable, reported
 from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
@@ -81,7 +82,7 @@ def promote(published, gate: dict) -> None:
         if status_of(error.__cause__) != 403:
             raise
         print(f"{published.address} is published, but these credentials may not promote it. With others, run "
-              f"`graft promote {published.address} --reason \"{gate['reasons'][0]}\"`")
+              f"`graft promote {published.address} --reason {shlex.quote(printable(gate['reasons'][0]))}`")
 
 
 def provenance() -> dict:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import LINES, GraftError, printable, reported
 from tasks.params import PARAMS, params, read_params
 
 
@@ -36,7 +36,7 @@ def main() -> None:
                          + f"\nFor all findings, see {artifacts.SPLIT_FINDINGS}")
     used = assigned.assign(group=find_related(images))[assigned["split"].ne("")]
     artifacts.write_table(artifacts.SPLITS, used, artifacts.SPLIT_COLUMNS)
-    print(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}")
+    print(printable(f"{summarize(findings)}\nfindings: {artifacts.SPLIT_FINDINGS}", LINES))
 
 
 if __name__ == "__main__":

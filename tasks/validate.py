@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import LINES, GraftError, printable, reported
 from tasks.params import PARAMS, DataParams, named, params, read_params
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     from pipeline.intake.findings import explain_failures, summarize
     from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
-    print(summarize(findings))
+    print(printable(summarize(findings), LINES))
     if failures := explain_failures(findings, vars(validate), where=f"{PARAMS}: validate."):
         raise GraftError(f"the images in '{images}' are not accepted:\n{failures}\nFix the images, or change the "
                          f"limits in {PARAMS}. For all findings, with pictures, see {DATA_REPORT}")
@@ -67,7 +67,7 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
 
     listing = list_images(validate, images)
     for note in listing.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}", LINES))
     cache = ScanCache(artifacts.CACHE / "intake", images)
     scanned = scan(images, listing, cache)
     table = image_table(scanned, validate.near_copies)

@@ -5,8 +5,7 @@ import unicodedata
 
 import pytest
 
-from graft.errors import GraftError
-from pipeline.intake.files import printable
+from graft.errors import GraftError, printable
 from pipeline.intake.listing import list_files
 
 

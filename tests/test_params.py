@@ -32,6 +32,23 @@ def read(tmp_path, text):
     return read_params("example", Example, file)
 
 
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    (LAUGHS, "more than 100,000 values"), ("a: &a [*a]", "contains itself"), ("a: &a {b: *a}", "contains itself"),
+    ("[" * 100_000, "nested in more than 100 levels"), ("- " * 5000 + "x", "nested in more than 100"),
+    ("a: " + "{a: " * 20_000, "nested"), (b"a: \xff", "byte 4 is not UTF-8"), ("#" * 5_000_000, "at most 4,000,000"),
+    ("a: " + "9" * 10_000, "not valid YAML"), ("a: !!bool maybe", "does not fit its tag"), ("a: \0", "not valid"),
+    ("a: !!python/object/apply:os.system [x]", "not valid YAML"), ("a: 9999-99-99", "not valid YAML"),
+    ("a: {? [1] : 2}", "as a key"),
+])
+def test_yaml_that_nobody_could_use_is_refused_in_one_message(tmp_path, text, reason):
+    (tmp_path / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(GraftError, match=f"params.yaml.*{reason}"):
+        read_sections(tmp_path / "params.yaml")
+
+
 def test_reads_a_section_into_its_dataclass(tmp_path):
     assert read(tmp_path, GOOD) == Example(epochs=3, rate=0.001, size=(4, 5), inner=Inner(angle=30.0))
 

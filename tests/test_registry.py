@@ -1,6 +1,7 @@
 """Publish, pull, promote, roll back: the same on every store."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -183,6 +184,45 @@ def test_pull_leaves_a_folder_that_is_no_model_alone(real, tmp_path):
     with pytest.raises(GraftError, match="is not a model"):
         pull(f"{real}/colours", tmp_path / "notes")
     assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mine", ["notes.txt", ".git/config", "attachments/mine.html", "sub/model.onnx", "model.json",
+                                  "link", "model.tflite"])
+def test_pull_to_a_folder_keeps_the_users_own_files(tmp_path, monkeypatch, mine):
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    where, to = str(tmp_path / "registry"), tmp_path / "here"
+    published(where, 2)
+    pull(f"{where}/colours@1", to)
+    (to / mine).parent.mkdir(exist_ok=True)
+    (to / mine).symlink_to(tmp_path) if mine == "link" else (to / mine).write_text("mine")
+    before = {path: path.read_bytes() for path in to.rglob("*") if path.is_file()}
+    with pytest.raises(GraftError, match=f"here holds files that were added or changed since .*: .*{mine}. Nothing"):
+        pull(f"{where}/colours@2", to)
+    assert {path: path.read_bytes() for path in to.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.glob(".here*")] == []
+
+
+@pytest.mark.parametrize("name", ["here", ".here.old", ".here.new"])
+def test_pull_to_a_folder_replaces_none_that_it_did_not_write(tmp_path, monkeypatch, name):
+    """Not even a bundle that was made here, nor a folder with the name of one of its own."""
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    where, folder = str(tmp_path / "registry"), tmp_path / name
+    published(where)
+    shutil.copytree(bundle(), folder)
+    (folder / "training.log").write_text("mine")
+    with pytest.raises(GraftError, match="is not a model that was pulled|files that Graft did not write: training.log"):
+        pull(f"{where}/colours@1", tmp_path / "here")
+    assert (folder / "training.log").read_text() == "mine"
+
+
+def test_pull_to_a_folder_restores_what_is_missing_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    where, to = str(tmp_path / "registry"), tmp_path / "here"
+    published(where)
+    pull(f"{where}/colours@1", to)
+    (to / "model.onnx").unlink()
+    pull(f"{where}/colours@1", to)
+    assert (to / "model.onnx").read_bytes() == (bundle() / "model.onnx").read_bytes()
 
 
 def test_a_damaged_cache_is_mended(real):

@@ -6,8 +6,10 @@ import sys
 import pytest
 from registries import bundle, objects, overwrite
 
+import graft
 from graft.errors import GraftError
-from graft.registry import promote, publish, pull
+from graft.registry import promote, publish, pull, rollback, verify
+from tasks.gate import pull_champion
 
 pytest.importorskip("model_signing.signing", reason="needs the extra `sign`: pip install 'graft[sign]'")
 SIGNATURE = "models/colours/versions/000001/manifest.sig"
@@ -122,3 +124,95 @@ def test_the_librarys_own_command_reads_the_signature(tmp_path, keys, monkeypatc
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
     (folder / "manifest.json").write_text("{}")
     assert subprocess.run(command, capture_output=True, timeout=60).returncode != 0
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch) -> str:
+    """An empty registry in a folder, which is the default one."""
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.chdir(tmp_path)
+    return str(tmp_path / "registry")
+
+
+def served(local: str) -> str:
+    from graft.server.served_model import ServedModel
+
+    return ServedModel("colours").now.name
+
+
+WAYS = {
+    "pull": lambda local: pull("colours"),
+    "offline": lambda local: pull("colours", offline=True),
+    "predict": lambda local: graft.load("colours@1"),
+    "serve": served,
+    "gate": lambda local: pull_champion("colours"),
+    "promote": lambda local: promote("colours@1", alias="other"),
+    "roll back": lambda local: rollback("colours"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_environment_demands_a_signature_of_every_way_to_use_a_version(local, keys, monkeypatch, way):
+    private, public = keys("ann")
+    for seed in (1, 2):
+        publish(bundle(seed), "colours", local)
+        promote(f"colours@{seed}")
+        pull(f"colours@{seed}")
+    promote("colours@1")
+    monkeypatch.setenv("GRAFT_PUBLIC_KEY", str(public))
+    with pytest.raises(GraftError, match="is not signed, but a signature with the key of .*ann.pub.pem is demanded"):
+        WAYS[way](local)
+    for seed in (1, 2):
+        publish(bundle(seed), "colours", local, signing_key=private)
+        pull(f"colours@{seed}")
+    assert WAYS[way](local)
+    monkeypatch.setenv("GRAFT_PUBLIC_KEY", str(keys("bob")[1]))
+    with pytest.raises(GraftError, match="was not signed with the key of .*bob.pub.pem"):
+        WAYS[way](local)
+    monkeypatch.setenv("GRAFT_PUBLIC_KEY", "nothing.pem")
+    with pytest.raises(GraftError, match="GRAFT_PUBLIC_KEY: nothing.pem cannot be used as a key: No such file"):
+        WAYS[way](local)
+
+
+def test_the_environment_signs_what_is_published(local, keys, monkeypatch):
+    private, public = keys("ann")
+    monkeypatch.setenv("GRAFT_SIGNING_KEY", str(private))
+    monkeypatch.setenv("GRAFT_PUBLIC_KEY", str(public))
+    publish(bundle(), "colours", local)
+    promote("colours@1")
+    assert pull("colours").version == 1
+
+
+@pytest.mark.parametrize("theirs", ["another key", "rubbish"])
+def test_a_signature_in_the_place_of_ours_is_told(local, keys, theirs):
+    private, public = keys("ann")
+    if theirs == "rubbish":
+        overwrite(local, SIGNATURE, b"{}")              # before the version is there
+    else:
+        publish(bundle(), "colours", local, signing_key=keys("bob")[0])
+    before = objects(local)[SIGNATURE]
+    with pytest.raises(GraftError, match=f"published, but not signed with .*: .*/{SIGNATURE} holds another signature"):
+        publish(bundle(), "colours", local, signing_key=private)
+    assert objects(local)[SIGNATURE] == before
+    overwrite(local, SIGNATURE, None)
+    for _ in range(2):                                  # signing again with the same key changes nothing
+        publish(bundle(), "colours", local, signing_key=private)
+        assert pull("colours@1", public_key=public).version == 1
+
+
+def test_verify_reads_signatures(local, keys):
+    private, public = keys("ann")
+    publish(bundle(1), "colours", local, signing_key=private)
+    publish(bundle(2), "colours", local)
+    assert verify(local).findings == []
+    [unsigned] = verify(local, public).findings
+    assert (unsigned.where, "is not signed" in unsigned.what) == ("colours@2", True)
+    overwrite(local, SIGNATURE.replace("1", "2"), objects(local)[SIGNATURE])
+    assert [(each.where, each.what) for each in verify(local).findings] == [
+        ("colours@2", "its signature is not one of its manifest")]
+    overwrite(local, SIGNATURE.replace("1", "2"), None)
+    overwrite(local, SIGNATURE.replace("1", "3"), b"{}")
+    assert [each.where for each in verify(local).findings] == [SIGNATURE.replace("1", "3")]
+    assert {each.where for each in verify(local, keys("bob")[1]).findings} == {
+        "colours@1", "colours@2", SIGNATURE.replace("1", "3")}

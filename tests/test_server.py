@@ -30,6 +30,18 @@ REPOSITORY = Path(__file__).parent.parent
 PNG = {"Content-Type": "image/png"}
 
 
+@pytest.mark.parametrize(("host", "status"), [
+    ("127.0.0.1:1", 200), ("[::1]:80", 200), ("10.1.2.3", 200), ("localhost", 200), ("LOCALHOST.:8000", 200),
+    ("a.localhost", 200), (socket.gethostname(), 200), ("evil.example", 421), ("127.0.0.1.evil.example", 421),
+    ("localhost.evil.example:80", 421), ("evil.example:localhost", 421), ("[::1].evil.example", 421),
+    ("[localhost]", 421), ("evil.example@localhost", 421), ("a\\.localhost.evil", 421),
+])
+def test_a_request_to_a_name_that_is_not_the_servers_is_refused(server, host, status):
+    assert server.get("/healthz", headers={"Host": host}).status_code == status
+    answer = server.post("/v1/predict", content=b"x", headers=PNG | {"Host": host})
+    assert (answer.status_code == 421) == (status == 421)
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return make_bundle(tmp_path_factory.mktemp("models") / "colours")

@@ -134,6 +134,21 @@ def test_a_redirect_to_a_private_address_is_refused(public, private):
     assert private.seen == []
 
 
+@pytest.mark.parametrize("address", [
+    "192.0.0.1", "192.0.0.9", "192.0.0.255", "168.63.129.16", "3fff::1", "3fff:fff::1", "::ffff:168.63.129.16",
+    "64:ff9b::a83f:8110", "2002:c000:0001::", "100::1", "192.88.99.1", "169.254.169.254", "100.100.100.200", "fd00::1",
+    "2001:db8::1", "240.0.0.1", "0.0.0.0", "::", "fe80::1%eth0", "ff02::1", "5f00::1", "64:ff9b:1::1",
+])
+def test_an_address_of_the_special_registries_is_not_public(address):
+    """RFC 6890 and the registries of IANA that it founded; Azure's is its own."""
+    assert not urls.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "192.0.1.1", "168.63.129.17", "2606:4700::1111", "2002:0808:0808::1"])
+def test_other_addresses_are_public(address):
+    assert urls.is_public(address)
+
+
 def test_a_redirect_to_another_scheme_is_refused(public):
     assert refused(f"{public.url}/redirect?file:///etc/passwd") == "'file' is not supported; expected http or https"
 

@@ -1,7 +1,10 @@
 """Declarations that several subcommands share."""
 
 import argparse
+import sys
 from collections.abc import Callable
+
+from graft.errors import LINES, printable
 
 Subparsers = argparse._SubParsersAction
 REGISTRY = "s3://bucket/prefix or a folder (default: the environment variable GRAFT_REGISTRY, otherwise ./registry)"
@@ -28,3 +31,8 @@ def add_command(
 def add_registry(parser: argparse.ArgumentParser) -> None:
     """Declare `--registry`."""
     parser.add_argument("--registry", help=REGISTRY)
+
+
+def say(text: str, is_note: bool = False) -> None:
+    """Print text that may contain words of others, such as keys and reasons; a note goes to standard error."""
+    print(printable(text, LINES), file=sys.stderr if is_note else sys.stdout)

@@ -78,6 +78,8 @@ def _add_serve(subparsers: Subparsers) -> None:
     parser.add_argument("--host", default="127.0.0.1",
                         help="the address to listen on; 0.0.0.0 is all addresses (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 is any free one (default: %(default)s)")
+    parser.add_argument("--name", dest="names", metavar="NAME", action="append", default=[],
+                        help="also answer requests to this host name, such as a proxy's; may be repeated")
     parser.add_argument("--poll", type=_seconds, default=30, metavar="SECONDS",
                         help="how often to look for another version of the model (default: %(default)s)")
 
@@ -97,7 +99,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         from graft.server.app import serve
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
-    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format)
+    serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format,
+          arguments.names)
 
 
 if __name__ == "__main__":

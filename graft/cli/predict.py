@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from graft.cli.arguments import say
 from graft.errors import GraftError
 from graft.images import read_bytes
 from graft.predict.find import load
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _save_plot(arguments.plot, written, thumbnails, arguments.top)
     if others:
-        print(name_others(others), file=sys.stderr)
+        say(name_others(others), is_note=True)
     return _exit_code(written)
 
 

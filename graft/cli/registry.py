@@ -1,10 +1,9 @@
 """The subcommands that work on a registry: pull, publish, promote, rollback, history, verify, gc, compare."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry
+from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry, say
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -24,7 +23,13 @@ def _add_pull(subparsers: Subparsers) -> None:
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
     parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
-    parser.add_argument("--public-key", metavar="PEM", help="refuse a version not signed with the matching private key")
+    _add_public_key(parser, "refuse a version")
+
+
+def _add_public_key(parser: argparse.ArgumentParser, action: str) -> None:
+    parser.add_argument("--public-key", metavar="PEM",
+                        help=f"{action} not signed with the matching private key (default: the environment variable "
+                             "GRAFT_PUBLIC_KEY, which every command demands that fetches a model)")
 
 
 def _pull(arguments: argparse.Namespace) -> None:
@@ -33,10 +38,10 @@ def _pull(arguments: argparse.Namespace) -> None:
     pulled = pull(arguments.model, arguments.to, registry=arguments.registry, offline=arguments.offline,
                   attachments=arguments.attachments, public_key=arguments.public_key)
     if pulled.note:
-        print(pulled.note, file=sys.stderr)
+        say(pulled.note, is_note=True)
     amount = f"{pulled.transferred_bytes / 1e6:.1f} MB fetched" if pulled.transferred_bytes else "nothing to fetch"
-    print(f"{pulled.name}@{pulled.version}: {amount}, all files checked")
-    print(pulled.folder)
+    say(f"{pulled.name}@{pulled.version}: {amount}, all files checked")
+    say(str(pulled.folder))
 
 
 def _add_publish(subparsers: Subparsers) -> None:
@@ -47,7 +52,8 @@ def _add_publish(subparsers: Subparsers) -> None:
     parser.add_argument("--attach", metavar="FILE", action="append", default=[],
                         help="keep FILE with the version; may be repeated")
     parser.add_argument("--facts", metavar="JSON", help="a JSON file with other information about the version")
-    parser.add_argument("--sign", metavar="PEM", help="sign the version with this private key (needs the extra `sign`)")
+    parser.add_argument("--sign", metavar="PEM", help="sign the version with this private key (default: the "
+                        "environment variable GRAFT_SIGNING_KEY; needs the extra `sign`)")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -60,15 +66,17 @@ def _publish(arguments: argparse.Namespace) -> None:
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
-    print(f"published {published.address}" if published.is_new else f"already published as {published.address}")
+    signed = ", signed with this key" if arguments.sign else ""
+    say(("published " if published.is_new else "already published as ") + published.address + signed)
 
 
 def _read_json(path: str) -> dict:
-    import json
     from pathlib import Path
 
+    from graft.model.json_rules import parse
+
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise GraftError(f"--facts {path} cannot be read as JSON: {reason}.") from None
@@ -92,6 +100,7 @@ def _add_alias(parser: argparse.ArgumentParser) -> None:
 
 
 def _promote(arguments: argparse.Namespace) -> None:
+    from graft.model.json_rules import are_texts
     from graft.registry import promote
     from graft.registry.compare import read_manifest
 
@@ -100,8 +109,8 @@ def _promote(arguments: argparse.Namespace) -> None:
     _print_move(arguments.alias, entry)
     verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
     if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
-        reasons = "; ".join(map(str, verdict.get("reasons", [])))
-        print(f"note: the gate had held this version: {reasons}", file=sys.stderr)
+        reasons = "; ".join(verdict["reasons"] if are_texts(verdict.get("reasons")) else ["it recorded no reason"])
+        say(f"note: the gate had held this version: {reasons}", is_note=True)
 
 
 def _add_rollback(subparsers: Subparsers) -> None:
@@ -122,12 +131,12 @@ def _rollback(arguments: argparse.Namespace) -> None:
 
 def _print_move(alias: str, entry: "Entry | None") -> None:
     if entry is None:
-        print(f"{alias} already names this version: nothing to do")
+        say(f"{alias} already names this version: nothing to do")
     elif entry.version is None:
-        print(f"{alias} is removed: it named version {entry.replaced}, and no version before")
+        say(f"{alias} is removed: it named version {entry.replaced}, and no version before")
     else:
         before = f", before: version {entry.replaced}" if entry.replaced else ""
-        print(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
+        say(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
 
 
 def _add_history(subparsers: Subparsers) -> None:
@@ -144,22 +153,23 @@ def _history(arguments: argparse.Namespace) -> None:
 
     moment = read_moment(arguments.at) if arguments.at else None
     entries = history(arguments.model, arguments.registry)
-    print(aliases_at(entries, moment) if moment else as_table(entries))
+    say(aliases_at(entries, moment) if moment else as_table(entries))
 
 
 def _add_verify(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "verify", _verify, "read a whole registry and report everything that is damaged",
                          "Exit codes: 0 if it is sound, 1 if anything is damaged.")
     parser.add_argument("registry", nargs="?", help=REGISTRY)
+    _add_public_key(parser, "report every version")
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from graft.registry import verify
 
-    report = verify(arguments.registry)
+    report = verify(arguments.registry, arguments.public_key)
     for finding in report.findings:
-        print(f"{finding.kind:8}  {finding.where}: {finding.what}")
-    print(f"{report.models} models, {report.versions} versions, {report.blobs} files "
+        say(f"{finding.kind:8}  {finding.where}: {finding.what}")
+    say(f"{report.models} models, {report.versions} versions, {report.blobs} files "
           f"({report.size_bytes / 1e6:.1f} MB) read: {report.verdict}")
     return 0 if report.is_sound else 1
 
@@ -180,11 +190,11 @@ def _gc(arguments: argparse.Namespace) -> None:
 
     swept = gc(arguments.registry, keep=arguments.keep, days=arguments.days, delete=arguments.delete)
     for version in swept.versions:
-        print(f"version  {version}")
+        say(f"version  {version}")
     for blob in swept.blobs:
-        print(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
+        say(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
     done = "removed" if arguments.delete else "would be removed; repeat with --delete to remove them"
-    print(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
+    say(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
 
 
 def _add_compare(subparsers: Subparsers) -> None:
@@ -199,4 +209,4 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     name = arguments.left.partition("@")[0]
     right = name + arguments.right if arguments.right.startswith("@") else arguments.right
-    print(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))
+    say(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))

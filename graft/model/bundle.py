@@ -15,7 +15,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.model.json_rules import Rule, find_problems, is_number, is_object, is_text, is_whole, or_null
+from graft.model.json_rules import (
+    LIMIT_BYTES,
+    Rule,
+    are_texts,
+    find_problems,
+    is_number,
+    is_object,
+    is_whole,
+    or_null,
+    parse,
+)
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
 FORMATS = {     # export format -> its files; every bundle contains ONNX
@@ -53,7 +63,8 @@ def read_description(folder: str | Path) -> Description:
     """
     path = Path(folder, DESCRIPTION)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = parse(file.read(LIMIT_BYTES + 1))
     except FileNotFoundError:
         message = f"{folder} is not a model: it has no {DESCRIPTION}. Pull one with `graft pull NAME`."
         raise GraftError(message) from None
@@ -73,7 +84,7 @@ def _problems(content: object) -> list[str]:
 
 
 def _are_class_names(value: object) -> bool:
-    return isinstance(value, list) and len(value) >= 2 and all(map(is_text, value)) and len(set(value)) == len(value)
+    return isinstance(value, list) and are_texts(value) and len(value) >= 2 and len(set(value)) == len(value)
 
 
 def _is_image_size(value: object) -> bool:

@@ -15,12 +15,22 @@ import time
 from collections.abc import Iterator
 from urllib.parse import quote, urljoin, urlsplit
 
+from graft.errors import printable
 from graft.images import UnreadableImage
 
 MAX_DOWNLOAD_BYTES = 30_000_000     # of one response; camera JPEGs have up to 25 MB
 TIME_LIMIT_S = 20.0         # for one URL including its redirects
 MAX_REDIRECTS = 5
 _CHUNK = 65536              # bytes
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, (     # which `is_global` of some versions of Python takes for public
+    "192.0.0.0/24",         # protocol assignments (RFC 6890)
+    "192.88.99.0/24",       # relays from 6to4, deprecated (RFC 7526)
+    "168.63.129.16/32",     # Azure's own services on every virtual machine
+    "64:ff9b:1::/48",       # local translation (RFC 8215)
+    "3fff::/20",            # documentation (RFC 9637)
+    "5f00::/16",            # segment routing (RFC 9602)
+    "100::/64",             # discarded (RFC 6666)
+)))
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -70,7 +80,7 @@ def _get(url: str, allow_private: bool, max_bytes: int, deadline: float) -> tupl
         if response.status in _REDIRECTS and location:
             return urljoin(url, location), None
         if response.status != 200:
-            raise UnreadableImage(f"HTTP {response.status} {response.reason}".strip())
+            raise UnreadableImage(printable(f"HTTP {response.status} {response.reason[:100]}".strip()))
         return url, _read(response, max_bytes)
 
 
@@ -149,7 +159,7 @@ def is_public(address: str) -> bool:
     if wrapped is not None:
         return is_public(str(wrapped))
     local = parsed.is_multicast or parsed.is_reserved or getattr(parsed, "is_site_local", False)
-    return parsed.is_global and not local
+    return parsed.is_global and not local and not any(parsed in each for each in _NOT_PUBLIC)
 
 
 def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

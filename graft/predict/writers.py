@@ -2,14 +2,17 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 
 COLUMNS = ("source", "label", "probability", "is_unknown", "unknown_score", "error")
+_FORMULA = re.compile(r"(^|;)(\s*)(?=[=+@＝＋－＠-](?!$))")        # a semicolon begins a cell for some spreadsheets
+_NAMES = "\n" + "".join(map(chr, range(0xDC80, 0xDD00)))     # which may have line breaks and bytes that are not UTF-8
 
 
 def flat(row: dict, class_names: tuple[str, ...]) -> dict:
@@ -34,10 +37,17 @@ def json_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict]
 
 
 def csv_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict], None]:
-    """Write the header of a CSV file; returns a function that writes one row. For the columns, see `flat`."""
-    table = csv.DictWriter(stream, [*COLUMNS, *map(column, class_names)], lineterminator="\n")
-    table.writeheader()
-    return lambda row: table.writerow(flat(row, class_names))
+    """Write the header of a CSV file; returns a function that writes one row. For the columns, see `flat`.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; control characters are escaped.
+    """
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(map(_cell, [*COLUMNS, *map(column, class_names)]))
+    return lambda row: table.writerow(map(_cell, flat(row, class_names).values()))
+
+
+def _cell(value: object) -> object:
+    return _FORMULA.sub(r"\1\2'", printable(value, _NAMES)) if isinstance(value, str) else value
 
 
 def write_csv(path: Path, class_names: tuple[str, ...], parts: Iterable[list[dict]]) -> None:
@@ -71,8 +81,7 @@ WRITERS = {"text": text_writer, "json": json_writer, "csv": csv_writer}
 
 
 def _line(row: dict) -> str:
-    source = row["source"] if row["source"].isprintable() else repr(row["source"])
     if "error" in row:
-        return f"{source}: error: {row['error']}"
+        return printable(f"{row['source']}: error: {row['error']}")
     shares = ", ".join(f"{name} {share:.1%}" for name, share in row["probabilities"].items())
-    return f"{source}: unknown, most similar to {shares}" if row["is_unknown"] else f"{source}: {shares}"
+    return printable(f"{row['source']}: " + "unknown, most similar to " * row["is_unknown"] + shares)

@@ -9,6 +9,7 @@ from graft.errors import GraftError
 REGISTRY_VARIABLE, LOCAL_REGISTRY = "GRAFT_REGISTRY", "registry"
 CHAMPION, LATEST = "champion", "latest"
 NAME_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"          # of a model, and of an alias
+LARGEST_NUMBER = 999_999            # of a version
 _NAME_RULE = "1 to 64 characters from a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
 
 
@@ -44,9 +45,11 @@ def parse(model: str, registry: str | None = None) -> Address:
     check_name(name, model)
     if at and not reference:
         raise GraftError(f"{model}: the @ is followed by nothing. Expected NAME@ALIAS or NAME@NUMBER.")
-    if re.fullmatch(r"[0-9]{1,9}", reference):
+    if re.fullmatch(r"[0-9]{1,64}", reference):
         if int(reference) == 0:
             raise GraftError(f"{model}: there is no version 0. Version numbers begin at 1.")
+        if int(reference) > LARGEST_NUMBER:
+            raise GraftError(f"{model}: version numbers end at {LARGEST_NUMBER:,}.")
         return Address(check_registry(where), name, number=int(reference))
     if reference:
         check_word(reference, "alias")

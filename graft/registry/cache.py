@@ -16,6 +16,7 @@ from typing import TextIO
 
 from graft.errors import GraftError
 from graft.machine.files import expanded, whole
+from graft.model.json_rules import parse
 from graft.registry import log
 from graft.registry.address import Address
 from graft.store import identity
@@ -58,13 +59,13 @@ class Cache:
         """Read the last state seen; an empty `Seen` before the first pull. Raises `GraftError` if it cannot be read."""
         path = self.folder / "seen.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse(path.read_bytes())
             digest = content.pop("digest")
             entry = log.Entry(**content.pop("last"), digest=digest)
             return Seen(**content, last=entry)
         except FileNotFoundError:
             return Seen(self._registry, self._name)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise GraftError(f"{path} cannot be read ({error}). Remove {self.folder} and pull again.") from error
 
     def save(self, seen: Seen) -> None:

@@ -1,5 +1,7 @@
 """Compare two published versions side by side. Only their manifests are fetched, not the models."""
 
+from graft.errors import printable
+from graft.model.json_rules import is_number
 from graft.registry import log
 from graft.registry.address import parse
 from graft.registry.lookup import find_number, read_version
@@ -58,7 +60,7 @@ def _classes(left: list[str], right: list[str]) -> list[Row]:
     gained, lost = (", ".join(sorted(one - other)) for one, other in
                     ((set(right), set(left)), (set(left), set(right))))
     rows = [("count", str(len(left)), str(len(right)))]
-    return rows + [(name, "", found) for name, found in (("gained", gained), ("lost", lost)) if found]
+    return rows + [(name, "", printable(found)) for name, found in (("gained", gained), ("lost", lost)) if found]
 
 
 def _data(found: object) -> dict[str, str]:
@@ -91,7 +93,7 @@ def _metrics(metrics: object) -> dict[str, str]:
     found = {}
     for name, metric in _mapping(metrics).items():
         parts = [_mapping(metric).get(key) for key in ("value", "low", "high")]
-        if all(isinstance(part, int | float) for part in parts):
+        if all(map(is_number, parts)):
             template = "{:.3g} ({:.3g} to {:.3g})" if "loss" in name else "{:.1%} ({:.1%} to {:.1%})"
             found[name] = template.format(*parts)
     return found
@@ -109,7 +111,7 @@ def _flat(content: object, prefix: str = "") -> dict[str, str]:
 
 def _side_by_side(left: dict[str, str], right: dict[str, str]) -> list[Row]:
     names = [*left, *(name for name in right if name not in left)]
-    return [(name, left.get(name, ABSENT), right.get(name, ABSENT)) for name in names]
+    return [(printable(name), printable(left.get(name, ABSENT)), printable(right.get(name, ABSENT))) for name in names]
 
 
 def _differing(left: dict[str, str], right: dict[str, str]) -> list[Row]:

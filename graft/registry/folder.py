@@ -1,14 +1,11 @@
-"""A version's folder on this machine: complete it, check it, and put it in place of another."""
+"""A version's folder in the cache of this machine: complete it, and check it."""
 
 import hashlib
-import os
 import shutil
-import sys
 from pathlib import Path
 
-from graft.errors import GraftError
-from graft.machine.files import expanded, whole
-from graft.model.bundle import DESCRIPTION
+from graft.machine.files import whole
+from graft.machine.names import inside
 from graft.registry.manifest import MANIFEST, File, Manifest, decode, describe
 from graft.registry.transfer import download
 from graft.store import Damaged, Store
@@ -28,15 +25,16 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
         The number of bytes transferred.
     """
     target = folder if folder.exists() else folder.with_name(f".{folder.name}.new")
-    missing = {path: file for path, file in files.items() if not _is(target / path, file)}
+    paths = {inside(target, name): file for name, file in files.items()}
+    missing = {path: file for path, file in paths.items() if not _is(path, file)}
     transferred = download(store, missing.values(), incoming)
     placed: dict[str, Path] = {}
     for path, file in missing.items():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if file.sha256 in placed:
-            shutil.copyfile(placed[file.sha256], target / path)
+            shutil.copyfile(placed[file.sha256], path)
         else:
-            placed[file.sha256] = (incoming / file.sha256).replace(target / path)
+            placed[file.sha256] = (incoming / file.sha256).replace(path)
     for name, text in texts.items():
         if text is not None:
             _write(target / name, text, incoming)
@@ -47,7 +45,7 @@ def build(folder: Path, store: Store, files: dict[str, File], texts: dict[str, b
 
 def is_whole(folder: Path, files: dict[str, File]) -> bool:
     """Whether the folder contains all these files, byte for byte."""
-    return all(_is(folder / path, file) for path, file in files.items())
+    return all(_is(inside(folder, name), file) for name, file in files.items())
 
 
 def read_folder(folder: Path, name: str, number: int, digest: str) -> Manifest:
@@ -66,31 +64,6 @@ def read_folder(folder: Path, name: str, number: int, digest: str) -> Manifest:
     return decode(data, name, number, str(path))
 
 
-def replace_folder(source: Path, to: Path) -> Path:
-    """Copy a pulled version to `to` and return its absolute path. A model there is replaced once the copy is complete.
-
-    Raises:
-        GraftError: if `to` exists and is neither a model nor an empty folder.
-    """
-    to = expanded(to).resolve()
-    fresh, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
-    if old.exists() and not to.exists():
-        old.rename(to)              # an earlier exchange was killed halfway
-    if to.exists() and not (to.is_dir() and (not any(to.iterdir()) or (to / DESCRIPTION).is_file())):
-        raise GraftError(f"{to} exists and is not a model, so it was not replaced. Name another folder.")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    if _same(source, to):
-        return to
-    shutil.copytree(source, fresh)
-    if to.exists():
-        _exchange(fresh, to, old)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(to)
-    return to
-
-
 def _write(path: Path, data: bytes, incoming: Path) -> None:
     """Whole or not at all, and only when it is another text: somebody may be reading it."""
     if not path.exists() or path.read_bytes() != data:
@@ -100,29 +73,3 @@ def _write(path: Path, data: bytes, incoming: Path) -> None:
 
 def _is(path: Path, file: File) -> bool:
     return path.is_file() and path.stat().st_size == file.size_bytes and describe(path) == file
-
-
-def _same(one: Path, other: Path) -> bool:
-    def contents(folder: Path) -> dict[str, File]:
-        return {path.relative_to(folder).as_posix(): describe(path) for path in folder.rglob("*") if path.is_file()}
-
-    return other.is_dir() and contents(one) == contents(other)
-
-
-def _exchange(fresh: Path, to: Path, old: Path) -> None:
-    """Move `to` to `old` and `fresh` to `to`. On Linux `to` exists at every moment."""
-    if sys.platform == "linux" and _swap(fresh, to):
-        fresh.rename(old)
-        return
-    to.rename(old)
-    fresh.rename(to)
-
-
-def _swap(one: Path, other: Path) -> bool:
-    """Exchange two paths atomically with renameat2(2); returns False if the file system cannot."""
-    import ctypes
-
-    at_working_folder, exchange = -100, 2           # AT_FDCWD, RENAME_EXCHANGE of <fcntl.h> and <linux/fs.h>
-    rename = getattr(ctypes.CDLL(None), "renameat2", None)
-    names = at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other)
-    return rename is not None and rename(*names, exchange) == 0

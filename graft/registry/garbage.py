@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from graft.errors import GraftError
 from graft.registry import log, manifest
 from graft.registry.address import check_registry, default_registry
+from graft.registry.lookup import numbers_in_order
 from graft.registry.manifest import Manifest
 from graft.registry.promotion import who
 from graft.registry.transfer import GRACE
@@ -63,6 +64,7 @@ def gc(registry: str | None = None, *, keep: int = 5, days: float = 90, delete: 
 
 def _delete(store: Store, name: str, keep: int, recent: datetime, young: datetime, delete: bool) -> list[int]:
     """The numbers of the versions that are not kept. With `delete`, the log marks them, then they are removed."""
+    numbers_in_order(store, name)
     while True:
         entries, versions = log.read(store, name), manifest.read_all(store, name)
         last = entries[-1] if entries else log.Entry()

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
 from graft.registry import log, manifest
-from graft.registry.address import check_registry, default_registry
-from graft.registry.lookup import MARKER
-from graft.registry.manifest import File, Manifest
+from graft.registry.address import NAME_PATTERN, check_registry, default_registry
+from graft.registry.lookup import MARKER, first_gap
+from graft.registry.manifest import LIMIT_BYTES, MANIFEST, NUMBER, SIGNATURE, File, Manifest
+from graft.registry.signing import Key, demanded_key, is_of, read_signature, require_signature
 from graft.registry.transfer import PART_BYTES
 from graft.store import Damaged, Missing, Store, Stored, open_store
 
 DAMAGE, LEFTOVER = "DAMAGE", "leftover"
 READERS = 4                         # each holds a part of a file
 _KEYS = re.compile(
-    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/[^/]+/aliases\.json"
-    r"|models/[^/]+/log/[0-9]{6,9}\.json|models/[^/]+/versions/[0-9]{6,9}/manifest\.(json|sig)"
+    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/{NAME_PATTERN}/aliases\.json"
+    rf"|models/{NAME_PATTERN}/log/{NUMBER}\.json|models/{NAME_PATTERN}/versions/{NUMBER}/manifest\.(json|sig)"
 )
 
 
@@ -61,11 +62,13 @@ class Report:
         return (f"{damaged} DAMAGED" if damaged else "sound") + also
 
 
-def verify(registry: str | None = None) -> Report:
-    """Check every promotion log, manifest, alias and file of a registry. Reads everything in it.
+def verify(registry: str | None = None, public_key: Key | None = None) -> Report:
+    """Check every promotion log, manifest, signature, alias and file of a registry. Reads everything in it.
 
     Args:
         registry: `s3://bucket/prefix` or a folder; by default `default_registry()`.
+        public_key: a PEM file; a version that was not signed with the matching private key is reported. By default the
+            environment variable GRAFT_PUBLIC_KEY; without it, a signature need only cover the manifest beside it.
 
     Raises:
         GraftError: if there is no registry.
@@ -81,8 +84,10 @@ def verify(registry: str | None = None) -> Report:
         versions = list(_read_versions(store, name, report))
         report.versions += len(versions)
         report.findings += _check_log(store, name, {each.number: each for each in versions})
+        report.findings += _check_signatures(store, versions, demanded_key(public_key))
         needed |= {file: f"{name}@{each.number}" for each in versions for file in each.all_files.values()}
     report.findings += _check_blobs(store, needed, stored, report)
+    report.findings += _squatted(store, stored)
     foreign = [key for key in stored if not _KEYS.fullmatch(key)]
     report.findings += [Finding(LEFTOVER, key, "was not written by Graft") for key in foreign]
     return report
@@ -97,6 +102,7 @@ def _read_versions(store: Store, name: str, report: Report) -> Iterator[Manifest
 
 
 def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterator[Finding]:
+    numbers = manifest.numbers(store, name)
     try:
         entries = log.read(store, name)
     except Damaged as error:
@@ -108,9 +114,31 @@ def _check_log(store: Store, name: str, versions: dict[int, Manifest]) -> Iterat
             yield Finding(DAMAGE, f"{name}@{number}", f"its manifest differs from the one that was promoted as {alias}")
         if number not in versions and number not in last.deleted:
             yield Finding(DAMAGE, f"{name}@{number}", f"was promoted as {alias} and is missing")
+    if gap := first_gap(numbers, last.deleted):
+        yield Finding(DAMAGE, f"{name}@{gap}", f"is missing, but {name}@{numbers[-1]} is there: one was lost, or Graft "
+                                               "did not write the other")
     for number in sorted(set(last.deleted) & set(versions)):
         yield Finding(LEFTOVER, f"{name}@{number}", "was deleted, but `graft gc` was stopped before removing its files")
     yield from _check_aliases(store, name, last)
+
+
+def _check_signatures(store: Store, versions: list[Manifest], public_key: Key | None) -> Iterator[Finding]:
+    for version in versions:
+        try:
+            signature = read_signature(store, version)
+            if signature is not None and not is_of(signature, version):
+                raise Damaged("its signature is not one of its manifest")
+            require_signature(version, signature, public_key)
+        except Damaged as error:
+            yield Finding(DAMAGE, f"{version.name}@{version.number}", str(error))
+
+
+def _squatted(store: Store, keys: Iterable[str]) -> Iterator[Finding]:
+    """Signatures where no version is: they would stand in the way of the signature of a later one."""
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        if _KEYS.fullmatch(key) and name == SIGNATURE and not store.stat(f"{folder}/{MANIFEST}"):
+            yield Finding(DAMAGE, key, "is a signature without a version. Remove it")
 
 
 def _moves(entry: log.Entry) -> Iterator[tuple[str, int, str]]:
@@ -120,7 +148,7 @@ def _moves(entry: log.Entry) -> Iterator[tuple[str, int, str]]:
 
 def _check_aliases(store: Store, name: str, last: log.Entry) -> Iterator[Finding]:
     try:
-        found = store.read_whole(log.aliases_key(name), manifest.LIMIT_BYTES)
+        found = store.read_whole(log.aliases_key(name), LIMIT_BYTES)
     except Missing:
         found = None
     except Damaged:                 # too large to read, so it differs in any case

@@ -15,8 +15,17 @@ from functools import partial
 from typing import Any
 
 from graft.machine.threads import InThreads
-from graft.model.json_rules import Rule, find_problems, is_object, is_text, is_whole, or_null
-from graft.registry.manifest import LIMIT_BYTES, READERS, from_json, to_json
+from graft.model.json_rules import (
+    LIMIT_BYTES,
+    Rule,
+    find_problems,
+    is_object,
+    is_text,
+    is_time,
+    is_whole,
+    or_null,
+)
+from graft.registry.manifest import NUMBER, READERS, from_json, to_json
 from graft.store import Damaged, Missing, Store, StoreError
 
 PROMOTE, ROLLBACK, DELETE = "promote", "rollback", "delete"
@@ -34,7 +43,7 @@ class Entry:
     replaced: int | None = None             # the version that the alias named before
     reason: str = ""
     by: str = ""
-    at: str = ""                            # ISO 8601 in UTC, by the store's clock; never before the previous entry
+    at: str = ""                            # ISO 8601 in UTC, by the store's clock, whatever the previous entry's was
     gate: dict | None = None                # the gate's report that justified the promotion
     aliases: dict[str, dict] = field(default_factory=dict)      # alias -> {version, manifest: its sha256}
     deleted: list[int] = field(default_factory=list)            # all versions that `gc` has ever deleted
@@ -65,9 +74,6 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
         Damaged: names the entry that is missing, changed or out of order.
     """
     found = _numbers(store, name)
-    if found != list(range(1, len(found) + 1)):
-        gap = next(number for number, each in enumerate(found, 1) if number != each)
-        raise Damaged(f"{store.address}: the promotion log of {name} has no entry {gap}. {_DISTRUST}.")
     with InThreads(partial(_read_one, store, name), found[since - 1:], READERS, ahead=READERS) as results:
         entries = list(results)
     for before, entry in zip([Entry() if since == 1 else None, *entries], entries):
@@ -77,7 +83,7 @@ def read(store: Store, name: str, since: int = 1) -> list[Entry]:
 
 
 def head(store: Store, name: str) -> Entry:
-    """The newest entry; `Entry()` if there is none. No other entry is read."""
+    """The newest entry; `Entry()` if there is none. No other entry is read. Raises `Damaged` if one is missing."""
     last = max(_numbers(store, name), default=0)
     return _read_one(store, name, last) if last else Entry()
 
@@ -90,7 +96,7 @@ def append(store: Store, name: str, before: Entry, **change: Any) -> Entry | Non
     """
     entry = replace(
         before, number=before.number + 1, previous=before.digest, nonce=secrets.token_hex(16),
-        at=max(store.now().astimezone(UTC).isoformat(timespec="seconds"), before.at),
+        at=store.now().astimezone(UTC).isoformat(timespec="seconds"),
         **({"alias": None, "version": None, "replaced": None, "reason": "", "gate": None} | change),
     )
     data = encode(entry)
@@ -145,9 +151,15 @@ def _read_one(store: Store, name: str, number: int) -> Entry:
 
 
 def _numbers(store: Store, name: str) -> list[int]:
-    pattern = re.compile(rf"models/{re.escape(name)}/log/([0-9]{{6,9}})\.json")
-    found = (pattern.fullmatch(stored.key) for stored in store.scan(f"models/{name}/log/"))
-    return sorted(int(match[1]) for match in found if match)
+    """The numbers of all entries, from 1 without a gap. Raises `Damaged` if one is missing."""
+    pattern = re.compile(rf"models/{re.escape(name)}/log/({NUMBER})\.json")
+    for _ in range(2):          # a listing of a folder may miss an entry that is just written, but show a later one
+        matches = (pattern.fullmatch(stored.key) for stored in store.scan(f"models/{name}/log/"))
+        found = sorted(int(match[1]) for match in matches if match)
+        gap = next((number for number, each in enumerate(found, 1) if number != each), None)
+        if gap is None:
+            return found
+    raise Damaged(f"{store.address}: the promotion log of {name} has no entry {gap}. {_DISTRUST}.")
 
 
 def _does_not_follow(before: Entry, entry: Entry) -> str | None:
@@ -162,16 +174,11 @@ def _does_not_follow(before: Entry, entry: Entry) -> str | None:
     else:
         aliases[entry.alias] = entry.aliases.get(entry.alias or "")
     named = entry.version_of(entry.alias) if entry.alias else None
-    if entry.aliases != aliases or not set(before.deleted) <= set(deleted) or named != entry.version:
+    if entry.aliases != aliases or named != entry.version:
         return "its aliases do not follow from the previous entry"
+    if entry.deleted != deleted or not set(before.deleted) <= set(deleted):
+        return "its deleted versions do not follow from the previous entry"
     return None
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except (TypeError, ValueError):
-        return False
 
 
 def _are_aliases(value: object) -> bool:
@@ -189,7 +196,7 @@ _RULES: dict[str, Rule] = {
     "replaced": ("a whole number or null", or_null(is_whole)),
     "reason": ("a text", is_text),
     "by": ("a text", is_text),
-    "at": ("a time with its zone", _is_time),
+    "at": ("a time with its zone", is_time),
     "gate": ("an object or null", or_null(is_object)),
     "aliases": ("alias -> version and manifest", _are_aliases),
     "deleted": ("a list of whole numbers", lambda value: isinstance(value, list) and all(map(is_whole, value))),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, time
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.registry import log
 from graft.registry.promotion import state_at
 
@@ -28,7 +28,8 @@ def as_table(entries: list[log.Entry]) -> str:
     for entry in reversed(entries):
         by = entry.by + (f": {entry.reason}" if entry.reason else "")
         when = entry.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        lines.append(f"{entry.number:5}  {when}  {entry.action:8}  {entry.alias or '':12}  {_move(entry):>12}  {by}")
+        line = f"{entry.number:5}  {when}  {entry.action:8}  {entry.alias or '':12}  {_move(entry):>12}  {by}"
+        lines.append(printable(line))
     return "\n".join(lines) if entries else "no version was ever promoted"
 
 
@@ -39,7 +40,7 @@ def aliases_at(entries: list[log.Entry], moment: datetime) -> str:
     for alias, each in sorted(state.aliases.items()):
         since = [entry for entry in entries if entry.alias == alias and entry.number <= state.number][-1]
         reason = f": {since.reason}" if since.reason else ""
-        lines.append(f"{alias}: version {each['version']}, since {since.at}, by {since.by}{reason}")
+        lines.append(printable(f"{alias}: version {each['version']}, since {since.at}, by {since.by}{reason}"))
     when = moment.isoformat(timespec="seconds")
     return "\n".join([f"at {when}", *lines]) if lines else f"at {when} there was no alias"
 

@@ -25,13 +25,39 @@ def find_number(store: Store, address: Address, last: log.Entry) -> int:
     number = address.number if address.number is not None else last.version_of(address.alias or CHAMPION)
     if number is not None:
         return number
-    numbers = _numbers(store, address.name)
-    if address.alias == LATEST or is_unpromoted(address, last):
+    means_newest = address.alias == LATEST or is_unpromoted(address, last)
+    if means_newest and (numbers := numbers_in_order(store, address.name)):
         return numbers[-1]
+    numbers = _numbers(store, address.name)
     raise GraftError(
         f"{store.address}/{address.name} has no alias '{address.alias or CHAMPION}'."
         + did_you_mean(address.alias or CHAMPION, last.aliases) + list_aliases(last) + _list_versions(numbers)
     )
+
+
+def numbers_in_order(store: Store, name: str) -> list[int]:
+    """The numbers of all versions, in ascending order: each follows the one before, except those that `gc` has deleted.
+
+    Raises:
+        Damaged: if a number is missing. Publishers count from 1, so a version was lost, or the later ones were not made
+            by Graft: they would count as the newest.
+    """
+    for _ in range(2):          # a listing of a folder may miss a version that is just written, but show a later one
+        numbers = manifest.numbers(store, name)
+        deleted = log.head(store, name).deleted         # read later: `gc` marks a version before it removes it
+        if (gap := first_gap(numbers, deleted)) is None:
+            return numbers
+    raise Damaged(
+        f"{store.address}: {name} has no version {gap}, but it has version {numbers[-1]}. Either version {gap} was "
+        "lost, or Graft did not write the later ones. If so, remove "
+        f"{store.address}/{manifest.key_of(name, numbers[-1])}; `graft verify` reports everything that is wrong."
+    )
+
+
+def first_gap(numbers: list[int], deleted: list[int]) -> int | None:
+    """The first number that is neither there nor deleted although a later one is there; None if there is none."""
+    known = {*numbers, *deleted}
+    return next((each for each in range(1, max(numbers, default=0)) if each not in known), None)
 
 
 def is_unpromoted(address: Address, last: log.Entry) -> bool:

@@ -11,19 +11,29 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.machine.names import is_plain
 from graft.machine.threads import InThreads
 from graft.model import bundle
-from graft.model.json_rules import Rule, find_problems, is_object, is_text, is_whole, or_null
+from graft.model.json_rules import (
+    LIMIT_BYTES,
+    Rule,
+    are_texts,
+    find_problems,
+    is_object,
+    is_time,
+    is_whole,
+    or_null,
+    parse,
+)
 from graft.store import Damaged, Missing, Store
 
 FORMAT = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-LIMIT_BYTES = 4_000_000             # of a manifest or an entry of the log
+NUMBER = "[0-9]{6}"                 # of a version or an entry of the log, in keys; see `address.LARGEST_NUMBER`
 LARGEST_MODEL_BYTES = 4 << 30       # all files together
 MOST_FILES = 100
 READERS = 16
-_FILE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")     # no folder, drive or hidden file
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|manifest\.(json|sig)|attachments", re.IGNORECASE)
+_RESERVED = {MANIFEST, SIGNATURE, "attachments"}    # in any case
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -123,8 +133,8 @@ def to_json(content: dict) -> bytes:
 def from_json(data: bytes, where: str) -> dict:
     """Parse a stored JSON object. Raises `Damaged` if it is not one; `where` is its address, for messages."""
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        content = parse(data)
+    except ValueError as error:
         raise Damaged(f"{where} is damaged: it is not valid JSON ({error}).") from error
     if not isinstance(content, dict):
         raise Damaged(f"{where} is damaged: expected a JSON object, received {type(content).__name__}.")
@@ -143,7 +153,7 @@ def signature_key(name: str, number: int) -> str:
 
 def numbers(store: Store, name: str) -> list[int]:
     """The numbers of all published versions, in ascending order."""
-    pattern = re.compile(rf"models/{re.escape(name)}/versions/([0-9]{{6,9}})/manifest\.json")
+    pattern = re.compile(rf"models/{re.escape(name)}/versions/({NUMBER})/manifest\.json")
     found = (pattern.fullmatch(stored.key) for stored in store.scan(f"models/{name}/versions/"))
     return sorted(int(match[1]) for match in found if match)
 
@@ -167,8 +177,8 @@ def read_all(store: Store, name: str) -> list[Manifest]:
 
 
 def is_file_name(name: object) -> bool:
-    """Whether a file of this name can be created in a folder, and only there, on every operating system."""
-    return isinstance(name, str) and bool(_FILE_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
+    """Whether a version may have a file of this name: it is plain, and Graft has no file of this name itself."""
+    return isinstance(name, str) and is_plain(name) and name.lower() not in _RESERVED
 
 
 def _problems(content: dict, name: str, number: int) -> list[str]:
@@ -206,8 +216,8 @@ def _sha256(data: bytes) -> str:
 
 _RULES: dict[str, Rule] = {
     "format": (str(FORMAT), lambda value: is_whole(value) and value == FORMAT),
-    "published": ("a text", is_text),
-    "class_names": ("a list", lambda value: isinstance(value, list)),
+    "published": ("a time with its zone", is_time),
+    "class_names": ("a list of texts", are_texts),
     "parent": ("a whole number or null", or_null(is_whole)),
     **dict.fromkeys(("attachments", "facts", "files", "input"), ("an object", is_object)),
 }

@@ -12,6 +12,7 @@ from graft.registry.address import CHAMPION, LATEST, check_alias, parse, parse_n
 from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
 from graft.registry.publication import bundle_files
+from graft.registry.signing import demanded_key, read_signature, require_signature
 from graft.store import Damaged, Store, open_store
 
 
@@ -123,8 +124,14 @@ def state_at(entries: list[log.Entry], moment: datetime) -> log.Entry:
 
 
 def _sound_version(store: Store, name: str, number: int) -> Manifest:
-    """Read a version's manifest, and check that all its files are stored. Raises `Damaged` if not."""
+    """Read a version's manifest, and check that all its files are stored, and its signature if one is demanded.
+
+    Raises:
+        Damaged: if not.
+    """
     version = read_version(store, name, number)
+    if demanded_key():
+        require_signature(version, read_signature(store, version))
     stored = {path: store.stat(file.key) for path, file in version.files.items()}
     sizes = {path: each.size_bytes for path, each in stored.items() if each}
     if wrong := [path for path, file in version.files.items() if sizes.get(path) != file.size_bytes]:

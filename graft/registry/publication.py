@@ -1,14 +1,15 @@
 """Publish a bundle as the next version of a model."""
 
+import os
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
 from graft.errors import GraftError
 from graft.model import bundle as bundles
-from graft.registry import log, manifest
+from graft.registry import log, manifest, signing
 from graft.registry.address import CHAMPION, check_name, check_registry
-from graft.registry.lookup import check_promises
+from graft.registry.lookup import check_promises, numbers_in_order
 from graft.registry.manifest import File, Manifest, describe, is_file_name
 from graft.registry.transfer import upload
 from graft.store import Store, open_store
@@ -51,19 +52,19 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
         attachments: file name -> path of files to keep with the version that prediction does not need.
         facts: other information about the version; must be valid JSON. `graft compare` shows `metrics`, `data`,
             `params`, `commit`, `gate` and the licence in `backbone`.
-        signing_key: a PEM file with a private elliptic-curve key; see `graft.registry.signing`.
+        signing_key: a PEM file with a private elliptic-curve key, by default the environment variable
+            GRAFT_SIGNING_KEY; see `graft.registry.signing`.
 
     Raises:
+        Damaged: if the version is published, but somebody else's signature stands in its place.
         GraftError: if the bundle, a name, the facts, the key or the registry cannot be used. Nothing is published then.
     """
     check_name(name)
     store = open_store(check_registry(registry))
     files, attached = bundle_files(Path(bundle)), _check_files(attachments or {})
     wanted = _manifest(name, bundles.read_description(bundle), files, attached, facts or {})
-    if signing_key:
-        from graft.registry.signing import sign, sign_version
-
-        sign(wanted, signing_key)       # refuses a key that cannot be used before anything is sent
+    if signing_key := signing_key or os.environ.get(signing.PRIVATE_VARIABLE):
+        signing.sign(wanted, signing_key)       # refuses a key that cannot be used before anything is sent
     check_promises(store)
     needed = {wanted.files[each]: path for each, path in files.items()}
     blobs = needed | {wanted.attachments[each]: path for each, path in attached.items()}
@@ -73,7 +74,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
         if is_new or version.number not in log.head(store, name).deleted:
             break                   # `gc` has not deleted the version meanwhile either
     if signing_key:
-        sign_version(store, version, signing_key)
+        signing.sign_version(store, version, signing_key)
     return Published(store.address, name, version.number, is_new)
 
 
@@ -93,6 +94,7 @@ def _manifest(name: str, description: bundles.Description, files: dict, attached
 
 def _create(store: Store, wanted: Manifest, blobs: dict[File, Path]) -> tuple[Manifest, bool]:
     """The version with these files, and whether it is new. If another publisher takes the number, try the next one."""
+    numbers_in_order(store, wanted.name)
     last = log.head(store, wanted.name)
     versions = {each.number: each for each in manifest.read_all(store, wanted.name)}
     while True:

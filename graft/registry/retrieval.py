@@ -7,10 +7,12 @@ from graft.errors import GraftError
 from graft.registry import log
 from graft.registry.address import CHAMPION, LATEST, Address, parse
 from graft.registry.cache import Cache, Seen
-from graft.registry.folder import build, is_whole, read_folder, replace_folder
+from graft.registry.copies import replace_folder
+from graft.registry.folder import build, is_whole, read_folder
 from graft.registry.lookup import find_number, is_unpromoted, read_version
-from graft.registry.manifest import LIMIT_BYTES, MANIFEST, SIGNATURE, Manifest, signature_key
-from graft.store import Damaged, Missing, Store, open_store
+from graft.registry.manifest import MANIFEST, SIGNATURE
+from graft.registry.signing import read_signature, require_signature
+from graft.store import Damaged, Store, open_store
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ def pull(model: str, to: str | Path | None = None, *, registry: str | None = Non
     Args:
         model: `NAME`, `NAME@ALIAS` or `NAME@NUMBER`, optionally as `REGISTRY/NAME…`. A name alone means the champion,
             or the newest version of a model that was never promoted.
-        to: also copy the version to this folder, replacing a model there.
+        to: also copy the version to this folder, replacing a version that was pulled to it. A folder that holds
+            anything else is refused.
         registry: the registry of an address that does not include one; by default the environment variable
             GRAFT_REGISTRY, otherwise the folder `registry`.
         offline: use the version that an earlier pull fetched, after checking it, without asking the registry.
         attachments: also fetch the version's attachments, such as its report, metrics and parameters.
-        public_key: a PEM file; a version that was not signed with the matching private key is refused.
+        public_key: a PEM file; a version that was not signed with the matching private key is refused. By default the
+            environment variable GRAFT_PUBLIC_KEY; without it, signatures are not read.
 
     Raises:
         Damaged: if anything in the registry is not as it was written, or is older than what this machine saw before.
@@ -73,8 +77,8 @@ def _from_registry(
     last = _newest(store, seen, cache.folder)
     number = find_number(store, address, last)
     version = read_version(store, address.name, number, _known_digest(number, last, seen))
-    texts = {MANIFEST: version.data, SIGNATURE: _read_signature(store, version)}
-    _check_signature(version, texts[SIGNATURE], public_key)
+    texts = {MANIFEST: version.data, SIGNATURE: read_signature(store, version)}
+    require_signature(version, texts[SIGNATURE], public_key)
     files = version.all_files if attachments else version.files
     transferred = build(cache.version(number), store, files, texts, cache.incoming)
     unpromoted = is_unpromoted(address, last)
@@ -98,7 +102,7 @@ def _from_cache(
     if not is_whole(folder, version.all_files if attachments else version.files):
         raise Damaged(f"{folder} has changed since it was pulled. Pull {address} again without --offline.")
     signature = folder / SIGNATURE
-    _check_signature(version, signature.read_bytes() if signature.exists() else None, public_key)
+    require_signature(version, signature.read_bytes() if signature.exists() else None, public_key)
     return Pulled(folder, address.name, number, 0)
 
 
@@ -125,17 +129,3 @@ def _known_digest(number: int, last: log.Entry, seen: Seen) -> str | None:
     """The manifest's sha256 according to the log or an earlier pull."""
     promoted = [each["manifest"] for each in last.aliases.values() if each["version"] == number]
     return promoted[0] if promoted else seen.manifests.get(str(number))
-
-
-def _read_signature(store: Store, version: Manifest) -> bytes | None:
-    try:
-        return store.read_whole(signature_key(version.name, version.number), LIMIT_BYTES)
-    except Missing:
-        return None
-
-
-def _check_signature(version: Manifest, signature: bytes | None, public_key: str | Path | None) -> None:
-    if public_key:
-        from graft.registry.signing import check
-
-        check(version, signature, public_key)

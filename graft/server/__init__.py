@@ -3,6 +3,7 @@
     app             the routes
     service         answers requests within limits, and keeps the model up to date
     connections     limits for the head of a request
+    hosts           the names under which the server answers
     uploads         the images in a request
     batching        predicts the images of concurrent requests together
     served_model    the version that is being served

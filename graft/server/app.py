@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from graft.errors import GraftError
 from graft.server.connections import LimitedProtocol
+from graft.server.hosts import KnownHosts
 from graft.server.metrics import CONTENT_TYPE
 from graft.server.served_model import ServedModel
 from graft.server.service import Service
@@ -71,11 +72,14 @@ class ModelFacts(BaseModel):
     can_say_unknown: bool
 
 
-def create_app(served: ServedModel, limits: Limits | None = None, poll_s: float = 30) -> FastAPI:
+def create_app(
+    served: ServedModel, limits: Limits | None = None, poll_s: float = 30, names: Collection[str] = (),
+) -> FastAPI:
     """Create the application.
 
     Args:
         poll_s: the interval in seconds at which it looks for another version of the model.
+        names: the host names to which it answers, beside this machine's; see `graft.server.hosts`.
     """
     service = Service(served, limits or Limits())
 
@@ -87,6 +91,7 @@ def create_app(served: ServedModel, limits: Limits | None = None, poll_s: float 
         await asyncio.to_thread(service.close)
 
     app = FastAPIOffline(title="Graft", description="Predict the classes of images.", lifespan=lifespan, redoc_url=None)
+    app.add_middleware(KnownHosts, names=names)
     _add_prediction(app, service)
     _add_operation(app, service)
     _add_page(app)
@@ -139,7 +144,8 @@ def _add_page(app: FastAPI) -> None:
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
 
 
-def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx") -> None:
+def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx",
+          names: Collection[str] = ()) -> None:
     """Serve a model until SIGTERM or SIGINT; open requests are answered first.
 
     Args:
@@ -148,13 +154,14 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
         port: 0 to 65535; 0 is any free port.
         poll_s: the interval in seconds at which the server looks for another version of the model.
         format: the export format to run.
+        names: the host names to answer to, beside `host` and this machine's.
 
     Raises:
         GraftError: if there is no such model, or the server cannot listen.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s)
+    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     print(f"serving {model} at {url}, its API documentation at {url}/docs; press Ctrl-C to stop", flush=True)

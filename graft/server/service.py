@@ -7,7 +7,7 @@ import time
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.images import UnreadableImage
 from graft.predict.rows import row
 from graft.server.batching import Batcher
@@ -72,7 +72,7 @@ class Service:
             except Exception as error:      # whatever the error, the next attempt may succeed
                 self.metrics.reloads.labels("failed").inc()
                 traceback = None if isinstance(error, GraftError) else error
-                logger.error("still serving %s: %s", self.served.now.name, error, exc_info=traceback)
+                logger.error("still serving %s: %s", self.served.now.name, printable(error), exc_info=traceback)
 
     def is_ready(self) -> bool:
         """Whether requests can be answered."""

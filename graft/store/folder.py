@@ -3,12 +3,13 @@
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from graft.machine.files import expanded, flush, unfinished, whole
-from graft.store.contract import Missing, Store, Stored, StoreError
+from graft.store.contract import Damaged, Missing, Store, Stored, StoreError
 
 TEMPORARY = ".incoming"             # unfinished writes; never listed
 
@@ -41,7 +42,9 @@ class LocalStore(Store):
             _write(data, temporary)
 
     def read(self, key: str, start: int, length: int) -> bytes:
-        with _explained(self.address), open(self._path(key), "rb") as file:
+        with _explained(self.address), open(self._path(key), "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Damaged(f"{self.address}/{key} is no file, but a pipe or a device: Graft did not write it.")
             file.seek(start)
             return file.read(length)
 
@@ -87,6 +90,11 @@ class LocalStore(Store):
         status = path.stat()
         key = path.relative_to(self._root).as_posix()
         return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe, which has no writer, too, instead of waiting for one."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _write(data: bytes | Path, path: Path) -> None:

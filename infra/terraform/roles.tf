@@ -14,11 +14,10 @@ locals {
     Sid    = "AddVersions"
     Effect = "Allow"
     Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
-    Resource = [
+    Resource = concat([
       "${local.registry_arn}/registry.json", # marks the registry; the first writer tests the store with it
-      "${local.registry_arn}/blobs/*",
-      "${local.registry_arn}/models/*/versions/*",
-    ]
+      "${local.registry_arn}/blobs/*",       # renewed by each publisher that needs them; readers check every byte
+    ], [for model in var.trainer_models : "${local.registry_arn}/models/${model}/versions/*"])
   }
   write_log = {
     Sid    = "Promote"

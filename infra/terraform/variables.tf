@@ -93,6 +93,12 @@ variable "server_image_id" {
   default     = null
 }
 
+variable "trainer_models" {
+  description = "Names of the models whose versions the trainer and the server may add. The default is every name"
+  type        = list(string)
+  default     = ["*"]
+}
+
 variable "trainer_may_promote" {
   description = "Let the training flow promote a version that passes the gate. False: only the promoter's role may"
   type        = bool

@@ -4,6 +4,7 @@ Each run is an images.csv, a folder with one, or a published version, which has 
 its bytes: one that was only renamed is neither new nor gone.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -105,17 +106,22 @@ def _measure(old: pd.Series, new: pd.Series) -> dict:
     return {"old": float(old.median()), "new": float(new.median()), "shift": round(shift, 4)}
 
 
-def as_text(comparison: dict) -> str:
-    """Format a comparison as Markdown that also reads well in a terminal."""
+def as_text(comparison: dict, quote: Callable[[str], str] = str) -> str:
+    """Format a comparison as Markdown that also reads well in a terminal.
+
+    Args:
+        quote: makes the names of files and classes harmless where the text is shown.
+    """
     images = comparison["images"]
     lines = [f"{images['old']} images before, {images['new']} now: "
              + ", ".join(f"{len(comparison[what])} {what}" for what in ("new", "gone", "renamed", "relabelled"))]
     for what in ("new", "gone"):
-        lines += _named(what, comparison[what])
-    lines += _named("renamed", [f"{before} → {now}" for before, now in comparison["renamed"]])
-    lines += _named("relabelled", [f"{path}: {before} → {now}" for path, before, now in comparison["relabelled"]])
+        lines += _named(what, map(quote, comparison[what]))
+    lines += _named("renamed", map(quote, [f"{before} → {now}" for before, now in comparison["renamed"]]))
+    moved = [f"{path}: {before} → {now}" for path, before, now in comparison["relabelled"]]
+    lines += _named("relabelled", map(quote, moved))
     lines += ["", "| class | before | now |", "|---|---:|---:|"]
-    lines += [f"| {name} | {count['old']} | {count['new']} |" for name, count in comparison["classes"].items()]
+    lines += [f"| {quote(name)} | {count['old']} | {count['new']} |" for name, count in comparison["classes"].items()]
     lines += ["", f"Class shares shifted by {comparison['class_shift']:.1%} (0 % equal, 100 % nothing in common).", "",
               "| measure | median before | median now | shift (0 to 1) |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {_number(each['old'])} | {_number(each['new'])} | {_number(each['shift'])} |"
@@ -123,7 +129,8 @@ def as_text(comparison: dict) -> str:
     return "\n".join(lines)
 
 
-def _named(what: str, entries: list[str]) -> list[str]:
+def _named(what: str, entries: Iterable[str]) -> list[str]:
+    entries = list(entries)
     more = [f"- … and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else []
     return [f"- {what}: {entry}" for entry in entries[:SHOWN]] + more
 

@@ -1,7 +1,6 @@
 """A file that should be an image, and how names are read: shared by the folder listing and the label table."""
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 SPLITS = ("train", "val", "test")
@@ -35,9 +34,3 @@ def split_of(name: str) -> str:
     """The split that a name means: `Training_Set`, `train2017` and `seg_train` are train; "" if it means none."""
     match = _SPLIT_NAME.fullmatch(re.sub(r"[\W\d_]+", "", name.lower()))
     return SPLIT_WORDS[match[1]] if match else ""
-
-
-def printable(name: str) -> str:
-    """Escape everything in a name that a text file cannot hold: control characters and undecodable bytes."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if unicodedata.category(c) != "Cc" else f"\\x{ord(c):02x}" for c in text)

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from graft.errors import GraftError
-from pipeline.intake.files import SPLITS, File, printable, split_of
+from graft.errors import GraftError, printable
+from pipeline.intake.files import SPLITS, File, split_of
 from pipeline.intake.label_columns import COLUMNS, REQUIRED, explain_names, note_unread, require_columns, suggest_names
 from pipeline.intake.layout import shorten
 from pipeline.intake.path_mismatch import Place, explain

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.decoding.kinds import why_ignored
-from graft.errors import GraftError, did_you_mean
+from graft.errors import GraftError, did_you_mean, printable
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
-from pipeline.intake.files import File, printable
+from pipeline.intake.files import File
 from pipeline.intake.label_table import read_label_table
 from pipeline.intake.layout import Folder, Layout, find_layout, shorten
 from pipeline.intake.other_tables import LABEL_TABLES, class_folders, explain_no_classes, find_tables, note_tables

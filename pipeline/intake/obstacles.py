@@ -8,8 +8,8 @@ import stat
 from collections import defaultdict
 from pathlib import Path
 
+from graft.errors import printable
 from pipeline.arguments import WrongArgument
-from pipeline.intake.files import printable
 from pipeline.intake.layout import shorten
 
 SKIPPED = (".git", ".hg", ".dvc")       # folders that DVC does not enter

@@ -118,8 +118,17 @@ run "everything_changed" {
     gpu_on_demand_fallback = false
     monthly_budget_usd     = null
     trainer_may_promote    = true
+    trainer_models         = ["pets", "clothes"]
     github_repository      = "example/graft"
     promoter_principals    = ["arn:aws:iam::123456789012:user/lee"]
+  }
+  assert {
+    condition = alltrue([for role in ["trainer", "server"] : toset(flatten([
+      for statement in jsondecode(aws_iam_role_policy.this[role].policy).Statement : statement.Resource if statement.Sid == "AddVersions"
+      ])) == toset([for path in ["registry.json", "blobs/*", "models/pets/versions/*", "models/clothes/versions/*"] :
+      "arn:aws:s3:::graft-123456789012-registry/registry/${path}"
+    ])])
+    error_message = "The trainer may add versions of another model."
   }
   assert {
     condition = jsondecode(aws_iam_role.ci[0].assume_role_policy).Statement[0].Condition == { StringEquals = {
