@@ -81,7 +81,8 @@ class Experiment:
 
     def halve(self, settings: list[Setting]) -> None:
         """Successive halving, until one setting is left or the budget does not allow the next step."""
-        for epochs in RUNGS:
+        for rung in RUNGS:
+            epochs = min(rung, self.tuner.finetune.epochs)
             if not all(self.train(setting, epochs) for setting in settings):
                 return
             settings = sorted(settings, key=lambda setting: self.trials[setting].log_loss)[: -(-len(settings) // 2)]
@@ -189,7 +190,7 @@ def trial_rows(trials: list[Trial]) -> list[dict]:
         half = 1.96 * float(trial.losses.std()) / len(trial.losses) ** 0.5
         rows.append({"cut": trial.setting.cut if trial.setting else "",
                      "learning_rate": trial.setting.learning_rate if trial.setting else None, "epochs": trial.epochs,
-                     "log_loss": trial.log_loss, "log_loss_low": trial.log_loss - half,
+                     "log_loss": trial.log_loss, "log_loss_low": max(0.0, trial.log_loss - half),
                      "log_loss_high": trial.log_loss + half, "accuracy": trial.accuracy, "passes": trial.passes})
     return rows
 
