@@ -33,7 +33,7 @@ def check() -> None:
     if not wrong["data"]:
         ready = [module for name, module in modules.items() if not wrong[name]]
         problems += _images(Path(read_params("data", DataParams).images), ready)
-    problems += _no_repository()
+    problems += _problem(check_repository)
     if problems:
         raise GraftError("\n       ".join(problems))
 
@@ -113,16 +113,17 @@ def _missing_images(folder: Path) -> list[str]:
     ]
 
 
-def _no_repository() -> list[str]:
-    """Explain a folder that is in no git or DVC repository, such as an unpacked archive of the code."""
+def check_repository() -> None:
+    """Raise `GraftError` in a folder that is in no git or DVC repository, such as an unpacked archive of the code."""
     here = Path.cwd()
     has_git, has_dvc = (any((folder / name).exists() for folder in (here, *here.parents)) for name in (".git", ".dvc"))
     if has_git and has_dvc:
-        return []
+        return
     init = "dvc init" if (here / ".git").exists() or not has_git else "dvc init --subdir"
     steps = [*["git init"] * (not has_git), *[init] * (not has_dvc), "git add .", "git commit -m 'Begin'"]
     missing = " and ".join([*["a git repository"] * (not has_git), *["a DVC repository"] * (not has_dvc)])
-    return [f"{here} is not in {missing}, which the flow needs. Clone the project, or run here: `{' && '.join(steps)}`"]
+    raise GraftError(f"{here} is not in {missing}, which the flow needs. Clone the project, or run here: "
+                     f"`{' && '.join(steps)}`")
 
 
 def imported_data() -> list[str]:
