@@ -1,6 +1,6 @@
 """Report every mistake that can be found before anything runs, all at once.
 
-The flow starts with this check; `python -m flows.preflight` runs it alone.
+The flow starts with `check`; a run that is started by hand, and `python -m flows.preflight`, with `check_all`.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,12 @@ from types import ModuleType
 
 from ruamel.yaml import YAML
 
+from flows import surroundings
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
 from tasks.params import PARAMS, DataParams, read_params, read_sections
+from tasks.publish import ATTACHED
+from tasks.repository import state
 
 ANSWER_S = 15                       # how long Prefect's server may take to answer
 STEPS = ("gate", "publish")         # what the flow does after the stages
@@ -34,6 +37,21 @@ def check() -> None:
         ready = [module for name, module in modules.items() if not wrong[name]]
         problems += _images(Path(read_params("data", DataParams).images), ready)
     problems += _problem(check_repository)
+    if problems:
+        raise GraftError("\n       ".join(problems))
+
+
+def check_all(publish: bool = True) -> None:
+    """`check`, and what a run that starts here and now needs around it: see `flows.surroundings`, and Prefect's server.
+
+    Args:
+        publish: whether the run is to publish.
+
+    Raises:
+        GraftError: naming everything that is wrong.
+    """
+    problems = _problem(check) or surroundings.find_problems(publish)
+    problems += _problem(check_server)
     if problems:
         raise GraftError("\n       ".join(problems))
 
@@ -133,5 +151,7 @@ def imported_data() -> list[str]:
 
 if __name__ == "__main__":
     with reported():
-        check()
-        print("params.yaml and the image folder are valid")
+        check_all()
+        if state(ATTACHED)["dirty"]:
+            print("note: tracked files differ from the last commit, so the version will record no clean commit")
+        print("params.yaml, the image folder, weights, registry, disk, memory and Prefect's server: all fine")

@@ -172,8 +172,7 @@ def summary(result: dict, seconds: float) -> str:
 
 def run(**parameters) -> dict:
     """Run the flow here and now. A check before it reports mistakes without starting a server first."""
-    preflight.check()
-    preflight.check_server()
+    preflight.check_all(publish=parameters.get("publish", True))
     return training(**parameters)
 
 

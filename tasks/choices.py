@@ -59,10 +59,10 @@ def find_weights(wanted: str | None = None) -> Weights:
         return Weights("starter", STARTER_ALPHA, "the starter's weights, which come with Graft")
     if wanted not in (None, "imagenet"):
         return _fitting(wanted)
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / IMAGENET_FILE
+    cache = keras_models() / IMAGENET_FILE
     if cache.is_file():
         return Weights("imagenet", 1.0, f"ImageNet's weights, from {cache}")
-    if not (problem := _why_no_download()):
+    if not (problem := why_no_download()):
         return Weights("imagenet", 1.0, "ImageNet's weights, which the run downloads once: 9 MB")
     if wanted == "imagenet":
         raise GraftError(f"ImageNet's weights are not in {cache}, and cannot be downloaded from {IMAGENET_URL}: "
@@ -71,7 +71,13 @@ def find_weights(wanted: str | None = None) -> Weights:
                                              f"downloaded ({problem})")
 
 
-def _why_no_download() -> str | None:
+def keras_models() -> Path:
+    """The folder of Keras's downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+
+
+def why_no_download() -> str | None:
+    """What keeps ImageNet's weights from being downloaded now; None if nothing does."""
     try:
         with urlopen(Request(IMAGENET_URL, method="HEAD"), timeout=ANSWER_S):
             return None

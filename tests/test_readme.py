@@ -19,7 +19,7 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("sh", "python")}
 COMMANDS = [line for block in BLOCKS["sh"] for line in block.splitlines() if line]
-STEPS = [command for command in COMMANDS if command.startswith(("python -m flows.start", "git "))]     # run in their order
+STEPS = [command for command in COMMANDS if command.startswith(("python -m flows.start", "git "))]     # run in order
 ELSEWHERE = {
     "make demo": "needs minutes; its target is checked below",
     "make test": "is what runs now",
