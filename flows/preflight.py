@@ -3,6 +3,7 @@
 The flow starts with `check`; a run that is started by hand, and `python -m flows.preflight`, with `check_all`.
 """
 
+import shlex
 from collections.abc import Callable
 from importlib import import_module
 from itertools import chain
@@ -127,7 +128,7 @@ def _missing_images(folder: Path) -> list[str]:
     return [
         f"{PARAMS}: data.images: the folder '{folder}' does not exist. Expected a folder of class folders, such as "
         f"{folder}/cat/1.jpg. Put your images there, or name another folder. A deployed run has only what git "
-        f"and DVC track: run `dvc add {folder}`, commit and deploy again."
+        f"and DVC track: run `dvc add {shlex.quote(str(folder))}`, commit and deploy again."
     ]
 
 

@@ -6,6 +6,7 @@ and makes it the champion, HOLD publishes it, REJECT does neither. `python -m ta
 
 import hashlib
 import platform
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def promote(published, gate: dict) -> None:
         if status_of(error.__cause__) != 403:
             raise
         print(f"{published.address} is published, but these credentials may not promote it. With others, run "
-              f"`graft promote {published.address} --reason \"{gate['reasons'][0]}\"`")
+              f"`graft promote {shlex.quote(published.address)} --reason {shlex.quote(gate['reasons'][0])}`")
 
 
 def provenance() -> dict:

@@ -5,6 +5,7 @@ a reason.
 """
 
 import os
+import shlex
 import stat
 import unicodedata
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def _why_no_folder(images: Path) -> str | None:
     if not images.exists():
         near = did_you_mean(images.name, [p.name for p in images.parent.iterdir()]) if images.parent.is_dir() else ""
         return (f"the folder '{images}' does not exist.{near} Expected a folder of class folders; if DVC tracks it, "
-                f"fetch it with `dvc pull {images}`.")
+                f"fetch it with `dvc pull {shlex.quote(str(images))}`.")
     if not images.is_dir():
         return f"'{images}' is a file. Expected a folder of class folders."
     if not os.access(images, os.R_OK | os.X_OK):
