@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows import preflight
 from flows.dvc import Dvc
+from flows.waiting import Waiting
 from graft.errors import GraftError, reported
 from pipeline.intake.layout import shorten
 from pipeline.intake.obstacles import refuse_obstacles
@@ -39,7 +40,7 @@ def start(folder: str, weights: str | None = None) -> None:
         print(line)
     values = None if choices.is_chosen(images) and weights is None else _choose(images, seen, weights)
     print(f"tracking {len(seen.listing.files):,} files: DVC hashes them", flush=True)
-    with Dvc() as dvc:
+    with Dvc() as dvc, Waiting("tracking", print):
         dvc.run("add", images.as_posix(), on_line=lambda line: None)
     changed = choices.write_params(values) if values else []
     print(f"wrote    {PARAMS}: {', '.join(changed)}" if changed else f"kept     {PARAMS}: it has the right values")

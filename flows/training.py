@@ -17,6 +17,7 @@ from prefect.events import emit_event
 from flows import handover, outcome, preflight, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
+from flows.waiting import Waiting
 from graft.errors import reported
 from tasks import artifacts
 from tasks.params import read_params
@@ -76,7 +77,8 @@ def refresh_data(dvc: Dvc) -> None:
     """Run `dvc update` for each import below data/."""
     imports = preflight.imported_data()
     if imports:
-        dvc.run("update", *imports, on_line=get_run_logger().info)
+        with Waiting("refresh", get_run_logger().info) as waiting:
+            dvc.run("update", *imports, on_line=waiting.heard)
     else:
         get_run_logger().info("DVC imported no data: nothing to refresh")
 
@@ -84,7 +86,8 @@ def refresh_data(dvc: Dvc) -> None:
 @plain_task(task_run_name="push")
 def push_results(dvc: Dvc) -> None:
     """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
-    dvc.run("push", "--run-cache", on_line=get_run_logger().info)
+    with Waiting("push", get_run_logger().info) as waiting:
+        dvc.run("push", "--run-cache", on_line=waiting.heard)
 
 
 @plain_task(task_run_name="gate")
