@@ -19,6 +19,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState, DoNothing
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from flows import preflight
+from flows.outcome import STATES
 from graft.errors import GraftError, reported
 
 WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
@@ -26,7 +27,7 @@ BLOCK = "graft-notifications"
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 OURS = {"prefect.resource.role": "flow", "prefect.resource.name": ["training", "stages", "batch-prediction"]}
 HEARTBEAT = "prefect.flow-run.heartbeat"        # every 30 s to 3 minutes
-ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
+ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", *STATES.values(), "Failed", "Cancelled", "Crashed")]
 STUCK_AFTER = timedelta(minutes=10)             # three heartbeats missed; Prefect's advice is 9 minutes or more
 STALE_AFTER = timedelta(days=31)
 RUN = "{{ flow.name }}/{{ flow_run.name }}"

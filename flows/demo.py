@@ -1,5 +1,6 @@
 """Run the whole pipeline with its defaults, then pull the model and predict, as its users would."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ def main() -> None:
     print("accuracy   {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
     print(f"pulled     {pulled.splitlines()[-1]}")
     print(f"predicted  {answer.splitlines()[-1]}")
-    print(f"\nTry next:  .venv/bin/graft predict {image} --model {name} --plot prediction.png")
+    print(f"\nTry next:  .venv/bin/graft predict {shlex.quote(str(image))} --model {name} --plot prediction.png")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Report every mistake that can be found before anything runs, all at once.
 
-The flow starts with this check; `python -m flows.preflight` runs it alone.
+The flow starts with `check`; a run that is started by hand, and `python -m flows.preflight`, with `check_all`.
 """
 
+import shlex
 from collections.abc import Callable
 from importlib import import_module
 from itertools import chain
@@ -11,9 +12,12 @@ from types import ModuleType
 
 from ruamel.yaml import YAML
 
+from flows import surroundings
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
 from tasks.params import PARAMS, DataParams, read_params, read_sections
+from tasks.publish import ATTACHED
+from tasks.repository import state
 
 ANSWER_S = 15                       # how long Prefect's server may take to answer
 STEPS = ("gate", "publish")         # what the flow does after the stages
@@ -33,7 +37,22 @@ def check() -> None:
     if not wrong["data"]:
         ready = [module for name, module in modules.items() if not wrong[name]]
         problems += _images(Path(read_params("data", DataParams).images), ready)
-    problems += _no_repository()
+    problems += _problem(check_repository)
+    if problems:
+        raise GraftError("\n       ".join(problems))
+
+
+def check_all(publish: bool = True) -> None:
+    """`check`, and what a run that starts here and now needs around it: see `flows.surroundings`, and Prefect's server.
+
+    Args:
+        publish: whether the run is to publish.
+
+    Raises:
+        GraftError: naming everything that is wrong.
+    """
+    problems = _problem(check) or surroundings.find_problems(publish)
+    problems += _problem(check_server)
     if problems:
         raise GraftError("\n       ".join(problems))
 
@@ -109,20 +128,21 @@ def _missing_images(folder: Path) -> list[str]:
     return [
         f"{PARAMS}: data.images: the folder '{folder}' does not exist. Expected a folder of class folders, such as "
         f"{folder}/cat/1.jpg. Put your images there, or name another folder. A deployed run has only what git "
-        f"and DVC track: run `dvc add {folder}`, commit and deploy again."
+        f"and DVC track: run `dvc add {shlex.quote(str(folder))}`, commit and deploy again."
     ]
 
 
-def _no_repository() -> list[str]:
-    """Explain a folder that is in no git or DVC repository, such as an unpacked archive of the code."""
+def check_repository() -> None:
+    """Raise `GraftError` in a folder that is in no git or DVC repository, such as an unpacked archive of the code."""
     here = Path.cwd()
     has_git, has_dvc = (any((folder / name).exists() for folder in (here, *here.parents)) for name in (".git", ".dvc"))
     if has_git and has_dvc:
-        return []
+        return
     init = "dvc init" if (here / ".git").exists() or not has_git else "dvc init --subdir"
     steps = [*["git init"] * (not has_git), *[init] * (not has_dvc), "git add .", "git commit -m 'Begin'"]
     missing = " and ".join([*["a git repository"] * (not has_git), *["a DVC repository"] * (not has_dvc)])
-    return [f"{here} is not in {missing}, which the flow needs. Clone the project, or run here: `{' && '.join(steps)}`"]
+    raise GraftError(f"{here} is not in {missing}, which the flow needs. Clone the project, or run here: "
+                     f"`{' && '.join(steps)}`")
 
 
 def imported_data() -> list[str]:
@@ -132,5 +152,7 @@ def imported_data() -> list[str]:
 
 if __name__ == "__main__":
     with reported():
-        check()
-        print("params.yaml and the image folder are valid")
+        check_all()
+        if state(ATTACHED)["dirty"]:
+            print("note: tracked files differ from the last commit, so the version will record no clean commit")
+        print("params.yaml, the image folder, weights, registry, disk, memory and Prefect's server: all fine")

@@ -6,6 +6,7 @@ The outputs of a stage are read from dvc.lock, so no stage is named here.
 import csv
 import json
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def published(version) -> None:
     """
     outcome = publish.outcome(version)
     create_markdown_artifact(key="version", description=outcome, markdown=(
-        f"# {outcome}\n\n```sh\ngraft pull {version.address} --attachments\n```\n\n"
+        f"# {outcome}\n\n```sh\ngraft pull {shlex.quote(version.address)} --attachments\n```\n\n"
         "fetches the model with its report, predictions.csv, metrics.json, params.yaml and dvc.lock.\n"))
     if link := _report_link(version):
         create_link_artifact(link, link_text="report.html", key="report", description=version.address)

@@ -12,6 +12,7 @@ from prefect.states import Failed
 
 from flows import show
 from flows.dvc import Dvc, outcome
+from flows.waiting import Waiting
 from graft.errors import GraftError
 
 plain_task = task(cache_policy=NO_CACHE, persist_result=False)
@@ -69,7 +70,8 @@ def run_stage(stage: str, dvc: Dvc, pull: bool) -> StageRun:
     """
     logger = get_run_logger()
     began = time.monotonic()
-    lines = dvc.run("repro", "--single-item", *(["--pull"] if pull else []), stage, on_line=logger.info)
+    with Waiting(stage, logger.info) as waiting:
+        lines = dvc.run("repro", "--single-item", *(["--pull"] if pull else []), stage, on_line=waiting.heard)
     run = StageRun(stage, outcome(lines), time.monotonic() - began)
     logger.info("%s: %s in %.1f s", stage, run.outcome, run.seconds)
     show.stage(run)

@@ -14,15 +14,19 @@ import time
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows import handover, preflight, show, workspace
+from flows import handover, outcome, preflight, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
+from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
+from tasks import artifacts
+from tasks.params import read_params
+from tasks.publish import PublishParams
 
 
 @flow(name="training", persist_result=False)
 @without_traceback
-def training(refresh: bool = False, publish: bool = True) -> dict:
+def training(refresh: bool = False, publish: bool = True):
     """Bring the model up to date, and publish it unless the gate rejects it.
 
     Args:
@@ -30,7 +34,8 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
         publish: run the gate and publish; if false, the flow ends after the last stage.
 
     Returns:
-        `stages`, a list of {stage, outcome, seconds}. If `publish` is true, also the gate's `verdict` and `reasons`,
+        A state, see `flows.outcome`, from which Prefect hands a dict to the caller: `stages`, a list of {stage,
+        outcome, seconds}. If `publish` is true, also the gate's `verdict` and `reasons`,
         `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
     preflight.check()
@@ -46,7 +51,14 @@ def training(refresh: bool = False, publish: bool = True) -> dict:
         if has_remote:                      # before a published version refers to them
             push_results(dvc)
     result = {"stages": [vars(run) for run in runs]}
-    return {**result, **decide_and_publish({run.stage: run.seconds for run in runs})} if publish else result
+    if publish:
+        result |= decide_and_publish({run.stage: run.seconds for run in runs})
+    return outcome.ended(model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
+
+
+def model_name() -> str:
+    """The name of the model in the registry."""
+    return read_params("publish", PublishParams).name
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
@@ -65,7 +77,8 @@ def refresh_data(dvc: Dvc) -> None:
     """Run `dvc update` for each import below data/."""
     imports = preflight.imported_data()
     if imports:
-        dvc.run("update", *imports, on_line=get_run_logger().info)
+        with Waiting("refresh", get_run_logger().info) as waiting:
+            dvc.run("update", *imports, on_line=waiting.heard)
     else:
         get_run_logger().info("DVC imported no data: nothing to refresh")
 
@@ -73,7 +86,8 @@ def refresh_data(dvc: Dvc) -> None:
 @plain_task(task_run_name="push")
 def push_results(dvc: Dvc) -> None:
     """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
-    dvc.run("push", "--run-cache", on_line=get_run_logger().info)
+    with Waiting("push", get_run_logger().info) as waiting:
+        dvc.run("push", "--run-cache", on_line=waiting.heard)
 
 
 @plain_task(task_run_name="gate")
@@ -145,10 +159,9 @@ def decide_and_publish(seconds: dict[str, float]) -> dict:
 def compare_data():
     """Show which images are new, gone or relabelled since the champion. Returns it, see `tasks.gate.pull_champion`."""
     from pipeline.intake.comparison import as_text, compare, read_images
-    from tasks import artifacts, gate, publish
-    from tasks.params import read_params
+    from tasks import gate
 
-    champion = gate.pull_champion(read_params("publish", publish.PublishParams).name)
+    champion = gate.pull_champion(model_name())
     if champion is None:
         get_run_logger().info("no version was ever promoted: no images to compare with")
         return None
@@ -172,8 +185,7 @@ def summary(result: dict, seconds: float) -> str:
 
 def run(**parameters) -> dict:
     """Run the flow here and now. A check before it reports mistakes without starting a server first."""
-    preflight.check()
-    preflight.check_server()
+    preflight.check_all(publish=parameters.get("publish", True))
     return training(**parameters)
 
 

@@ -112,7 +112,7 @@ def is_same(bundle: Path, other: Path) -> bool:
 
 
 def find_known(bundle: Path, name: str, pulled) -> tuple[int, str] | None:
-    """The version that this model already is, and why it is not judged again: it is the champion, or was rolled back.
+    """The version that this model already is, and why it is not judged again: it is the champion, or was taken back.
 
     Args:
         bundle: the new model's folder.
@@ -124,11 +124,12 @@ def find_known(bundle: Path, name: str, pulled) -> tuple[int, str] | None:
 
     if pulled and is_same(bundle, pulled.folder):
         return pulled.version, f"this model is already the champion, version {pulled.version}"
-    if back := registry.find_rolled_back(bundle, name, default_registry()):
+    if back := registry.find_taken_back(bundle, name, default_registry()):
         reason = f" ({back.reason})" if back.reason else ""
+        what = "withdrew" if back.is_withdrawal else "rolled back"
         return back.replaced, (
-            f"this model is version {back.replaced}, which {back.by} rolled back at {back.at}{reason}. The gate does "
-            f"not promote it again; a person can, with `graft promote {name}@{back.replaced}`")
+            f"this model is version {back.replaced}, which {back.by} {what} at {back.at}{reason}. The gate does not "
+            f"promote it again; a person can, with `graft promote {name}@{back.replaced}`")
     return None
 
 

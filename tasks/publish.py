@@ -82,7 +82,8 @@ def promote(published, gate: dict) -> None:
         if status_of(error.__cause__) != 403:
             raise
         print(f"{published.address} is published, but these credentials may not promote it. With others, run "
-              f"`graft promote {published.address} --reason {shlex.quote(printable(gate['reasons'][0]))}`")
+              f"`graft promote {shlex.quote(published.address)} --reason "
+              f"{shlex.quote(printable(gate['reasons'][0]))}`")
 
 
 def provenance() -> dict:

@@ -36,7 +36,7 @@ def main() -> None:
     from pipeline.intake.findings import explain_failures, summarize
     from tasks.artifacts import DATA_DOCS, DATA_REPORT
 
-    print(printable(summarize(findings), LINES))
+    print(printable(summarize(findings, vars(validate)), LINES))
     if failures := explain_failures(findings, vars(validate), where=f"{PARAMS}: validate."):
         raise GraftError(f"the images in '{images}' are not accepted:\n{failures}\nFix the images, or change the "
                          f"limits in {PARAMS}. For all findings, with pictures, see {DATA_REPORT}")

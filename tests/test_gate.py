@@ -229,10 +229,21 @@ def test_a_version_that_was_rolled_back_waits_for_a_person(project):
 def test_a_first_version_that_was_rolled_back_waits_for_a_person_too(project):
     evaluate.main()
     tasks.publish.run(run())
-    with pytest.raises(GraftError, match="was no version but 1, so there is none to go back to"):
+    with pytest.raises(GraftError, match="version 1 is the only champion .*, so there is none to go back to"):
         registry.rollback("colours")
     registry.rollback("colours", to_none=True)
     assert run()["verdict"] == "HOLD"
+
+
+def test_a_withdrawn_version_waits_for_a_person(project):
+    publish(worse_bundle(project / "other"))
+    publish(artifacts.BUNDLE, promote=False)
+    registry.withdraw("colours@2", reason="blurred cameras", by="ann")
+    report = run()
+    assert report["verdict"] == "HOLD" and "which ann withdrew at" in report["reasons"][0]
+    assert "(blurred cameras)" in report["reasons"][0]
+    registry.promote("colours@2")
+    assert "already the champion" in run()["reasons"][0]
 
 
 def test_a_champion_of_meanwhile_is_not_replaced(project):

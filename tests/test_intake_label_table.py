@@ -21,7 +21,7 @@ def folder(tmp_path, table, files=("a.jpg", "b.jpg"), encoding="utf-8"):
 
 
 def test_labels_groups_and_splits(tmp_path):
-    table = "split,label,path,group,comment\ntrain,cat,x/a.jpg,patient 1,good\nvalidation,NA,./b.jpg,,\n"
+    table = "split,label,path,group,_comment\ntrain,cat,x/a.jpg,patient 1,good\nvalidation,NA,./b.jpg,,\n"
     listing = list_files(folder(tmp_path, table, ["x/a.jpg", "b.jpg", "c.jpg"]))
     assert [(file.path, file.label, file.group, file.split) for file in listing.files] == [
         ("b.jpg", "NA", "", "val"),
@@ -218,12 +218,15 @@ def test_columns_with_other_names_and_wrong_paths_are_told_at_once(tmp_path):
         assert part in text
 
 
-def test_columns_that_are_not_read_are_named(tmp_path):
-    assert list_files(folder(tmp_path / "a", ",path,label\n0,a.jpg,cat\n")).notes == []
-    listing = list_files(folder(tmp_path / "b", "path,label,patient,age,set\na.jpg,cat,7,50,first\n"))
-    assert [(file.group, file.split) for file in listing.files] == [("", "")]
-    [note] = listing.notes
-    assert "labels.csv: not read: column patient, age, set." in note and "rename it to 'group'" in note
+def test_unknown_columns_are_refused_unless_their_names_say_that_they_are_not_read(tmp_path):
+    """A column `person` that is meant as the group would leak one person across splits."""
+    assert list_files(folder(tmp_path / "a", ",path,label,_age\n0,a.jpg,cat,50\n")).files
+    text = refusal(tmp_path / "b", ["a.jpg"], ["a.jpg"], header="path,label,patient,set,age,owner")
+    for part in ("column 'patient' is unknown. Rename it to 'group', if that is what it contains, or to '_patient'",
+                 "column 'set' is unknown. Rename it to 'split'",
+                 "2 columns are unknown: age, owner. Expected path, label and optionally group and split.",
+                 "To leave a column unread, let its name begin with _"):
+        assert part in text
 
 
 def test_many_mistakes_of_a_kind_are_one_line(tmp_path):

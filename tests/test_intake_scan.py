@@ -189,6 +189,7 @@ import os, sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from test_intake_scan import read
+import email.parser     # which importlib.metadata imports late
 os.setuid(65534)        # only now: nobody may not even import from everywhere
 found = read(Path("images"), Path("cache"))
 print(*[f"{{file.path}} ({{file.label}}): {{reason}}," for file, reason in found.unreadable.items()], found.read)

@@ -33,6 +33,13 @@ def add_registry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", help=REGISTRY)
 
 
+def add_public_key(parser: argparse.ArgumentParser, action: str) -> None:
+    """Declare `--public-key`; `action` says what happens without a signature, such as `refuse a version`."""
+    parser.add_argument("--public-key", metavar="PEM",
+                        help=f"{action} not signed with the matching private key (default: the environment variable "
+                             "GRAFT_PUBLIC_KEY, which every command demands that fetches a model)")
+
+
 def say(text: str, is_note: bool = False) -> None:
     """Print text that may contain words of others, such as keys and reasons; a note goes to standard error."""
     print(printable(text, LINES), file=sys.stderr if is_note else sys.stdout)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from graft.cli import registry
+from graft.cli import reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
@@ -19,10 +19,21 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="graft", description="Use and publish image classifiers.",
                                      epilog="`graft COMMAND --help` describes a command.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands):
+    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
         add(subparsers)
     return parser
+
+
+class _Version(argparse.Action):
+    """Print the installed package's version; unlike argparse's own action, look for it only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"graft {version('graft')}")
+        parser.exit()
 
 
 def _add_predict(subparsers: Subparsers) -> None:

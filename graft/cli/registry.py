@@ -1,9 +1,9 @@
-"""The subcommands that work on a registry: pull, publish, promote, rollback, history, verify, gc, compare."""
+"""The subcommands that change a registry or this machine's cache: pull, publish, promote, rollback, withdraw, gc."""
 
 import argparse
 from typing import TYPE_CHECKING
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_registry, say
+from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_commands(subparsers: Subparsers) -> None:
     """Declare these subcommands."""
-    for add in (_add_pull, _add_publish, _add_promote, _add_rollback, _add_history, _add_verify, _add_gc, _add_compare):
+    for add in (_add_pull, _add_publish, _add_promote, _add_rollback, _add_withdraw, _add_gc):
         add(subparsers)
 
 
@@ -23,13 +23,7 @@ def _add_pull(subparsers: Subparsers) -> None:
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
     parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
-    _add_public_key(parser, "refuse a version")
-
-
-def _add_public_key(parser: argparse.ArgumentParser, action: str) -> None:
-    parser.add_argument("--public-key", metavar="PEM",
-                        help=f"{action} not signed with the matching private key (default: the environment variable "
-                             "GRAFT_PUBLIC_KEY, which every command demands that fetches a model)")
+    add_public_key(parser, "refuse a version")
 
 
 def _pull(arguments: argparse.Namespace) -> None:
@@ -100,17 +94,15 @@ def _add_alias(parser: argparse.ArgumentParser) -> None:
 
 
 def _promote(arguments: argparse.Namespace) -> None:
-    from graft.model.json_rules import are_texts
     from graft.registry import promote
-    from graft.registry.compare import read_manifest
+    from graft.registry.withdrawal import find_objections
 
+    objections = find_objections(arguments.model, arguments.registry)
     entry = promote(arguments.model, alias=arguments.alias, expect=arguments.expect, reason=arguments.reason,
                     registry=arguments.registry)
     _print_move(arguments.alias, entry)
-    verdict = read_manifest(arguments.model, arguments.registry).facts.get("gate")
-    if isinstance(verdict, dict) and verdict.get("verdict") == "HOLD":
-        reasons = "; ".join(verdict["reasons"] if are_texts(verdict.get("reasons")) else ["it recorded no reason"])
-        say(f"note: the gate had held this version: {reasons}", is_note=True)
+    for objection in objections:
+        say(f"note: {objection}", is_note=True)
 
 
 def _add_rollback(subparsers: Subparsers) -> None:
@@ -139,39 +131,25 @@ def _print_move(alias: str, entry: "Entry | None") -> None:
         say(f"{alias} now names version {entry.version}{before} (entry {entry.number} of the log)")
 
 
-def _add_history(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "history", _history, "list who promoted which version when and why")
-    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
-    parser.add_argument("--at", metavar="TIME",
-                        help="show the aliases at this time: 2026-05-01 (the end of that day, UTC) or 2026-05-01T12:00")
+def _add_withdraw(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers, "withdraw", _withdraw, "declare that a version must not be used",
+        "If it is the champion, the champion is rolled back. No training run promotes it again; a person can.")
+    parser.add_argument("model", metavar="NAME@NUMBER", help="the version, optionally with its registry")
+    parser.add_argument("--reason", required=True, help="a text to keep in the history")
     add_registry(parser)
 
 
-def _history(arguments: argparse.Namespace) -> None:
-    from graft.registry import history
-    from graft.registry.log_text import aliases_at, as_table, read_moment
+def _withdraw(arguments: argparse.Namespace) -> None:
+    from graft.registry import withdraw
 
-    moment = read_moment(arguments.at) if arguments.at else None
-    entries = history(arguments.model, arguments.registry)
-    say(aliases_at(entries, moment) if moment else as_table(entries))
-
-
-def _add_verify(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "verify", _verify, "read a whole registry and report everything that is damaged",
-                         "Exit codes: 0 if it is sound, 1 if anything is damaged.")
-    parser.add_argument("registry", nargs="?", help=REGISTRY)
-    _add_public_key(parser, "report every version")
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    from graft.registry import verify
-
-    report = verify(arguments.registry, arguments.public_key)
-    for finding in report.findings:
-        say(f"{finding.kind:8}  {finding.where}: {finding.what}")
-    say(f"{report.models} models, {report.versions} versions, {report.blobs} files "
-          f"({report.size_bytes / 1e6:.1f} MB) read: {report.verdict}")
-    return 0 if report.is_sound else 1
+    entry = withdraw(arguments.model, reason=arguments.reason, registry=arguments.registry)
+    if entry is None:
+        say(f"{arguments.model} was rolled back or withdrawn before: nothing to do")
+        return
+    if not entry.is_withdrawal:
+        _print_move(str(entry.alias), entry)
+    say(f"version {entry.replaced} is withdrawn (entry {entry.number} of the log): no training run promotes it again")
 
 
 def _add_gc(subparsers: Subparsers) -> None:
@@ -195,18 +173,3 @@ def _gc(arguments: argparse.Namespace) -> None:
         say(f"file     {blob.key} ({blob.size_bytes / 1e6:.1f} MB)")
     done = "removed" if arguments.delete else "would be removed; repeat with --delete to remove them"
     say(f"{len(swept.versions)} versions, {len(swept.blobs)} files ({swept.size_bytes / 1e6:.1f} MB) {done}")
-
-
-def _add_compare(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "compare", _compare, "compare two versions: classes, data, parameters, metrics")
-    parser.add_argument("left", help=MODEL)
-    parser.add_argument("right", help="the other version; @NUMBER or @ALIAS alone means the same model")
-    add_registry(parser)
-
-
-def _compare(arguments: argparse.Namespace) -> None:
-    from graft.registry.compare import compare, read_manifest
-
-    name = arguments.left.partition("@")[0]
-    right = name + arguments.right if arguments.right.startswith("@") else arguments.right
-    say(compare(*(read_manifest(model, arguments.registry) for model in (arguments.left, right))))

@@ -2,6 +2,7 @@
 
     publish     make a bundle the next version of a model
     promote     let an alias, such as `champion`, name a version; `rollback` undoes that, `history` lists every change
+    withdraw    keep a version from ever being promoted again by a flow
     pull        fetch a version into a folder on this machine and check every byte of it
     verify      find everything in a registry that is not as it was written; `gc` removes what is no longer needed
 
@@ -16,9 +17,10 @@ remove objects below `models/*/log/` and `models/*/versions/`.
 
 from graft.registry.garbage import gc
 from graft.registry.inspection import verify
-from graft.registry.promotion import AliasMoved, find_rolled_back, history, promote, rollback, state_at
+from graft.registry.promotion import AliasMoved, history, promote, rollback, state_at
 from graft.registry.publication import Published, publish
 from graft.registry.retrieval import Pulled, pull
+from graft.registry.withdrawal import find_taken_back, withdraw
 
-__all__ = ["AliasMoved", "Published", "Pulled", "find_rolled_back", "gc", "history", "promote", "publish", "pull",
-           "rollback", "state_at", "verify"]
+__all__ = ["AliasMoved", "Published", "Pulled", "find_taken_back", "gc", "history", "promote", "publish", "pull",
+           "rollback", "state_at", "verify", "withdraw"]

@@ -65,6 +65,14 @@ def parse_name(model: str, registry: str | None = None) -> Address:
     return address
 
 
+def parse_version(model: str, registry: str | None = None) -> Address:
+    """Parse the address of a version. Raises `GraftError` if it names none, not even by an alias; see `parse`."""
+    address = parse(model, registry)
+    if address.number is None and address.alias is None:
+        raise GraftError(f"{model}: which version? Expected {address.name}@NUMBER, or @{LATEST} for the newest one.")
+    return address
+
+
 def default_registry() -> str:
     """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`."""
     return os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY

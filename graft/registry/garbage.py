@@ -1,8 +1,9 @@
 """Garbage collection: mark the versions and files to keep, remove the rest.
 
-Kept are the versions that an alias names (so an alias is a pin), the newest versions, recently promoted ones, and
-everything that is younger than the longest upload. Before a version is removed, an entry in the log marks it as
-deleted, so that nobody can promote it meanwhile; its number is never used again.
+Kept are the versions that an alias names (so an alias is a pin), the newest versions, recently promoted ones, those
+that were rolled back or withdrawn (a flow recognises them by their files), and all that is younger than the longest
+upload. Before a version is removed, an entry in the log marks it as deleted, so that nobody can promote it meanwhile;
+its number is never used again.
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,10 @@ from datetime import datetime, timedelta
 
 from graft.errors import GraftError
 from graft.registry import log, manifest
-from graft.registry.address import check_registry, default_registry
+from graft.registry.address import CHAMPION, check_registry, default_registry
 from graft.registry.lookup import numbers_in_order
 from graft.registry.manifest import Manifest
-from graft.registry.promotion import who
+from graft.registry.promotion import replay, who
 from graft.registry.transfer import GRACE
 from graft.store import Store, Stored, open_store
 
@@ -95,6 +96,7 @@ def _marked(entries: list[log.Entry], versions: list[Manifest], keep: int, recen
     if entries:
         yield from (each["version"] for each in entries[-1].aliases.values())
     yield from (each.number for each in versions[-keep:])
+    yield from replay(entries, CHAMPION)[1]
     for entry in entries:
         if entry.time >= recent:
             yield from (number for number in (entry.version, entry.replaced) if number)

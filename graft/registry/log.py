@@ -57,6 +57,11 @@ class Entry:
         return self.aliases[alias]["version"] if alias in self.aliases else None
 
     @property
+    def is_withdrawal(self) -> bool:
+        """Whether this entry takes back a version, `replaced`, that was not the champion; it moves no alias."""
+        return self.action == ROLLBACK and self.alias is None
+
+    @property
     def time(self) -> datetime:
         """`at` as a time with its zone."""
         return datetime.fromisoformat(self.at)

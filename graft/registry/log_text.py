@@ -28,7 +28,7 @@ def as_table(entries: list[log.Entry]) -> str:
     for entry in reversed(entries):
         by = entry.by + (f": {entry.reason}" if entry.reason else "")
         when = entry.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        line = f"{entry.number:5}  {when}  {entry.action:8}  {entry.alias or '':12}  {_move(entry):>12}  {by}"
+        line = f"{entry.number:5}  {when}  {_action(entry):8}  {entry.alias or '':12}  {_move(entry):>12}  {by}"
         lines.append(printable(line))
     return "\n".join(lines) if entries else "no version was ever promoted"
 
@@ -45,7 +45,13 @@ def aliases_at(entries: list[log.Entry], moment: datetime) -> str:
     return "\n".join([f"at {when}", *lines]) if lines else f"at {when} there was no alias"
 
 
+def _action(entry: log.Entry) -> str:
+    return "withdraw" if entry.is_withdrawal else entry.action
+
+
 def _move(entry: log.Entry) -> str:
     if entry.action == log.DELETE:
         return ""           # the reason names the versions
+    if entry.is_withdrawal:
+        return str(entry.replaced)
     return f"{entry.replaced or 'none'} -> {entry.version or 'none'}"

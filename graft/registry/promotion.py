@@ -4,14 +4,12 @@ import getpass
 import os
 import platform
 from datetime import datetime
-from pathlib import Path
 
 from graft.errors import GraftError
 from graft.registry import log, manifest
-from graft.registry.address import CHAMPION, LATEST, check_alias, parse, parse_name
+from graft.registry.address import CHAMPION, check_alias, parse_name, parse_version
 from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
-from graft.registry.publication import bundle_files
 from graft.registry.signing import demanded_key, read_signature, require_signature
 from graft.store import Damaged, Store, open_store
 
@@ -43,9 +41,7 @@ def promote(model: str, *, alias: str = CHAMPION, expect: int | None = None, rea
         Damaged: if files of the version are missing.
         GraftError: if there is no such version, or the registry cannot be used.
     """
-    address = parse(model, registry)
-    if address.number is None and address.alias is None:
-        raise GraftError(f"{model}: which version? Expected {address.name}@NUMBER, or @{LATEST} for the newest one.")
+    address = parse_version(model, registry)
     store = open_store(address.registry)
     before = log.head(store, address.name)
     version = _sound_version(store, address.name, find_number(store, address, before))
@@ -86,12 +82,13 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
         if before.version_of(alias) is None:
             raise GraftError(f"{address.name} has no alias '{alias}' to roll back.{list_aliases(before)}")
         _check_expected(store, address.name, before, alias, expected)
-        earlier = _replay(entries, alias)[0][:-1]
+        earlier = replay(entries, alias)[0][:-1]
         if alias == CHAMPION and not earlier and not to_none:
             raise GraftError(
-                f"the {alias} of {address.name} was no version but {before.version_of(alias)}, so there is none to go "
-                f"back to. Promote another one: `graft promote {address.name}@NUMBER`. To leave {address.name} without "
-                f"a {alias}: `graft rollback {address.name} --to-none`."
+                f"version {before.version_of(alias)} is the only {alias} of {address.name} that was not rolled back or "
+                f"withdrawn, so there is none to go back to. Promote another one: `graft "
+                f"promote {address.name}@NUMBER`. To leave {address.name} without a {alias}: `graft rollback "
+                f"{address.name} --to-none`."
             )
         version = _sound_version(store, address.name, earlier[-1]) if earlier else None
         if entry := _move(store, address.name, before, version, change):
@@ -168,37 +165,25 @@ def _version(number: int | None) -> str:
     return "no version" if number is None else f"version {number}"
 
 
-def find_rolled_back(bundle: Path, model: str, registry: str | None = None) -> log.Entry | None:
-    """The rollback of the champion from the version with these very files, if there was one.
-
-    A later promotion of that version, by a person, cancels it.
+def replay(entries: list[log.Entry], alias: str) -> tuple[list[int], dict[int, log.Entry]]:
+    """The versions that `alias` was promoted to, oldest first, without those that were rolled back or withdrawn.
 
     Args:
-        bundle: a bundle's folder.
-        model: the model's name or address.
-        registry: the registry of an address that does not include one.
+        entries: the whole log.
+
+    Returns:
+        These versions; and version -> the entry that took it back. A later promotion cancels that.
     """
-    address = parse(model, registry)
-    store = open_store(address.registry)
-    files = {name: manifest.describe(path) for name, path in bundle_files(bundle).items()}
-    entries = log.read(store, address.name)
-    for number, entry in _replay(entries, CHAMPION)[1].items():
-        if number not in entries[-1].deleted and read_version(store, address.name, number).files == files:
-            return entry
-    return None
-
-
-def _replay(entries: list[log.Entry], alias: str) -> tuple[list[int], dict[int, log.Entry]]:
-    """The versions that `alias` was promoted to and not rolled back from, oldest first; the others' rollbacks."""
     promoted: list[int] = []
-    rolled_back: dict[int, log.Entry] = {}
-    for entry in (each for each in entries if each.alias == alias):
+    taken_back: dict[int, log.Entry] = {}
+    for entry in (each for each in entries if each.alias == alias or each.is_withdrawal):
         if entry.action == log.PROMOTE and entry.version is not None:
             promoted.append(entry.version)
-            rolled_back.pop(entry.version, None)
-        elif promoted:
-            rolled_back[promoted.pop()] = entry
-    return promoted, rolled_back
+            taken_back.pop(entry.version, None)
+        elif entry.replaced is not None:
+            promoted = [number for number in promoted if number != entry.replaced]
+            taken_back[entry.replaced] = entry
+    return promoted, taken_back
 
 
 def who() -> str:

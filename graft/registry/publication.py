@@ -62,7 +62,7 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
     check_name(name)
     store = open_store(check_registry(registry))
     files, attached = bundle_files(Path(bundle)), _check_files(attachments or {})
-    wanted = _manifest(name, bundles.read_description(bundle), files, attached, facts or {})
+    wanted = describe_bundle(name, bundles.read_description(bundle), files, attached, facts or {})
     if signing_key := signing_key or os.environ.get(signing.PRIVATE_VARIABLE):
         signing.sign(wanted, signing_key)       # refuses a key that cannot be used before anything is sent
     check_promises(store)
@@ -78,7 +78,8 @@ def publish(bundle: str | Path, name: str, registry: str, *, attachments: dict[s
     return Published(store.address, name, version.number, is_new)
 
 
-def _manifest(name: str, description: bundles.Description, files: dict, attached: dict, facts: dict) -> Manifest:
+def describe_bundle(name: str, description: bundles.Description, files: dict[str, Path], attached: dict[str, Path],
+                    facts: dict) -> Manifest:
     """The manifest, except number, time and parent, which only the registry knows. Raises `GraftError`."""
     height, width = description.image_size
     wanted = Manifest(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from graft.images import decode, read_bytes
+from graft.machine.progress import shown
 from pipeline.evaluation.predictions import Answers
 
 SIDE_PX = 112           # the longer side of a thumbnail, which is about 3 KB as JPEG
@@ -78,8 +78,9 @@ def thumbnails(answers: Answers, indices, images: Path) -> dict[int, str]:
         indices: of images, in any order.
         images: the folder that `answers.paths` are relative to.
     """
-    progress = tqdm(sorted(set(map(int, indices))), desc="pictures", unit="image", disable=None)
-    return {index: data_url(thumbnail(images / answers.paths[index])) for index in progress}
+    wanted = sorted(set(map(int, indices)))
+    return {index: data_url(thumbnail(images / answers.paths[index]))
+            for index in shown(wanted, len(wanted), "drawing pictures", "image")}
 
 
 def thumbnail(path: Path) -> Image.Image:

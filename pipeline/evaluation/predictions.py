@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from graft.errors import GraftError
+from graft.machine.progress import shown
 from graft.model.classifier import Classifier, Prediction
 from pipeline.evaluation.calibration import losses
 
@@ -69,7 +69,7 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
     """
     paths = [images / path for path in table["path"]]
     with classifier.predict_many(paths) as answers:
-        answers = list(tqdm(answers, total=len(paths), desc="predict", unit="image", disable=None))
+        answers = list(shown(answers, len(paths), "predicting", "image"))
     unreadable = [f"{path}: {answer}" for path, answer in zip(paths, answers) if not isinstance(answer, Prediction)]
     if unreadable:
         raise GraftError("images that were readable before cannot be read now:\n       " + "\n       ".join(unreadable)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 from pipeline.intake.grouping import group_alike
@@ -83,7 +83,7 @@ def _search_and_confirm(pictures: list[Fingerprint]) -> list[tuple[int, int]]:
     candidates = search(np.stack([each.views for each in pictures]))
     cv2.setNumThreads(1)        # there are many small pairs: one thread each
     with InThreads(lambda each: _confirm(pictures, each), candidates, ahead=PAIRS_AHEAD) as confirmed:
-        bar = tqdm(confirmed, "comparing images", len(candidates), unit="pair", disable=None, leave=False)
+        bar = shown(confirmed, len(candidates), "comparing images", "pair")
         return [(each.first, each.second) for each, agreed in zip(candidates, bar) if agreed]
 
 
@@ -105,7 +105,8 @@ def search(views: np.ndarray) -> list[Candidate]:
     others = [_unit(turned[:, view]) for turned in turns(views) for view in SEARCHED_VIEWS]
     pairs = []
     product = np.empty((BLOCK, len(whole)), np.float32)     # allocating it for each block costs more than the product
-    for start in tqdm(range(0, len(whole), BLOCK), "searching duplicates", unit="block", disable=None, leave=False):
+    starts = range(0, len(whole), BLOCK)
+    for start in shown(starts, len(starts), "searching duplicates", "block"):
         rows = whole[start:start + BLOCK]
         similarity = np.full((len(rows), len(whole)), -1, np.float32)
         for other in others:

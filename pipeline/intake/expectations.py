@@ -17,7 +17,7 @@ class Expectation:
     Attributes:
         name: unique among the expectations of a table.
         type, kwargs: a class of `great_expectations.expectations`, and its arguments.
-        says: what is expected, as the end of a sentence that begins with "expected that".
+        says: what is expected, as a clause for the reports.
         parameter: the name of the threshold; empty if there is none.
         severity: `ERROR` stops the run, `WARNING` does not.
     """

@@ -1,11 +1,14 @@
 """The findings of `validate` as plain data, and how they read: a summary for the terminal, and an error message."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from pipeline.intake.conflicts import find_conflicting, find_doubtful
 from pipeline.intake.expectations import ERROR, Outcome
+from pipeline.intake.failures import counted, describe
 from pipeline.intake.layout import shorten
 from pipeline.intake.scan import Scan
 
@@ -71,8 +74,8 @@ def _as_dict(outcome: Outcome) -> dict:
     }
 
 
-def summarize(findings: dict) -> str:
-    """The findings in a few lines for the terminal."""
+def summarize(findings: dict, limits: Mapping[str, Any]) -> str:
+    """The findings in a few lines for the terminal; for the arguments, see `explain_failures`."""
     copies = [*findings["duplicates"], *findings["conflicts"], *findings["near_copies"]]
     lines = [
         f"{findings['images']} images in {len(findings['classes'])} classes: "
@@ -90,17 +93,17 @@ def summarize(findings: dict) -> str:
     ]
     for each in findings["expectations"]:
         if not each["success"] and not each["stops_the_run"]:
-            lines += [f"warning: {_sentence(each)}", *_named("", each["offending"])]
+            lines += [f"warning: {describe(findings, each, limits)[0]}", *_named("", each["offending"])]
     return "\n".join(lines)
 
 
-def explain_failures(findings: dict, thresholds: dict, where: str = "") -> str | None:
-    """Describe each failing expectation that stops the run, with its threshold and the offending paths.
+def explain_failures(findings: dict, limits: Mapping[str, Any], where: str = "") -> str | None:
+    """Describe each failing expectation that stops the run, with its limit and the offending paths.
 
     Args:
         findings: see `collect`.
-        thresholds: limit -> its value.
-        where: the place where the thresholds are set, put before their names, such as `params.yaml: validate.`
+        limits: name -> value, see `pipeline.intake.checks.check`.
+        where: the place where the limits are set, put before their names, such as `params.yaml: validate.`
 
     Returns:
         The message; None if no such expectation fails.
@@ -108,16 +111,11 @@ def explain_failures(findings: dict, thresholds: dict, where: str = "") -> str |
     lines = []
     for each in findings["expectations"]:
         if not each["success"] and each["stops_the_run"]:
-            key = each["parameter"]
-            limit = f" [{where}{key}: {thresholds[key]}]" if key else ""
-            lines.append(f"{each['name']}: {_sentence(each)}{limit}")
+            key, (wrong, advice) = each["parameter"], describe(findings, each, limits)
+            limit = f" [{where}{key}: {limits[key]}]" if key else ""
+            lines.append(f"{each['name']}: {wrong}{limit}" + (f". {advice}" if advice else ""))
             lines += _named("", _details(findings, each))
     return "\n".join(lines) or None
-
-
-def _sentence(expectation: dict) -> str:
-    observed = f"; observed: {expectation['observed']}" if expectation["observed"] else ""
-    return f"expected that {expectation['says']}{observed}"
 
 
 def _details(findings: dict, expectation: dict) -> list[str]:
@@ -130,7 +128,8 @@ def _details(findings: dict, expectation: dict) -> list[str]:
             return [_with_labels(group) for group in findings["near_copies"]]
         case "images per class" | "class balance":
             images = findings["classes"]
-            return [f"{name}: {images[name]} images" for name in sorted(expectation["offending"], key=images.get)]
+            smallest = sorted(expectation["offending"], key=images.get)
+            return [f"{name}: {counted(images[name], 'image')}" for name in smallest]
         case _:
             return expectation["offending"]
 

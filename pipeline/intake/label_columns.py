@@ -16,6 +16,7 @@ OTHER_NAMES = {         # column -> its names in other tables, without spaces an
     "group": ("groups", "groupid", "patient", "patientid", "subject", "subjectid", "person", "case", "caseid"),
     "split": ("splits", "set", "subset", "partition", "dataset", "phase"),
 }
+UNREAD = "_"            # begins the names of columns that are not read
 EXPECTED = "Expected path, label and optionally group and split"
 
 
@@ -50,11 +51,18 @@ def explain_names(suggested: dict[str, str]) -> list[str]:
             for other, name in suggested.items() if name in REQUIRED]
 
 
-def note_unread(columns: list[str], suggested: dict[str, str]) -> list[str]:
-    """A note about the columns that are not read, or none."""
-    unread = [column for column in columns if column and column not in COLUMNS]
-    if not unread:
-        return []
-    renames = "".join(f" If '{other}' is the {name} of the images, rename it to '{name}'."
-                      for other, name in suggested.items() if name not in REQUIRED)
-    return [f"not read: column {shorten(unread)}. {EXPECTED}.{renames}"]
+def explain_unknown(columns: list[str], suggested: dict[str, str]) -> list[str]:
+    """A line per column that is neither known nor meant to be left unread, which its name says by beginning with _.
+
+    A column without a name is the numbers of the rows, which pandas writes.
+    """
+    unknown = [column for column in columns if column and column not in COLUMNS and not column.startswith(UNREAD)]
+    lines = [f"column '{column}' is unknown. Rename it to '{suggested[column]}', if that is what it contains, or to "
+             f"'{UNREAD}{column}' to leave it unread" for column in unknown
+             if column in suggested and suggested[column] not in REQUIRED]
+    others = [column for column in unknown if column not in suggested]
+    if others:
+        verb = "columns are" if len(others) > 1 else "column is"
+        lines.append(f"{len(others)} {verb} unknown: {shorten(others)}. {EXPECTED}. What keeps images together, such "
+                     f"as a person, is the group. To leave a column unread, let its name begin with {UNREAD}")
+    return lines

@@ -11,7 +11,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from graft.errors import GraftError, printable
 from pipeline.intake.files import SPLITS, File, split_of
-from pipeline.intake.label_columns import COLUMNS, REQUIRED, explain_names, note_unread, require_columns, suggest_names
+from pipeline.intake.label_columns import (
+    COLUMNS,
+    REQUIRED,
+    explain_names,
+    explain_unknown,
+    require_columns,
+    suggest_names,
+)
 from pipeline.intake.layout import shorten
 from pipeline.intake.path_mismatch import Place, explain
 
@@ -30,12 +37,10 @@ class LabelTable:
     Attributes:
         files: a file per distinct row, in the order of the table.
         mistakes: a line per kind of mistake; with any, the table must not be used.
-        notes: what the user should know, although it is no mistake.
     """
 
     files: list[File]
     mistakes: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_label_table(path: Path, present: Collection[str]) -> LabelTable:
@@ -77,9 +82,9 @@ def check_label_table(path: Path, present: Collection[str]) -> LabelTable:
     places = [(where, _file(path.parent, dict(zip(named, values)))) for where, values in rows]
     mistakes = [(kind, where, text) for (where, values), (_, file) in zip(rows, places)
                 for kind, text in [*_surplus(columns, values), *_mistakes(file)]] + _contradictions(places)
-    lines = [*explain_names(suggested), *_by_kind(mistakes), *_wrong_paths(path, places, present)]
-    files = list(dict.fromkeys(file for _, file in places))
-    return LabelTable(files, lines, note_unread(columns, suggested))
+    lines = [*explain_names(suggested), *explain_unknown(columns, suggested), *_by_kind(mistakes),
+             *_wrong_paths(path, places, present)]
+    return LabelTable(list(dict.fromkeys(file for _, file in places)), lines)
 
 
 def _by_kind(mistakes: list[Mistake]) -> list[str]:

@@ -5,6 +5,7 @@ a reason.
 """
 
 import os
+import shlex
 import stat
 import unicodedata
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Listing:
         files: the files to read, sorted by path.
         stray: path of an ignored file or folder -> the reason.
         class_names: from the innermost folders, or from the label table; also of classes without an image.
-        notes: what the user should know of a table that is not read, or of its columns.
+        notes: what the user should know of a table that is not read.
     """
 
     files: list[File] = field(default_factory=list)
@@ -82,7 +83,7 @@ def _why_no_folder(images: Path) -> str | None:
     if not images.exists():
         near = did_you_mean(images.name, [p.name for p in images.parent.iterdir()]) if images.parent.is_dir() else ""
         return (f"the folder '{images}' does not exist.{near} Expected a folder of class folders; if DVC tracks it, "
-                f"fetch it with `dvc pull {images}`.")
+                f"fetch it with `dvc pull {shlex.quote(str(images))}`.")
     if not images.is_dir():
         return f"'{images}' is a file. Expected a folder of class folders."
     if not os.access(images, os.R_OK | os.X_OK):
@@ -178,9 +179,7 @@ def _normal(split_and_label: tuple[str, str]) -> tuple[str, str]:
 def _label_by_table(images: Path, tables: list[str], paths: list[str], listing: Listing) -> None:
     if len(tables) > 1:
         raise GraftError(f"{images}: found {' and '.join(tables)}, expected only one. Remove the others.")
-    table = read_label_table(images / tables[0], paths)
-    listing.files = table.files
-    listing.notes = [f"{tables[0]}: {note}" for note in table.notes]
+    listing.files = read_label_table(images / tables[0], paths).files
     listing.class_names = {file.label for file in listing.files}
     listed = {file.path for file in listing.files}
     for path in listed & listing.stray.keys():      # a hidden file, for instance, that the table names

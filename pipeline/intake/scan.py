@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from graft.decoding.kinds import EMPTY, NO_IMAGE, is_named_as_image
 from graft.errors import GraftError
 from graft.images import UnreadableImage
 from graft.machine.cores import cpu_count
 from graft.machine.processes import in_processes
+from graft.machine.progress import shown
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.intake.files import File
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
@@ -55,8 +54,7 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     unknown = [file.path for file in listing.files if file.path not in known]
     try:
         with _reader([images / path for path in unknown]) as chunks:
-            results = tqdm(chain.from_iterable(chunks), "reading images", len(unknown), unit="image", disable=None,
-                           leave=False)
+            results = shown(chain.from_iterable(chunks), len(unknown), "reading images", "image")
             for path, result in zip(unknown, results):
                 cache.store(path, result)
                 known[path] = result

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from pipeline.intake.failures import counted
 from pipeline.intake.gaps import NEEDED
 from pipeline.intake.splitting import CONFLICT, find_deciding
 
@@ -70,9 +71,9 @@ def explain_leaks(leaks: list[dict], max_leaks: int, where: str = "") -> list[st
              + " = ".join(f"{image['path']} ({image['split']})" for image in leak["images"][:MEMBERS_SHOWN])
              for leak in leaks[:LEAKS_SHOWN]]
     more = [f"  … and {len(leaks) - LEAKS_SHOWN} more"] if len(leaks) > LEAKS_SHOWN else []
-    plural = "s" * (len(leaks) != 1)
-    return [f"{len(leaks)} leak{plural} between the given splits; expected at most {max_leaks} "
-            f"[{where}max_leaks: {max_leaks}]. Remove these images from one of the two splits:", *lines, *more]
+    return [f"{counted(len(leaks), 'leak')} between the given splits; at most {max_leaks} are allowed "
+            f"[{where}max_leaks: {max_leaks}]. Remove these images from one of the two splits. With a higher limit, "
+            "they stay in both, and the figures are too good:", *lines, *more]
 
 
 def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
@@ -91,17 +92,14 @@ def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
     groups = find_deciding(split).groupby("label")["key"].nunique().reindex(missing.index, fill_value=0)
     groups = groups.sort_values(kind="stable")
     conflicts = split["label"][split["left_out"].eq(CONFLICT)].value_counts()
-    lines = [f"  class '{label}' has {_number_of_groups(groups[label])}: "
+    lines = [f"  class '{label}' has {counted(groups[label], 'group')}: "
              + ", ".join(f"{number} in {name}" for name, number in missing.loc[label].items())
              + (f"; {CONFLICT} for {conflicts[label]} images, which are left out" if label in conflicts else "")
              for label in groups.index[:CLASSES_SHOWN]]
     more = [f"  … and {len(groups) - CLASSES_SHOWN} more classes"] if len(groups) > CLASSES_SHOWN else []
-    return ["classes that lack images in train, val or test; expected at least 1 in each:", *lines, *more,
+    return [f"{counted(len(groups), 'class', 'classes')} without images in train, val or test; 1 or more are needed in "
+            "each:", *lines, *more,
             *_what_helps(groups, set(split["given_split"]) & {"val", "test"})]
-
-
-def _number_of_groups(number: int) -> str:
-    return "1 group" if number == 1 else f"{number} groups"
 
 
 def _what_helps(groups: pd.Series, given: set[str]) -> list[str]:

@@ -1,0 +1,60 @@
+"""List the versions of a registry with what decides between them, as text for people."""
+
+from graft.errors import GraftError
+from graft.registry import log, manifest
+from graft.registry.address import CHAMPION, check_registry, default_registry, parse_name
+from graft.registry.compare import ABSENT, mapping, metrics_of
+from graft.registry.lookup import no_such_model
+from graft.registry.manifest import Manifest
+from graft.registry.promotion import replay
+from graft.store import Store, open_store
+
+HEADER = ("version", "published", "accuracy", "gate", "state")
+
+
+def list_versions(model: str | None = None, registry: str | None = None) -> str:
+    """A table of the versions, the newest of each model first.
+
+    Args:
+        model: a model's name, optionally as `REGISTRY/NAME`; None for every model.
+        registry: the registry of an address that does not include one.
+
+    Raises:
+        GraftError: if there is no such model, or the registry is empty or does not exist.
+    """
+    if model is not None:
+        address = parse_name(model, registry)
+        store, names = open_store(address.registry), [address.name]
+    else:
+        store = open_store(check_registry(registry or default_registry()))
+        names = store.folders("models/")
+    rows = [row for name in names for row in _rows(store, name)]
+    if not rows and model is not None:
+        raise no_such_model(store, names[0])
+    if not rows:
+        raise GraftError(f"there are no models in {store.address}: the registry is empty or does not exist. To list "
+                         "another one, set GRAFT_REGISTRY or --registry.")
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADER, *rows))
+
+
+def _rows(store: Store, name: str) -> list[tuple[str, ...]]:
+    versions, entries = manifest.read_all(store, name), log.read(store, name)
+    return [_row(version, _state(version.number, entries)) for version in reversed(versions)]
+
+
+def _row(version: Manifest, state: str) -> tuple[str, ...]:
+    facts = version.facts
+    return (f"{version.name}@{version.number}", version.published[:10],
+            metrics_of(facts.get("metrics")).get("accuracy", ABSENT),
+            str(mapping(facts.get("gate")).get("verdict", ABSENT)), state)
+
+
+def _state(number: int, entries: list[log.Entry]) -> str:
+    """The aliases that name a version, or why it was taken back."""
+    last = entries[-1] if entries else log.Entry()
+    aliases = [alias for alias in sorted(last.aliases) if last.version_of(alias) == number]
+    if back := replay(entries, CHAMPION)[1].get(number):
+        what = "withdrawn" if back.is_withdrawal else "rolled back"
+        aliases.append(f"{what} by {back.by}" + (f": {back.reason}" if back.reason else ""))
+    return ", ".join(aliases)

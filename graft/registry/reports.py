@@ -1,0 +1,30 @@
+"""The pages that a version carries: what its training run reported."""
+
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.registry.retrieval import pull
+
+FIRST = ("report.html", "gate.html", "data.html")      # what people look at first
+
+
+def fetch_reports(model: str, registry: str | None = None) -> tuple[str, list[Path]]:
+    """Fetch and check a version's attachments.
+
+    Args:
+        model: an address such as `pets` (the champion) or `pets@3`; see `graft.registry.pull`.
+        registry: the registry of an address that does not include one.
+
+    Returns:
+        `NAME@NUMBER`; and its HTML pages, the report on the model first.
+
+    Raises:
+        GraftError: if there is no such version, or it carries no page.
+    """
+    pulled = pull(model, registry=registry, attachments=True)
+    name = f"{pulled.name}@{pulled.version}"
+    pages = {path.name: path for path in sorted((pulled.folder / "attachments").glob("*.html"))}
+    if not pages:
+        raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
+                         "`graft publish … --attach report.html`, or by a training run.")
+    return name, [*(pages.pop(each) for each in FIRST if each in pages), *pages.values()]
