@@ -11,7 +11,9 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+AnyError = TypeVar("AnyError", bound=Exception)
 
 
 class GraftError(Exception):
@@ -44,6 +46,15 @@ def _escaped(character: str) -> str:
 
 class UnreadableImage(ValueError):
     """A file or its bytes cannot be read as an image; the message is the reason, in a few words."""
+
+
+def as_value(error: AnyError) -> AnyError:
+    """The same error, to be passed on as a value: without traceback, cause and context, which keep all that they saw.
+
+    Otherwise an image that cannot be read would stay in memory for as long as the reason does, or longer.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 @contextlib.contextmanager

@@ -10,11 +10,14 @@ import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from graft.decoding.bombs import TRUNCATED, header_fault, jpeg_fault
+from graft.decoding.bombs import header_fault
+from graft.decoding.budget import SHRINK, bands, bmp_fault, bytes_as_rgb, loaded_bytes, require_memory, tiff_fault
+from graft.decoding.jpeg import TRUNCATED, jpeg_fault
 from graft.decoding.kinds import EMPTY, FORMATS, START_BYTES, UNSUPPORTED, kind_of, why_unsupported
 from graft.decoding.ranges import tiff_layout, to_eight_bits
 from graft.errors import UnreadableImage
@@ -24,8 +27,7 @@ MAX_BYTES = 100_000_000         # of one file
 GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OUT_OF_MEMORY = "not enough memory to decode it"
 NOT_REGULAR = "not a regular file (a pipe, socket or device)"
-TOO_MANY_PIXELS = ("{} pixels, more than the limit of " + f"{MAX_PIXELS:,}: resize the image, for example with `magick "
-                   "FILE -resize 8000x8000 FILE`")
+TOO_MANY_PIXELS = "{} pixels, more than the limit of " + f"{MAX_PIXELS:,}: {SHRINK}"
 BOMB_IN_TEXT = "decompression bomb: its metadata decompresses to more than Pillow accepts"
 PNG_END = b"IEND\xaeB`\x82"        # the last chunk of every PNG, with its checksum
 DNG_VERSION, SUBFILE_TYPE, SUBFILES = 50706, 254, 330      # TIFF tags: the first picture of a camera raw is a thumbnail
@@ -51,12 +53,12 @@ def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
     """The contents of a file; bytes are returned unchanged.
 
     Raises:
-        UnreadableImage: if the file cannot be read or is larger than `MAX_BYTES`; or `source` itself, if it is one.
+        UnreadableImage: if the file cannot be read or is larger than `MAX_BYTES`; or as `source` says, if it is one.
     """
     if isinstance(source, bytes):
         return source
     if isinstance(source, UnreadableImage):     # a worker on another machine tried to read the file and failed
-        raise source
+        raise UnreadableImage(*source.args)     # not itself: it would keep the frames that it passes
     data = read_start(source, MAX_BYTES + 1)
     refuse_too_large(data)
     return data
@@ -125,6 +127,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def upright_rgb_and_range(image: Image.Image) -> tuple[Image.Image, str]:
     """`upright_rgb`, and the range of the values in the file: see `graft.decoding.ranges.to_eight_bits`."""
     try:
+        require_memory(image, bytes_as_rgb(image))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded, value_range = to_eight_bits(image)
@@ -139,8 +142,8 @@ def identify(data: bytes) -> Image.Image:
     """Read the header only: format, size and mode are known, but no pixel is decoded yet.
 
     Raises:
-        UnreadableImage: if the data are empty, not an image, in an unsupported format, incomplete, or declare more than
-            `MAX_PIXELS`.
+        UnreadableImage: if the data are empty, not an image, in an unsupported format, incomplete, declare more than
+            `MAX_PIXELS`, or would cost too much to decode (`graft.decoding.budget`).
     """
     if not data:
         raise UnreadableImage(EMPTY)
@@ -159,16 +162,18 @@ def identify(data: bytes) -> Image.Image:
     return image
 
 
-def _fault(image: Image.Image, data: bytes) -> str | None:
+def _fault(image: Any, data: bytes) -> str | None:
     """Why an opened image must not be decoded, or None."""
     if image.width * image.height > MAX_PIXELS:
         return TOO_MANY_PIXELS.format(f"{image.width:,} × {image.height:,}")
     if image.format in ("JPEG", "MPO"):
-        return jpeg_fault(data)
+        return jpeg_fault(image, data)
     if image.format == "PNG" and PNG_END not in data:
         return TRUNCATED
-    if image.format == "TIFF" and _is_camera_raw(image.tag_v2):         # type: ignore[attr-defined]
-        return UNSUPPORTED.format("camera raw")
+    if image.format == "BMP":
+        return bmp_fault(image, data)
+    if image.format == "TIFF":
+        return UNSUPPORTED.format("camera raw") if _is_camera_raw(image.tag_v2) else tiff_fault(image, data)
     return None
 
 
@@ -185,7 +190,12 @@ def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return ImageOps.exif_transpose(image) if turned else image      # copies the image even if it is upright
+        if not turned:              # `exif_transpose` copies the image even if it is upright
+            return image
+        require_memory(image, loaded_bytes(image) + bytes_as_rgb(image))
+        return ImageOps.exif_transpose(image)
+    except UnreadableImage:
+        raise
     except Exception:               # an image with a broken EXIF block can still be used
         return image
 
@@ -193,10 +203,22 @@ def _upright(image: Image.Image) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         raise UnreadableImage("unsupported colour mode LAB; save the image as RGB, CMYK or grey")
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    boxes = bands(image.size)
+    if len(boxes) == 1:
+        return _on_white(image)
+    rgb = Image.new("RGB", image.size)
+    for box in boxes:
+        rgb.paste(_on_white(image.crop(box)), box)
+    return rgb
+
+
+def _on_white(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")
 
 
 def _why_unidentified(data: bytes, error: Exception) -> str:

@@ -37,7 +37,7 @@ def test_a_folder_with_blanks_is_set_up_offline_and_again_changes_nothing(projec
     said = capsys.readouterr().out
     for part in ("24 files in 2 classes in data/My Pets: cat 12, dog 12", "colour photographs, about 160 × 120 pixels",
                  "the starter's weights: ImageNet's are not in", "keras/models/mobilenet_v2", "Connection refused",
-                 "name of the model my-pets", "`git add params.yaml 'data/My Pets.dvc' && git commit`",
+                 "name of the model: my-pets", "`git add params.yaml 'data/My Pets.dvc' && git commit`",
                  "next:    python -m flows.training"):
         assert part in said
     assert len(said.splitlines()) <= 12

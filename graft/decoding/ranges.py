@@ -13,10 +13,12 @@ import math
 import re
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from graft.decoding.budget import bands, loaded_bytes, require_memory
 from graft.errors import UnreadableImage
 
 BITS = (8, 10, 12, 14, 16)
@@ -81,6 +83,7 @@ def _layout(image: Image.Image) -> str:
 
 
 def _grey(image: Image.Image) -> tuple[Image.Image, str]:
+    require_memory(image, 2 * loaded_bytes(image) + 3)
     declared = _declared_bits(image)
     image.load()
     values = np.asarray(image)
@@ -89,14 +92,20 @@ def _grey(image: Image.Image) -> tuple[Image.Image, str]:
     if not is_unit:
         _require_known_range(low, high)
     bits = _bits_for(high, declared)
-    if is_unit:
-        grey = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
-    else:
-        whole = np.rint(values) if image.mode == "F" else values
-        grey = (whole.astype(np.uint16, copy=False) >> (bits - 8)).astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for _, top, _, bottom in bands(image.size):
+        grey[top:bottom] = _to_grey(values[top:bottom], None if is_unit else bits)
     if _tags(image).get(PHOTOMETRIC) == 0:      # white is zero; Pillow inverts only 8 bits
-        grey = 255 - grey
-    return _like(image, "L", grey), UNIT if is_unit else f"{bits} bits"
+        np.subtract(255, grey, out=grey)
+    return _like(image, Image.frombytes("L", image.size, grey.tobytes())), UNIT if is_unit else f"{bits} bits"
+
+
+def _to_grey(values: np.ndarray, bits: int | None) -> np.ndarray:
+    """Values of that many bits, or of 0 to 1, in 8 bits."""
+    if bits is None:
+        return np.rint(values.clip(0, 1) * 255)
+    whole = np.rint(values) if values.dtype.kind == "f" else values
+    return whole.astype(np.uint16, copy=False) >> (bits - 8)
 
 
 def _require_known_range(low: float, high: float) -> None:
@@ -117,9 +126,14 @@ def _colours(image: ImageFile.ImageFile, layout: str) -> tuple[Image.Image, str]
     if bits == 16:
         return _with_known_opacity(image, image), "16 bits"
     each = np.array([bits] * len(colours) + [_bits_for(value, None) for value in opacity], np.uint8)
-    upper, lower = _both_bytes(image, again, layout)
-    made = _like(image, image.mode, upper << (16 - each) | lower >> (each - 8))
-    return _with_known_opacity(made, image), f"{bits} bits"
+    require_memory(image, 3 * loaded_bytes(image))
+    made = Image.new(image.mode, image.size)
+    again.tile = [tile._replace(args=_other_bytes(tile.args, layout)) for tile in again.tile]
+    for box in bands(image.size):
+        upper, lower = _both_bytes(image.crop(box), again.crop(box), layout)
+        band = upper << (16 - each) | lower >> (each - 8)
+        made.paste(Image.frombytes(image.mode, (image.width, len(band)), band.tobytes()), box)
+    return _with_known_opacity(_like(image, made), image), f"{bits} bits"
 
 
 def _opened_again(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
@@ -134,21 +148,25 @@ def _opened_again(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
     return again
 
 
-def _both_bytes(image: Image.Image, again: ImageFile.ImageFile, layout: str) -> tuple[np.ndarray, np.ndarray]:
-    """The upper and lower bytes, uint8 `(height, width, channels)`; for the lower, swap the order of the bytes."""
+def _other_bytes(arguments: Any, layout: str) -> Any:
+    """The arguments with which Pillow's decoder keeps the lower bytes: the order of the bytes is swapped."""
     if layout == "LA;16B":
-        again.tile = [tile._replace(args="RGBA") for tile in again.tile]        # grey, grey, opacity, opacity
-        return np.asarray(again)[..., [0, 0, 0, 2]], np.asarray(again)[..., [1, 1, 1, 3]]
+        return "RGBA"           # grey, grey, opacity, opacity
     order = layout[-1] if layout[-1] != "N" else "L" if sys.byteorder == "little" else "B"
     other = layout[:-1] + ("B" if order == "L" else "L")
-    again.tile = [tile._replace(args=other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]))
-                  for tile in again.tile]
-    return np.asarray(image), np.asarray(again)
+    return other if isinstance(arguments, str) else (other, *(arguments or ())[1:])
 
 
-def _like(image: Image.Image, mode: str, values: np.ndarray) -> Image.Image:
-    """An image of these values, uint8, with the other's orientation; its transparent colour is a 16-bit value."""
-    made = Image.frombytes(mode, image.size, values.tobytes())
+def _both_bytes(image: Image.Image, again: Image.Image, layout: str) -> tuple[np.ndarray, np.ndarray]:
+    """The upper and lower bytes, uint8 `(height, width, channels)`, of an image and its `_other_bytes`."""
+    values = np.asarray(again)
+    if layout == "LA;16B":
+        return values[..., [0, 0, 0, 2]], values[..., [1, 1, 1, 3]]
+    return np.asarray(image), values
+
+
+def _like(image: Image.Image, made: Image.Image) -> Image.Image:
+    """An image of 8 bits with the other's orientation, but not its transparent colour, which is a 16-bit value."""
     made.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return made
 

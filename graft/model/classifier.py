@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar, overload
 import numpy as np
 from PIL import Image
 
-from graft.errors import GraftError
+from graft.errors import GraftError, as_value
 from graft.images import UnreadableImage, read_image, resize, upright_rgb
 from graft.machine.threads import InThreads
 from graft.model import bundle, unknown
@@ -94,7 +94,7 @@ class Classifier:
             predictions = list(answers)
         for position, each in enumerate(predictions):
             if isinstance(each, UnreadableImage):
-                raise UnreadableImage(f"image {position} of the list: {each}") from each
+                raise UnreadableImage(f"image {position} of the list: {each}")
         return predictions
 
     def predict_many(
@@ -188,7 +188,7 @@ def _image_or_reason(read: Callable, source: object) -> np.ndarray | UnreadableI
     try:
         return read(source)
     except UnreadableImage as reason:
-        return UnreadableImage(*reason.args)        # without its traceback, whose frames hold the file's bytes
+        return as_value(reason)
 
 
 def _load_reference(path: Path, is_needed: bool) -> unknown.Reference | None:

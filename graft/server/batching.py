@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graft.errors import UnreadableImage, as_value
 from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
+from graft.server.decoders import Decoders
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class _Waiting:
 class Batcher:
     """Decode images on all cores; whenever the model is free, predict all decoded images as one batch.
 
-    No image waits for a batch to fill: a single image is predicted at once, and batches grow with the load.
+    Other processes decode (`graft.server.decoders`), and a thread for each waits for it. No image waits for a batch to
+    fill: a single image is predicted at once, and batches grow with the load.
     """
 
     def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None):
@@ -33,16 +36,18 @@ class Batcher:
             on_batch: is called with the size of every batch.
         """
         self._largest, self._on_batch = largest, on_batch
-        self._decoders = ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode")
+        self._decoders, self._threads = Decoders(), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode")
+        for _ in range(cpu_count()):        # start the processes, before the first request
+            self._threads.submit(self._decoders.read, b"", (1, 1))
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None          # from the queue, but for another model than the current batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
         self._worker.start()
 
     def submit(self, classifier: Classifier, data: bytes) -> Future:
-        """Predict one image file; the future has its `Prediction` or raises `UnreadableImage`, and can be cancelled."""
+        """Predict one image file; the future has its `Prediction` or `UnreadableImage`, and can be cancelled."""
         answer: Future = Future()
-        self._decoders.submit(self._decode, classifier, data, answer)
+        self._threads.submit(self._decode, classifier, data, answer)
         return answer
 
     @property
@@ -55,8 +60,9 @@ class Batcher:
         return self._worker.is_alive()
 
     def close(self) -> None:
-        """Predict everything that was submitted, then end the threads."""
-        self._decoders.shutdown(wait=True)
+        """Predict what is decoded, drop the rest, and end the threads and processes."""
+        self._decoders.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
         self._queue.put(None)
         self._worker.join()
 
@@ -64,9 +70,14 @@ class Batcher:
         if not answer.set_running_or_notify_cancel():
             return
         try:
-            self._queue.put(_Waiting(classifier, classifier.read(data), answer))
+            image = self._decoders.read(data, classifier.image_size)
         except Exception as error:          # any error must reach the caller, who waits for it
-            answer.set_exception(error)
+            answer.set_exception(as_value(error))
+            return
+        if isinstance(image, UnreadableImage):
+            answer.set_result(image)
+        else:
+            self._queue.put(_Waiting(classifier, image, answer))
 
     def _work(self) -> None:
         while batch := self._take():
@@ -78,7 +89,7 @@ class Batcher:
             except Exception as error:      # the thread must continue for the other images
                 for each in batch:
                     if not each.answer.done():
-                        each.answer.set_exception(error)
+                        each.answer.set_exception(as_value(error))
 
     def _take(self) -> list[_Waiting]:
         """The next batch, for one model; empty after `close`."""

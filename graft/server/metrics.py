@@ -21,6 +21,7 @@ class Metrics:
         self.batch_size = Histogram("batch_size", "Images that were predicted in one batch.", buckets=_SIZES, **named)
         self.in_flight = Gauge("requests_in_flight", "Requests that are being read or answered.", **named)
         self.reloads = Counter("reloads", "Attempts to load a version: loaded or failed.", ["outcome"], **named)
+        self.reload_error = Gauge("reload_error_info", "1 for why the last attempt failed.", ["reason"], **named)
         self.model = Gauge("model_info", "1 for the model that is being served.", ["model"], **named)
 
     def count_images(self, rows: list[dict]) -> None:
@@ -28,6 +29,13 @@ class Metrics:
         for each in rows:
             outcome = "unreadable" if "error" in each else "unknown" if each["is_unknown"] else "known"
             self.images.labels(outcome).inc()
+
+    def count_reload(self, error: Exception | None) -> None:
+        """Count an attempt to load another version, and show why the last one failed."""
+        self.reloads.labels("failed" if error else "loaded").inc()
+        self.reload_error.clear()
+        if error:
+            self.reload_error.labels(str(error)).set(1)
 
     def name_model(self, name: str) -> None:
         """Record which model is being served."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from graft.errors import GraftError
 from graft.model.classifier import Classifier
+from graft.model.trial import Trial, require_finite_answers
 from graft.predict.find import find_model
 
 
@@ -28,23 +28,38 @@ class ServedModel:
         """Load the model; for the arguments, see `graft.load`. Raises `GraftError` if it cannot be loaded."""
         self._model, self._registry, self._format = model, registry, format
         self.now = _load(*find_model(model, registry), format)
+        self._trial, self._refused = Trial(), dict[Path, str]()
 
     def refresh(self) -> bool:
         """Load another version if the address names one by now, and return whether it does.
 
-        The present version is served until the new one is ready, and if this fails.
+        The present version is served until the new one has answered in a process of its own (`graft.model.trial`), and
+        if this fails. A version that failed is not tried again.
 
         Raises:
-            GraftError: if the registry cannot be used or the version cannot be loaded.
+            GraftError: if the registry cannot be used, or the version cannot be loaded or fails its trial.
         """
         name, folder = find_model(self._model, self._registry)
         if folder == self.now.classifier.folder:
             return False
+        self._require_sound(name, folder)
         self.now = _load(name, folder, self._format)
         return True
+
+    def close(self) -> None:
+        """End a trial that is under way."""
+        self._trial.close()
+
+    def _require_sound(self, name: str, folder: Path) -> None:
+        if folder not in self._refused:
+            try:
+                return self._trial.require_sound(folder, self._format)
+            except GraftError as error:
+                self._refused[folder] = f"{name} is not put to work: {error}"
+        raise GraftError(self._refused[folder])
 
 
 def _load(name: str, folder: Path, format: str) -> Loaded:
     classifier = Classifier(folder, format=format)
-    classifier.predict(np.zeros((*classifier.image_size, 3), np.uint8))     # now: the first run is slow
+    require_finite_answers(classifier)      # the first run is slow, too
     return Loaded(name, classifier)

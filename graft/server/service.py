@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from graft.errors import GraftError, printable
-from graft.images import UnreadableImage
 from graft.predict.rows import row
 from graft.server.batching import Batcher
 from graft.server.metrics import Metrics
 from graft.server.served_model import Loaded, ServedModel
+from graft.server.shares import Shares, client_of
 from graft.server.uploads import Limits, Upload, read_uploads
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class Service:
         self.metrics = Metrics()
         self.metrics.name_model(served.now.name)
         self._batcher = Batcher(on_batch=self.metrics.batch_size.observe)
-        self._under_way = 0
+        self._places, self._bytes = Shares(limits.requests), Shares(limits.all_bytes)
 
     async def predict(self, request: Request, top: int | None) -> JSONResponse:
         """Answer one request.
@@ -45,18 +47,17 @@ class Service:
                 `graft.server.uploads.read_uploads`.
         """
         started, status = time.monotonic(), 500
-        self._count(1)
+        self.metrics.in_flight.inc()
         try:
-            if self._under_way > self.limits.requests:
-                raise HTTPException(429, "too many concurrent requests: try again", {"Retry-After": "1"})
-            response = await self._answer(request, top)
+            with self._place(client_of(request.client.host if request.client else "")) as on_bytes:
+                response = await self._answer(request, top, on_bytes)
             status = response.status_code
             return response
         except HTTPException as error:
             status = error.status_code
             raise
         finally:
-            self._count(-1)
+            self.metrics.in_flight.dec()
             self.metrics.requests.labels(status).inc()
             self.metrics.seconds.observe(time.monotonic() - started)
 
@@ -66,11 +67,11 @@ class Service:
             await asyncio.sleep(every_s)
             try:
                 if await asyncio.to_thread(self.served.refresh):
-                    self.metrics.reloads.labels("loaded").inc()
+                    self.metrics.count_reload(None)
                     self.metrics.name_model(self.served.now.name)
                     logger.info("now serving %s", self.served.now.name)
             except Exception as error:      # whatever the error, the next attempt may succeed
-                self.metrics.reloads.labels("failed").inc()
+                self.metrics.count_reload(error)
                 traceback = None if isinstance(error, GraftError) else error
                 logger.error("still serving %s: %s", self.served.now.name, printable(error), exc_info=traceback)
 
@@ -79,12 +80,30 @@ class Service:
         return self._batcher.is_alive()
 
     def close(self) -> None:
-        """Predict everything that was submitted, then end the threads."""
+        """End all threads and processes."""
+        self.served.close()
         self._batcher.close()
 
-    async def _answer(self, request: Request, top: int | None) -> JSONResponse:
+    @contextmanager
+    def _place(self, client: str) -> Iterator[Callable[[int], None]]:
+        """A place for one request, and a function that takes memory for so many bytes of it."""
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            self._bytes.take(client, size)
+            taken += size
+
+        self._places.take(client)
+        try:
+            yield take
+        finally:
+            self._places.give_back(client)
+            self._bytes.give_back(client, taken)
+
+    async def _answer(self, request: Request, top: int | None, on_bytes: Callable[[int], None]) -> JSONResponse:
         """A response with status 200, or 422 if none of the images can be read."""
-        uploads = await read_uploads(request, self.limits)
+        uploads = await read_uploads(request, self.limits, on_bytes)
         loaded = self.served.now            # one version answers all images of a request
         try:
             async with asyncio.timeout(self.limits.answer_s):
@@ -96,12 +115,5 @@ class Service:
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
 
     async def _row(self, loaded: Loaded, upload: Upload, top: int | None) -> dict:
-        try:
-            outcome = await asyncio.wrap_future(self._batcher.submit(loaded.classifier, upload.data))
-        except UnreadableImage as reason:
-            outcome = reason
+        outcome = await asyncio.wrap_future(self._batcher.submit(loaded.classifier, upload.data))
         return row(upload.name, outcome, top)
-
-    def _count(self, change: int) -> None:
-        self._under_way += change           # called only in the event loop's thread
-        self.metrics.in_flight.set(self._under_way)

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 
-from graft.errors import GraftError
+from graft.errors import GraftError, as_value
 from graft.images import UnreadableImage, read_bytes
 
 AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
@@ -47,7 +47,7 @@ def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
     try:
         return read(source)
     except UnreadableImage as reason:
-        return reason
+        return as_value(reason)
 
 
 @contextmanager
