@@ -32,7 +32,8 @@ PNG = {"Content-Type": "image/png"}
 
 @pytest.mark.parametrize(("host", "status"), [
     ("127.0.0.1:1", 200), ("[::1]:80", 200), ("10.1.2.3", 200), ("localhost", 200), ("LOCALHOST.:8000", 200),
-    ("a.localhost", 200), (socket.gethostname(), 200), ("evil.example", 421), ("127.0.0.1.evil.example", 421),
+    ("a.localhost", 200), ("service:8000", 200), (socket.gethostname(), 200), ("evil.example", 421),
+    ("127.0.0.1.evil.example", 421),
     ("localhost.evil.example:80", 421), ("evil.example:localhost", 421), ("[::1].evil.example", 421),
     ("[localhost]", 421), ("evil.example@localhost", 421), ("a\\.localhost.evil", 421),
 ])

@@ -20,9 +20,12 @@ class KnownHosts:
     """ASGI middleware that refuses requests to unknown names with status 421."""
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()):
-        """Answer to `names`, to localhost, to this machine's own names and to every IP address."""
+        """Answer to `names`, to this machine's own name, to every IP address, and to every name without a dot.
+
+        No page of the internet has a name without a dot; services beside each other do.
+        """
         self._app = app
-        self._names = {name.lower().rstrip(".") for name in ("localhost", socket.gethostname(), *names)}
+        self._names = {name.lower().rstrip(".") for name in (socket.gethostname(), *names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -40,4 +43,4 @@ class KnownHosts:
         try:
             return bool(ip_address(name))
         except ValueError:
-            return not found["address"] and (name in self._names or name.endswith(".localhost"))
+            return not found["address"] and (name in self._names or "." not in name or name.endswith(".localhost"))
