@@ -19,7 +19,7 @@ def test_a_disk_that_takes_no_more_is_said_once_and_keeps_the_last_checkpoint(tm
     checkpoints.write(tmp_path / "c.npz", {"epoch": 1}, now=[np.arange(3.0)])
     with full_disk(2000):
         for epoch in (2, 3):
-            checkpoints.write(tmp_path / "c.npz", {"epoch": epoch}, [np.arange(999.0)], [])
+            checkpoints.write(tmp_path / "c.npz", {"epoch": epoch}, now=[np.arange(999.0)])
     assert capsys.readouterr().out.count("c.npz: File too large: training goes on without checkpoints") == 1
     assert checkpoints.read(tmp_path / "c.npz")[0] == {"epoch": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["c.npz"]

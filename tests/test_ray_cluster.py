@@ -1,6 +1,7 @@
 """On a real Ray cluster of two workers on this machine; the oracle is the same work done without it."""
 
 import filecmp
+import json
 import os
 import shutil
 import signal
@@ -188,13 +189,14 @@ def test_batch_prediction_writes_the_same_bytes(address, tmp_path, monkeypatch):
 
 
 def test_the_stages_write_the_same_bytes(address, project, tmp_path):
-    """`validate` and `extract` with nothing in their caches: tables, report, weights, and the shards of activations."""
+    """`validate` and `extract` with nothing in their caches: tables, report, weights, and the shards of the levels."""
     there = Project(tmp_path / "there", **TINY)
     for folder in ("data/tiny", "outputs/split"):
         shutil.copytree(project.folder / folder, there.folder / folder)
     code = "from tasks import code, extract, validate; code.main(); validate.main(); extract.main()"
     there.run("python", "-c", code, RAY_ADDRESS=address)
-    for folder in ("outputs/validate", "outputs/extract", ".graft/activations"):
+    levels = json.loads((project.folder / "outputs/extract/levels.json").read_text())["folder"]
+    for folder in ("outputs/validate", "outputs/extract", f".graft/activations/{levels}"):
         names = [str(path.relative_to(project.folder)) for path in (project.folder / folder).rglob("*.*")]
         _, different, missing = filecmp.cmpfiles(project.folder, there.folder, names, shallow=False)
         assert len(names) >= 2 and not different and not missing, folder
