@@ -64,7 +64,7 @@ def score_champion(folder: Path, table, images: Path):
     classifier, split = Classifier(folder), folder / "attachments" / artifacts.SPLITS.name
     has_learnt = None
     if split.exists():
-        seen = artifacts.read_table(split, artifacts.SPLIT_COLUMNS)
+        seen = artifacts.read_table(split, {"sha256": str, "split": str})      # an older version has no more
         has_learnt = table["sha256"].isin(related(seen.loc[seen["split"] != "test", "sha256"], folder)).to_numpy()
     predicted = predict_table(classifier, table, images)["predicted"].to_numpy(str)
     return Champion(list(classifier.class_names), predicted, has_learnt)
