@@ -9,15 +9,27 @@ import pytest
 
 from graft.machine.processes import in_processes
 
+OTHERS: set = set()
+
 
 def reciprocal(number: int) -> float:
     return 1 / number
 
 
+@pytest.fixture(autouse=True, scope="module")
+def others():
+    """The processes of other tests, such as those in which a server decodes."""
+    OTHERS.update(multiprocessing.active_children())
+
+
 def gone() -> None:
-    """Wait until no process is left; the test's own time limit ends it."""
-    while multiprocessing.active_children():
+    """Wait until no process of these tests is left; the test's own time limit ends it."""
+    while own_children():
         time.sleep(0.01)
+
+
+def own_children() -> set:
+    return set(multiprocessing.active_children()) - OTHERS
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -43,7 +55,7 @@ def test_leaving_the_block_ends_what_runs():
 def test_a_process_that_is_killed_is_an_error():
     with in_processes(time.sleep, [0, *[10_000] * 20], 2) as results:
         next(results)
-        for process in multiprocessing.active_children():
+        for process in own_children():
             process.kill()
         with pytest.raises(BrokenProcessPool):
             list(results)

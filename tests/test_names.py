@@ -11,7 +11,8 @@ from graft.machine.names import inside, is_plain
 OURS = "a name, number or digest that the code itself makes"
 CHECKED = "checked before: a model's name by `address`, a sha256 and a file's name by `manifest.decode`"
 LOCAL = "a file of this machine, listed by the system or named by its user"
-ARITHMETIC = ("graft/model/unknown.py", "graft/model/classifier.py", "graft/machine/cores.py", "flows/show.py")
+ARITHMETIC = ("graft/model/unknown.py", "graft/model/classifier.py", "graft/machine/cores.py",
+              "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},

@@ -166,13 +166,14 @@ def test_the_environment_demands_a_signature_of_every_way_to_use_a_version(local
     for seed in (1, 2):
         publish(bundle(seed), "colours", local, signing_key=private)
         pull(f"colours@{seed}")
-    assert WAYS[way](local)
     monkeypatch.setenv("GRAFT_PUBLIC_KEY", str(keys("bob")[1]))
     with pytest.raises(GraftError, match="was not signed with the key of .*bob.pub.pem"):
         WAYS[way](local)
     monkeypatch.setenv("GRAFT_PUBLIC_KEY", "nothing.pem")
     with pytest.raises(GraftError, match="GRAFT_PUBLIC_KEY: nothing.pem cannot be used as a key: No such file"):
         WAYS[way](local)
+    monkeypatch.setenv("GRAFT_PUBLIC_KEY", str(public))
+    assert WAYS[way](local)
 
 
 def test_the_environment_signs_what_is_published(local, keys, monkeypatch):
