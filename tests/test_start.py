@@ -43,7 +43,7 @@ def test_a_folder_with_blanks_is_set_up_offline_and_again_changes_nothing(projec
     assert len(said.splitlines()) <= 12
     after = (project / "params.yaml").read_text().splitlines()
     changed = [line.split()[0] for old, line in zip(before, after, strict=True) if old != line]
-    assert changed == ["images:", "name:"], "comments and other values stay"
+    assert changed == ["images:", "cut:", "learning_rate:", "name:"], "comments and other values stay"
     assert (project / "data/My Pets.dvc").is_file()
     files = {path: path.read_bytes() for path in (project / "params.yaml", project / "data/My Pets.dvc")}
     start.start("data/My Pets")
