@@ -36,7 +36,7 @@ def find_problems(publish: bool = True) -> list[str]:
 
 
 def check_weights() -> None:
-    """Raise `GraftError` if the backbone's weights cannot be had, unless an earlier run has loaded them."""
+    """Raise `GraftError` if the backbone's weights are not available, unless an earlier run has loaded them."""
     backbone = (read_sections().get("extract") or {}).get("backbone")
     weights = backbone.get("weights") if isinstance(backbone, dict) else None
     if artifacts.BACKBONE_WEIGHTS.exists() or weights in (None, "none", "starter"):
@@ -66,7 +66,7 @@ def check_disk() -> None:
 
 
 def check_memory() -> None:
-    """Raise `GraftError` if less memory can be had than the largest stage needs, as far as this system tells."""
+    """Raise `GraftError` if the largest stage needs more memory than is available, as far as this system tells."""
     free = min(_available_bytes(), _container_bytes())
     if free < LEAST_MEMORY_BYTES:
         raise GraftError(f"{free / 1e9:.1f} GB of memory are free; a run needs {LEAST_MEMORY_BYTES / 1e9:.1f} GB or "

@@ -45,14 +45,14 @@ class Weights:
 
 
 def find_weights(wanted: str | None = None) -> Weights:
-    """Find weights that can be had on this machine now.
+    """Find weights that are available on this machine now.
 
     Args:
-        wanted: `imagenet`, `starter`, a path or an `s3://` address; None for ImageNet's if they can be had, otherwise
+        wanted: `imagenet`, `starter`, a path or an `s3://` address; None for ImageNet's if available, otherwise
             the starter's.
 
     Raises:
-        GraftError: if the wanted weights cannot be had, or fit no MobileNetV2.
+        GraftError: if the wanted weights are not available, or fit no MobileNetV2.
     """
     if wanted == "starter":
         return Weights("starter", STARTER_ALPHA, "the starter's weights, which come with Graft")

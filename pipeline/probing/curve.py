@@ -44,9 +44,11 @@ def learning_curve(features: Features, penalty: float, is_mirrored: bool) -> Cur
     for label in range(features.classes):       # the parts have equal shares of every class and fold
         members = order[features.labels[order] == label]
         place[members] = np.arange(len(members))
+    learnt = [place % parts == part for parts in PARTS for part in range(parts)]
+    every = iter(answers_out_of_fold(features, penalty, is_mirrored, learnt))
     right, losses = [], []
     for parts in PARTS:
-        answers = [answers_out_of_fold(features, penalty, is_mirrored, place % parts == part) for part in range(parts)]
+        answers = [next(every) for _ in range(parts)]
         right.append(np.mean([each.argmax(axis=1) == features.labels for each in answers], axis=0))
         losses.append(np.mean([log_losses(each, features.labels) for each in answers], axis=0))
     others = len(order) * (1 - 1 / len(np.unique(features.folds)))

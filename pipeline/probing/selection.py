@@ -93,19 +93,20 @@ def fit_head(features: Features, penalty: float, is_mirrored: bool) -> Head:
     return axes.head(fit(rows, labels, features.classes, penalty, weights=weights))
 
 
-def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, learnt: np.ndarray) -> np.ndarray:
-    """The answer to each image by a head that learnt from some images of the other folds.
+def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, parts: list[np.ndarray]
+                        ) -> list[np.ndarray]:
+    """The answers to each image by heads that learnt from a part of the images of the other folds.
 
     Args:
-        learnt: bool `(images,)`, which images may be learnt from.
+        parts: bool `(images,)` each, which images may be learnt from.
 
     Returns:
-        Logits, float64 `(images, classes)`.
+        Logits for each part, float64 `(images, classes)`.
     """
     axes = principal_axes(features.plain)
     views = [features.plain, features.mirrored] if is_mirrored else [features.plain]
     rows = [axes.project(each).astype(np.float32) for each in views]
-    return _out_of_fold(features, rows, penalty, learnt=learnt)[0]
+    return [_out_of_fold(features, rows, penalty, learnt=part)[0] for part in parts]
 
 
 def _best_penalty(features: Features, rows: np.ndarray) -> tuple[float, np.ndarray]:
