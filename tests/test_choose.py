@@ -1,11 +1,11 @@
 """The stage on a small set of digits: what it tries, what that costs, and that it chooses the same again."""
 
-import copy
 import json
 import shutil
 
 import pandas as pd
 import pytest
+from tiny_project import copied
 
 AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
 
@@ -13,9 +13,7 @@ AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finet
 @pytest.fixture(scope="module")
 def chosen(project, tmp_path_factory):
     """A copy of the small project after `choose` with everything left to it."""
-    own = copy.copy(project)
-    own.folder = tmp_path_factory.mktemp("choose") / "project"
-    shutil.copytree(project.folder, own.folder, symlinks=True)
+    own = copied(project, tmp_path_factory.mktemp("choose") / "project")
     own.change({**AUTO, "choose.budget": 25.0})
     own.run("dvc", "repro", "choose")
     return own
