@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """See `tiny_project`; a copy for all tests of a process, which leave it as it was. The processes share the first."""
+    """See `tiny_project`: a copy for each process, whose tests leave it as it was."""
     from tiny_project import copied, shared_tiny_project
 
     run = tmp_path_factory.getbasetemp()

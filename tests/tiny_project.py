@@ -21,9 +21,9 @@ def make_tiny_project(folder: Path) -> Project:
 
 
 def shared_tiny_project(folder: Path) -> Project:
-    """The project that the first process which asks for it makes in `folder`: it takes a minute, and is never written to.
+    """The project that the first process which asks for it makes in `folder`, which takes a minute; the others wait.
 
-    The others wait. One that failed is made again, by the next.
+    To be copied, not written to. One that failed is made again by the next process.
     """
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:
