@@ -108,7 +108,7 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     """
     from graft.model import bundle, unknown
     from pipeline.evaluation.calibration import fit_temperature
-    from pipeline.probing.logistic import log_losses
+    from pipeline.losses import log_losses
     from pipeline.training import onnx_file
     from tasks import artifacts
 

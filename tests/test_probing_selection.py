@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.losses import log_softmax
 from pipeline.probing import comparison, logistic, selection
 from pipeline.probing.folds import assign_folds
 
@@ -37,7 +38,7 @@ def test_an_answer_out_of_fold_comes_from_a_head_that_has_not_seen_the_image():
     views = [rows[kept], axes.project(data.mirrored)[kept]] if found.is_mirrored else [rows[kept]]
     by_hand = logistic.fit(np.concatenate(views), np.tile(data.labels[kept], len(views)), 3, found.penalty,
                            weights=np.full(kept.sum() * len(views), 1 / len(views)))
-    one, same = (np.exp(logistic.log_softmax(each))
+    one, same = (np.exp(log_softmax(each))
                  for each in (found.logits[~kept], rows[~kept] @ by_hand[:-1] + by_hand[-1]))
     np.testing.assert_allclose(one, same, atol=0.02)
 

@@ -6,7 +6,7 @@ on makes a network more certain before it makes it better, which its raw log los
 
 import numpy as np
 
-from pipeline.probing.logistic import log_losses
+from pipeline.losses import log_losses
 
 TEMPERATURES = np.geomspace(0.5, 10, 33)
 DRAWS, SEED = 9999, 1       # of the permutation test; its probabilities are multiples of 1 / (DRAWS + 1)
