@@ -65,11 +65,9 @@ def held_out_accuracy(confidence: float) -> dict:
     The choice of the head has seen these images, so that this figure is slightly better than it should be.
     """
     from pipeline.evaluation import metrics
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
-    kept = artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"]
-    path = artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT
-    table, logits = artifacts.read_held_out(path)
+    table, logits = held_out.of_kept(artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"])
     return metrics.share(logits.argmax(axis=1) == artifacts.read_labels(table)[0], confidence)
 
 

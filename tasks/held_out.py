@@ -30,6 +30,17 @@ def chance_against_transfer(losses) -> float:
     return chance_of_gain(judge(transfer_logits()[None])[1] - losses)
 
 
+def of_kept(kept: str) -> tuple:
+    """The answers to the images that the kept model had not learnt from; see `tasks.artifacts.read_held_out`.
+
+    Args:
+        kept: the stage whose model it is, "transfer" or "finetune".
+    """
+    from tasks import artifacts
+
+    return artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
+
+
 def _of_transfer() -> tuple:
     """The logits of transfer's head for val, float `(images, classes)`, and the folds, int `(images,)`."""
     from tasks import artifacts
