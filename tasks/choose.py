@@ -101,11 +101,11 @@ def measure(images: Path):
     """Measure size and similarity; see `pipeline.probing.quadrant`. `images` is the folder of the images."""
     from pipeline.probing.quadrant import find_quadrant
     from tasks import artifacts
-    from tasks.features import read_features
+    from tasks.features import read_features, to_features
 
     table, index, levels = read_features(images)
     read = artifacts.read_json(artifacts.HEAD)["levels"] or index.names[-1:]
-    features = artifacts.to_features(table, levels)
+    features = to_features(table, levels)
     return features, find_quadrant(features, index.columns(index.names[-1:]), index.columns(read))
 
 
