@@ -12,7 +12,7 @@ import sklearn.utils.class_weight
 
 from pipeline.probing.comparison import TEMPERATURES
 from pipeline.training import backend, fitting, heads, scoring
-from pipeline.training.examples import Vectors
+from pipeline.training.examples import Vectors, balanced_weights
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
            "warmup_epochs": 0.0, "decay": "none", "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
@@ -60,7 +60,7 @@ def test_score_is_that_of_scikit_learn_at_the_best_temperature():
 def test_balanced_weights_are_those_of_scikit_learn():
     labels = np.array([0] * 7 + [1] * 2 + [2] * 4)
     expected = sklearn.utils.class_weight.compute_sample_weight("balanced", labels)
-    assert np.allclose(fitting.balanced_weights(labels), expected)
+    assert np.allclose(balanced_weights(labels), expected)
 
 
 def test_class_weights_really_act(tmp_path):

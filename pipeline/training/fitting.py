@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from graft.machine.threads import InThreads
 from pipeline.training import backend, checkpoints, optimizers, pace
+from pipeline.training.examples import balanced_weights
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.scoring import as_float32, predict, score
 
@@ -110,19 +111,6 @@ def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: f
         metrics=["accuracy"], weighted_metrics=[],
     )
     model.optimizer.build(model.trainable_variables)
-
-
-def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights that give every class the same total, with a mean of 1, as scikit-learn's "balanced".
-
-    Args:
-        labels: int `(images,)`.
-
-    Returns:
-        float32 `(images,)`.
-    """
-    counts = np.bincount(labels)
-    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
 
 
 class _Fit:
