@@ -95,6 +95,15 @@ def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
     assert progress.summary() == {"epochs": 0, "best_epoch": 0, "val_loss": expected}
 
 
+def test_without_val_the_last_weights_are_kept_and_the_log_says_nothing_of_val(tmp_path, capsys):
+    backend.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=0, dropout=0)
+    progress, logits = fitting.fit(head, blobs(1), None, checkpoint=tmp_path / "c.npz", epochs=2, **OPTIONS)
+    assert (progress.best_epoch, logits.size) == (1, 0)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert len(said) == 2 and not any("val" in line or "nan" in line for line in said)
+
+
 def test_it_stops_when_val_does_not_fall_for_patience_epochs(tmp_path):
     _, progress = train(tmp_path, epochs=200, patience=2, learning_rate=0.1)
     assert len(progress.history) < 200

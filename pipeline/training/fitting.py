@@ -203,8 +203,8 @@ class _Fit:
             "val_accuracy": val_accuracy,
             "val_loss": val_loss,
         }
-        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
-              f"val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}", flush=True)
+        on_val = f", val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}" if self.val is not None else ""
+        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}{on_val}", flush=True)
         progress.history.append(row)
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
 
