@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.processes import end, free_port, wait_for
+from benchmarks.processes import ENDS_WITH_PARENT, end, free_port, wait_for
 
 BIN = Path(sys.executable).parent
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -107,5 +107,5 @@ class Server:
         return {each["key"]: each for each in reversed(found)}
 
     def _popen(self, command: list, **environment: str) -> subprocess.Popen:
-        return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        return subprocess.Popen([*ENDS_WITH_PARENT, *command], env={**self.environment, **environment},
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
