@@ -4,23 +4,22 @@ import os
 import subprocess
 
 import pytest
+import work_units
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output
-LONGEST_FIRST = ("test_end_to_end", "test_handover", "test_deployments", "test_choose", "test_readme", "test_starter",
-                 "test_ray_cluster", "test_automations", "test_registry_kills", "test_registry_faults", "test_code")
 
 
-def pytest_configure(config):
-    """Let pytest-xdist hand out the files in their order; its own begins with those of many tests, which are short."""
-    config.option.loadscopereorder = False
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """See `work_units`."""
+    return work_units.scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest, so that no process waits for another at the end."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    """See `work_units`; the order within a file stays."""
+    items.sort(key=lambda item: work_units.place(item.path.stem))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +30,14 @@ def project(tmp_path_factory):
     run = tmp_path_factory.getbasetemp()
     run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
     return copied(shared_tiny_project(run / "tiny"), tmp_path_factory.mktemp("project") / "project")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dvc_leaves_nothing(tmp_path_factory):
+    """DVC keeps a folder for every repository that it has ever seen, by default in /var/tmp."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,7 +50,8 @@ main(["predict", *{images!r}, "--model", "tiny", "--json", "--top", "all"])
 def test_a_changed_learning_rate_reruns_finetune_and_what_follows(project):
     lock = (project.folder / "dvc.lock").read_bytes()
     project.change({"finetune.learning_rate": 0.002})
-    assert ran(project.run("dvc", "repro", "evaluate").stdout) == ["choose", "finetune", "export", "evaluate"]
+    assert ran(project.run("dvc", "repro", "finetune").stdout) == ["choose", "finetune"]
+    assert set(json.loads(project.run("dvc", "status", "--json").stdout)) >= {"export", "evaluate"}
     project.change({"finetune.learning_rate": 0.001})
     assert ran(project.run("dvc", "repro", "evaluate").stdout) == []        # from the run-cache
     assert (project.folder / "dvc.lock").read_bytes() == lock

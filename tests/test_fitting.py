@@ -16,6 +16,7 @@ from pipeline.training.examples import Vectors, balanced_weights
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
            "warmup_epochs": 0.0, "decay": "none", "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
+LONG = {"epochs": 10, "patience": 10}
 
 
 def blobs(seed, images=60, views=2):
@@ -152,7 +153,7 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
                 terminated.wait()       # for the signal that is sent now
 
         test_fitting.fitting._Fit._epoch = epoch_and_wait
-        head, progress = test_fitting.train(Path(sys.argv[1]), epochs=60, patience=60)
+        head, progress = test_fitting.train(Path(sys.argv[1]), **test_fitting.LONG)
         head.save_weights(sys.argv[1] + "/head.weights.h5")
     """)
     def run(folder, waits_after=0):
@@ -160,20 +161,21 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
         command = [sys.executable, "-u", "-c", program, str(folder), str(waits_after)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b", waits_after=5)
-    next(line for line in killed.stdout if line.startswith("epoch 5:"))
+    killed = run(tmp_path / "b", waits_after=2)
+    next(line for line in killed.stdout if line.startswith("epoch 2:"))
     killed.send_signal(signal.SIGTERM)
     killed.communicate()
     assert killed.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "b" / "c.npz").exists()
-    again = run(tmp_path / "b", waits_after=30)
+    again = run(tmp_path / "b", waits_after=6)
     assert next(again.stdout).startswith("continuing at epoch")
-    next(line for line in again.stdout if line.startswith("epoch 30:"))
+    next(line for line in again.stdout if line.startswith("epoch 6:"))
     again.kill()
     again.communicate()
     last = run(tmp_path / "b")
     assert "continuing at epoch" in last.communicate()[0]
-    undisturbed.communicate()
+    undisturbed, _ = train(tmp_path / "a", **LONG)
+    undisturbed.save_weights(tmp_path / "a" / "head.weights.h5")
     assert (tmp_path / "a" / "head.weights.h5").read_bytes() == (tmp_path / "b" / "head.weights.h5").read_bytes()
 
 

@@ -14,7 +14,7 @@ from pipeline.code import ROOT, imported_files
 from pipeline.training import backbones, weights
 from starter import shapes, textures
 from starter.generate import NONE, PARAMS, Formulas, GenerateParams, generate
-from starter.train import PhaseParams, TrainParams, answers, build_model, save_half, train
+from starter.train import PhaseParams, TrainParams, answers, build_model, compile_model, save_half, train
 from tasks.params import read_params
 
 FEW = dict.fromkeys(shapes.FAMILIES, 3), dict.fromkeys(textures.FAMILIES, 2)
@@ -101,7 +101,12 @@ def test_answers_are_what_the_picture_was_made_from(few):
     assert expected["mask_fine"].mean() == pytest.approx(data.masks.mean() / 255, abs=0.01)
 
 
-def test_training_moves_all_weights_and_half_precision_keeps_them(few, tmp_path):
+def test_training_moves_all_weights_and_half_precision_keeps_them(few, tmp_path, monkeypatch):
+    def eagerly(model, *arguments):
+        compile_model(model, *arguments)
+        model.run_eagerly = True        # to compile the graph takes far longer than three steps
+
+    monkeypatch.setattr("starter.train.compile_model", eagerly)
     phase = PhaseParams(size_px=32, batch_size=16, steps=3, learning_rate=1e-2)
     params = TrainParams(alpha=0.35, phases=[phase], weight_decay=0.0, label_smoothing=0.0, seed=1)
     keras.utils.set_random_seed(1)
