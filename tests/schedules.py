@@ -95,7 +95,7 @@ class Actor:
             self.step()
         return self.result
 
-    def until(self, name: str, part: str) -> bool:
+    def until(self, name: str, part: str = "") -> bool:
         """Go on until it stands before a call of this name whose first argument contains `part`."""
         while self.is_running and not (self.before[0] == name and part in str(self.before[1])):
             self.step()

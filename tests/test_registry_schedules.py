@@ -129,9 +129,14 @@ class Registry(RuleBasedStateMachine):
     def collect(self, keep):
         return self.world.start(lambda: gc("memory", keep=keep, days=0, delete=True))
 
-    @rule(actor=actors, calls=st.integers(1, 12))
+    @rule(actor=actors, calls=st.integers(1, 6))
     def go_on(self, actor, calls):
         actor.step(calls)
+
+    @rule(actor=actors, call=st.sampled_from([("create", "manifest.json"), ("create", ".gone"), ("delete", "blobs/")]))
+    def come_to_a_write(self, actor, call):
+        actor.step()
+        actor.until(*call)
 
     @rule(actor=actors)
     def finish(self, actor):

@@ -51,12 +51,13 @@ run "defaults" {
       Action    = "s3:PutObject"
       Resource = [
         "arn:aws:s3:::graft-123456789012-registry/registry/registry.json",
+        "arn:aws:s3:::graft-123456789012-registry/registry/blobs/*",
         "arn:aws:s3:::graft-123456789012-registry/registry/models/*/versions/*",
         "arn:aws:s3:::graft-123456789012-registry/registry/models/*/log/*",
       ]
       Condition = { Null = { "s3:if-none-match" = "true" }, Bool = { "s3:ObjectCreationOperation" = "true" } }
     }
-    error_message = "S3 would let a version or a log entry be overwritten, or refuse the parts of a large upload."
+    error_message = "S3 would let a file, a version or a log entry be overwritten, or refuse the parts of a large upload."
   }
   assert {
     condition     = length(jsondecode(aws_s3_bucket_policy.this["dvc"].policy).Statement) == 1
