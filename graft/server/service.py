@@ -49,8 +49,9 @@ class Service:
         started, status = time.monotonic(), 500
         self.metrics.in_flight.inc()
         try:
-            with self._place(client_of(request.client.host if request.client else "")) as on_bytes:
-                response = await self._answer(request, top, on_bytes)
+            client = client_of(request.client.host if request.client else "")
+            with self._place(client) as on_bytes:
+                response = await self._answer(request, client, top, on_bytes)
             status = response.status_code
             return response
         except HTTPException as error:
@@ -101,19 +102,20 @@ class Service:
             self._places.give_back(client)
             self._bytes.give_back(client, taken)
 
-    async def _answer(self, request: Request, top: int | None, on_bytes: Callable[[int], None]) -> JSONResponse:
+    async def _answer(self, request: Request, client: str, top: int | None, on_bytes: Callable[[int], None]
+                      ) -> JSONResponse:
         """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits, on_bytes)
         loaded = self.served.now            # one version answers all images of a request
         try:
             async with asyncio.timeout(self.limits.answer_s):
-                rows = await asyncio.gather(*(self._row(loaded, upload, top) for upload in uploads))
+                rows = await asyncio.gather(*(self._row(loaded, upload, client, top) for upload in uploads))
         except TimeoutError:
             raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
         self.metrics.count_images(rows)
         status = 422 if all("error" in each for each in rows) else 200
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
 
-    async def _row(self, loaded: Loaded, upload: Upload, top: int | None) -> dict:
-        outcome = await asyncio.wrap_future(self._batcher.submit(loaded.classifier, upload.data))
+    async def _row(self, loaded: Loaded, upload: Upload, client: str, top: int | None) -> dict:
+        outcome = await asyncio.wrap_future(self._batcher.submit(loaded.classifier, upload.data, client))
         return row(upload.name, outcome, top)
