@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.evaluation.render import number, percent, words
+from pipeline.pages import number, percent, words
 
 MATRIX_CLASSES = 50     # a confusion matrix of more classes is neither legible nor small
 
