@@ -12,7 +12,6 @@ import argparse
 import time
 
 from prefect import flow, get_run_logger
-from prefect.events import emit_event
 
 from flows import handover, outcome, preflight, show, workspace
 from flows.dvc import Dvc
@@ -20,8 +19,6 @@ from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
 from tasks import artifacts
-from tasks.params import read_params
-from tasks.publish import PublishParams
 
 
 @flow(name="training", persist_result=False)
@@ -53,12 +50,7 @@ def training(refresh: bool = False, publish: bool = True):
     result = {"stages": [vars(run) for run in runs]}
     if publish:
         result |= decide_and_publish({run.stage: run.seconds for run in runs})
-    return outcome.ended(model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
-
-
-def model_name() -> str:
-    """The name of the model in the registry."""
-    return read_params("publish", PublishParams).name
+    return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
@@ -123,10 +115,12 @@ def run_publish(gate: dict, seconds: dict[str, float]):
     if published is None:
         return None
     show.published(published)
+    told = {"version": published.version, "address": published.address, "verdict": gate["verdict"],
+            "reasons": gate["reasons"]}
     if published.is_new:
-        emit("model.published", published, gate)
+        outcome.emit("model.published", published.name, told)
     if gate["verdict"] == "PROMOTE" and is_champion(published):
-        emit("model.promoted", published, gate)
+        outcome.emit("model.promoted", published.name, told)
     return published
 
 
@@ -138,13 +132,6 @@ def is_champion(published) -> bool:
 
     store = open_store(published.registry)
     return log.head(store, published.name).version_of(CHAMPION) == published.version
-
-
-def emit(event: str, published, gate: dict) -> None:
-    """Emit an event for Prefect's automations, with the model as its resource, so that they can distinguish models."""
-    resource = {"prefect.resource.id": f"graft.model.{published.name}", "prefect.resource.name": published.name}
-    emit_event(event, resource, payload={"version": published.version, "address": published.address,
-                                         "verdict": gate["verdict"], "reasons": gate["reasons"]})
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
@@ -161,7 +148,7 @@ def compare_data():
     from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import gate
 
-    champion = gate.pull_champion(model_name())
+    champion = gate.pull_champion(show.model_name())
     if champion is None:
         get_run_logger().info("no version was ever promoted: no images to compare with")
         return None

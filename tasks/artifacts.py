@@ -49,6 +49,7 @@ PREDICTIONS = OUTPUTS / "evaluate" / "predictions.csv"
 METRICS = OUTPUTS / "evaluate" / "metrics.json"
 CLASSES = OUTPUTS / "evaluate" / "classes.csv"
 REPORT = OUTPUTS / "evaluate" / "report.html"
+VERDICT = OUTPUTS / "evaluate" / "verdict.json"             # rows of question and answer, for people
 PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
 GATE = OUTPUTS / "gate" / "gate.json"                       # not a stage: depends on what is published
 LEARNING_RATE = OUTPUTS / "learning_rate"                   # not a stage: plots of `tasks.find_learning_rate`

@@ -101,6 +101,8 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     """
     from graft.model.classifier import Classifier
     from pipeline.evaluation import metrics, predictions, report
+    from pipeline.evaluation.suspects import label_suspects
+    from pipeline.evaluation.verdict import give_verdict
     from tasks import artifacts
 
     classifier = Classifier(artifacts.BUNDLE)
@@ -113,15 +115,18 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
     overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
     (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
+    suspects = label_suspects(answers)
+    verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"])
     write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
         model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,
         metrics=overall, classes=classes, splits=splits, copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS,
-        stages=summaries, chosen=chosen, confidence=evaluate.confidence,
+        stages=summaries, chosen=chosen, confidence=evaluate.confidence, verdict=verdict, suspects=suspects,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
     artifacts.write_json(artifacts.METRICS, overall)
+    artifacts.write_json(artifacts.VERDICT, [{"question": each, "answer": verdict[each]} for each in verdict])
     return overall
 
 

@@ -17,7 +17,7 @@ from tiny_bundle import COLOURS, make_bundle, make_images
 from graft.model import bundle
 from graft.model.classifier import Classifier
 from pipeline import pages
-from pipeline.evaluation import metrics, pictures, predictions, report
+from pipeline.evaluation import metrics, pictures, predictions, report, suspects
 
 NASTY = "<b>\"o'&amp;</script>"
 
@@ -61,10 +61,10 @@ def make_sources(folder, images=20, names=tuple(COLOURS), findings=None) -> repo
     overall, classes = metrics.measure(answers, 1.0, 0.95, 200, 1)
     (folder / "plots").mkdir()
     return report.Sources(
-        model="colours", classifier=classifier, answers=answers, images=folder / "images", metrics=overall, classes=classes,
-        splits=table, plots=folder / "plots", findings=findings,
-        stages={"transfer": {"val_loss": 0.25, "head": {"units": 8}}},
-        confidence=0.95,
+        model="colours", classifier=classifier, answers=answers, images=folder / "images", metrics=overall,
+        classes=classes, splits=table, plots=folder / "plots", findings=findings,
+        stages={"transfer": {"val_loss": 0.25, "head": {"units": 8}}}, confidence=0.95,
+        verdict={"May it be used?": "Yes."}, suspects=suspects.label_suspects(answers),
     )
 
 
@@ -83,9 +83,9 @@ def make_many(folder, classes=1000, images=5000) -> report.Sources:
     splits = pd.DataFrame({"path": given.paths, "label": np.array(given.class_names)[labels], "split": "test"})
     (folder / "plots").mkdir()
     classifier = Classifier(make_bundle(folder / "bundle"))
-    return report.Sources(model="many", classifier=classifier, answers=given, images=folder / "images", metrics=overall,
-                          classes=table, splits=splits, plots=folder / "plots", findings=None, stages={},
-                          confidence=0.95)
+    return report.Sources(model="many", classifier=classifier, answers=given, images=folder / "images",
+                          metrics=overall, classes=table, splits=splits, plots=folder / "plots", findings=None,
+                          stages={}, confidence=0.95, verdict={}, suspects=suspects.label_suspects(given))
 
 
 @pytest.fixture(scope="module")

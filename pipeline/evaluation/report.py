@@ -11,10 +11,10 @@ from markupsafe import escape
 from tqdm import tqdm
 
 from graft.model.classifier import Classifier
-from pipeline.evaluation import coverage, heatmaps, pictures, suspects
+from pipeline.evaluation import coverage, heatmaps, pictures
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.report_tables import MATRIX_CLASSES
-from pipeline.evaluation.verdict import give_verdict, weakest
+from pipeline.evaluation.verdict import weakest
 from pipeline.pages import render
 
 GALLERY = 24            # pictures in a gallery
@@ -39,6 +39,8 @@ class Sources:
         stages: name of a stage that trains -> its summary.
         findings: of the data, see `pipeline.intake.findings.collect`; None if there are none.
         confidence: of the intervals, 0 to 1.
+        verdict: question -> answer, see `pipeline.evaluation.verdict`.
+        suspects: indices of test images whose label may be wrong, the most probable mistake first.
         copies: how many test images are not among the answers, because they are copies of others.
         chosen: how the model was chosen: the content of choice.json as `choice`, the rows of trials.csv and
             candidates.csv as `trials` and `candidates`, and the summary of finetune as `finetune`.
@@ -55,25 +57,25 @@ class Sources:
     stages: dict
     findings: dict | None
     confidence: float
+    verdict: dict[str, str]
+    suspects: np.ndarray
     copies: int = 0
     chosen: dict | None = None
 
 
 def write_report(sources: Sources) -> str:
     """Render the HTML of the report. It is the same for the same inputs; `stamp` adds what is known of them later."""
-    answers, metrics = sources.answers, sources.metrics
-    suspected = suspects.label_suspects(answers)
+    answers = sources.answers
     galleries = {
         "mistakes": pictures.surest_mistakes(answers, GALLERY), "unsure": pictures.least_sure(answers, GALLERY),
-        "suspects": suspected[:GALLERY], "strange": pictures.strangest(answers, GALLERY),
+        "suspects": sources.suspects[:GALLERY], "strange": pictures.strangest(answers, GALLERY),
     }
     mistakes = _mistakes(answers, sources.classes)
     shown = pictures.thumbnails(answers, chain(*galleries.values(), *mistakes["cells"].values()), sources.images)
-    twice = sources.chosen and sources.chosen["choice"]["twice"]
     return render(
         Path(__file__).with_name("report.html"), f"{sources.model}: model report", is_scripted=True,
-        names=answers.class_names, metrics=metrics, classes=_classes(sources), candidate=CANDIDATE,
-        verdict=give_verdict(answers, metrics["accuracy"], sources.classes, len(suspected), twice),
+        names=answers.class_names, metrics=sources.metrics, classes=_classes(sources), candidate=CANDIDATE,
+        verdict=sources.verdict,
         costs=coverage.costs(answers, sources.confidence), data=sources.images.as_posix(),
         all_images=len(sources.splits), confidence=sources.confidence, description=sources.classifier.description,
         stages=sources.stages, findings=sources.findings, galleries=_lists(galleries),
