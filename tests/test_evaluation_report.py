@@ -180,7 +180,8 @@ def test_findings_of_the_data_are_shown(tmp_path):
                 "conflicts": [], "near_copies": [], "expectations": [
                     {"says": "all is well", "success": False, "stops_the_run": False, "observed": "3 of 9"}]}
     text = report.write_report(make_sources(tmp_path, images=4, findings=findings))
-    assert "7 of 9 files could be read; 0 are no images" in text and "all is well" in text and "warning" in text
+    assert "7 of 9 files could be read; other files, which were ignored: 0." in text
+    assert "all is well" in text and "warning" in text
 
 
 def test_the_report_is_the_same_each_time(sources):
