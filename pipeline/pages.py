@@ -7,7 +7,8 @@ import jinja2
 from graft.pages import frame
 
 NAMES = {       # key -> how it reads, if that is not just its words
-    "roc_auc": "ROC AUC", "f1": "F1", "log_loss_uncalibrated": "log loss before calibration",
+    "held_out_accuracy": "held-out accuracy", "roc_auc": "ROC AUC", "f1": "F1",
+    "log_loss_uncalibrated": "log loss before calibration",
     "calibration_error_uncalibrated": "calibration error before calibration",
     "unknown_share": "share of “unknown” answers", "weights_sha256": "SHA-256 of the weights",
 }

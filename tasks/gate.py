@@ -214,11 +214,12 @@ def write_pages(report: dict, *judged) -> None:
     from pipeline.evaluation.report import stamp
     from tasks import artifacts
 
-    head = f"Candidate of {datetime.now(UTC):%Y-%m-%d}, {commit_named()}"
-    artifacts.write_text(artifacts.GATE_PAGE, render_gate(report, f"{head}.", *judged))
+    head = f"Candidate of {datetime.now(UTC):%Y-%m-%d}, {commit_named()}."
+    artifacts.write_text(artifacts.GATE_PAGE, render_gate(report, head, *judged))
     if artifacts.REPORT.exists():
-        text = f"{head}. The gate: {report['verdict']}, {'; '.join(report['reasons'])}."
-        artifacts.write_text(artifacts.JUDGED_REPORT, stamp(artifacts.REPORT.read_text(encoding="utf-8"), text))
+        verdict = f"The gate: {report['verdict']}, {'; '.join(report['reasons'])}."
+        page = stamp(artifacts.REPORT.read_text(encoding="utf-8"), head, verdict)
+        artifacts.write_text(artifacts.JUDGED_REPORT, page)
 
 
 def commit_named() -> str:

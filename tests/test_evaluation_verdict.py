@@ -28,7 +28,7 @@ def sentences(given, suspects=0, twice=None):
 
 def test_the_first_sentence_counts_wrong_answers_in_a_hundred():
     may, not_for, helps = sentences(make(np.arange(1000) >= 30))
-    assert may == ("Yes, where about 3 wrong answers in 100 do no harm: of 100 new images like these, it would answer "
+    assert may == ("Only where about 3 wrong answers in 100 do no harm: of 100 new images like these, it would answer "
                    "about 97 right (between 96 and 98).")
     assert not_for.startswith("Not for images of anything but its 2 classes") and "none is proven" in not_for
     assert helps.startswith("More images of class 0 and class 1")

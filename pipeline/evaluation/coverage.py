@@ -32,8 +32,9 @@ def costs(answers: Answers, confidence: float) -> list[dict]:
         confidence: of the intervals, 0 to 1.
 
     Returns:
-        `target`; `least`, the probability; `kept`, the share of images answered; and `right`, the share of right
-        answers among these, a metric (see `metrics.share`). The last three are None where no probability is enough.
+        A row for each target, the highest of those that keep the same answers: `target`; `least`, the probability;
+        `kept`, the share of images answered; and `right`, the share of right answers among these, a metric (see
+        `metrics.share`). The last three are None where no probability is enough.
     """
     order, kept = order_by_certainty(answers), cuts(answers)
     is_right = answers.is_right[order]
@@ -44,7 +45,7 @@ def costs(answers: Answers, confidence: float) -> list[dict]:
         found = {"least": float(answers.confidences[order[count - 1]]), "kept": count / len(order),
                  "right": share(is_right[:count], confidence)} if count else dict.fromkeys(("least", "kept", "right"))
         rows.append({"target": target, **found})
-    return rows
+    return [row for row, after in zip(rows, [*rows[1:], {}]) if row["kept"] != after.get("kept", -1)]
 
 
 def draw_coverage(answers: Answers, confidence: float) -> Figure:

@@ -21,7 +21,7 @@ GALLERY = 24            # pictures in a gallery
 HEATMAPS = 12
 CONFUSIONS = 12         # of a class
 WORST = 40              # classes with the lowest recall whose confusions are shown, if there is no confusion matrix
-CANDIDATE = "A candidate: the gate has not judged it yet, and it is not published."
+CANDIDATE, GATE = "A candidate, not published.", "The gate has not judged it yet."        # what `stamp` replaces
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def write_report(sources: Sources) -> str:
     shown = pictures.thumbnails(answers, chain(*galleries.values(), *mistakes["cells"].values()), sources.images)
     return render(
         Path(__file__).with_name("report.html"), f"{sources.model}: model report", is_scripted=True,
-        names=answers.class_names, metrics=sources.metrics, classes=_classes(sources), candidate=CANDIDATE,
+        names=answers.class_names, metrics=sources.metrics, classes=_classes(sources), candidate=CANDIDATE, gate=GATE,
         verdict=sources.verdict,
         costs=coverage.costs(answers, sources.confidence), data=sources.images.as_posix(),
         all_images=len(sources.splits), confidence=sources.confidence, description=sources.classifier.description,
@@ -87,9 +87,9 @@ def write_report(sources: Sources) -> str:
     )
 
 
-def stamp(report: str, text: str) -> str:
-    """The report with what the gate found in place of `CANDIDATE`. `text` is plain text."""
-    return report.replace(CANDIDATE, str(escape(text)), 1)
+def stamp(report: str, head: str, verdict: str) -> str:
+    """The report with what is known of its model later: its day and commit in the head, and the gate's verdict."""
+    return report.replace(CANDIDATE, escape(head), 1).replace(GATE, escape(verdict), 1)
 
 
 def _mistakes(answers: Answers, classes: pd.DataFrame) -> dict:

@@ -40,7 +40,7 @@ def _may_be_used(answers: Answers, accuracy: dict) -> str:
         return (f"No: {rate}, and that is not proven to be better than always answering "
                 f"“{answers.class_names[counts.argmax()]}”.")
     wrong = f"about {100 - right} wrong answers in 100 do" if right < 99 else "one wrong answer in 100 does"
-    return f"Yes, where {wrong} no harm: {rate}."
+    return f"Only where {wrong} no harm: {rate}."
 
 
 def _for_what_not(answers: Answers, accuracy: float, classes: pd.DataFrame) -> str:
@@ -48,7 +48,7 @@ def _for_what_not(answers: Answers, accuracy: float, classes: pd.DataFrame) -> s
     weak = weakest(classes[(classes["recall_high"] < accuracy) & (classes["images"] > 0)])
     if weak.empty:
         few = int((classes["images"] < FEW).sum())
-        hardly = f", but {few} of them have fewer than {FEW} test images to tell by" if few else ""
+        hardly = f", but {few} ha{'s' if few == 1 else 've'} fewer than {FEW} test images to tell by" if few else ""
         return f"Not {others}. Among the classes, none is proven to be weaker than the others{hardly}."
     hits = round(float((weak["recall"] * weak["images"]).sum()))
     return (f"Not where {_listed(weak['class'])} must be recognised: of these {weak['images'].sum()} test images, "
