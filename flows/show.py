@@ -27,7 +27,9 @@ from tasks import artifacts, publish
 from tasks.params import read_params
 
 REPORTS_VARIABLE = "GRAFT_REPORTS"      # the address of `graft serve --reports`
-PICTURES, PICTURE_BYTES = ("confusion", "coverage"), 100_000       # plots of the evaluation, and how large each may be
+PICTURES = {"confusion": "What was taken for what",
+            "coverage": "What it costs to be sure: the share of right answers among those that are kept"}
+PICTURE_BYTES = 100_000     # of a plot; a larger one is in the report only
 ROWS = 40                   # longer tables are not shown
 
 
@@ -85,7 +87,7 @@ def evaluation() -> None:
     classes = class_rows(artifacts.CLASSES)[:ROWS]
     parts = [f"# {quoted(model_name())}: accuracy {metrics[0]['value']} ({metrics[0]['interval']})",
              *(f"**{each['question']}** {quoted(each['answer'])}" for each in verdict),
-             " ".join(map(_picture, PICTURES)), "## Figures", _table(metrics),
+             *map(_picture, PICTURES), "## Figures", _table(metrics),
              "## Classes, the weakest first", _table(classes)]
     create_markdown_artifact(key=key_of("evaluation"), description=printable(verdict[0]["answer"]),
                              markdown="\n\n".join(parts) + "\n")
@@ -94,7 +96,8 @@ def evaluation() -> None:
 def _picture(name: str) -> str:
     """A plot in Markdown, which Prefect's page shows without asking for a file; nothing if it is large."""
     data = (artifacts.PLOTS / f"{name}.png").read_bytes()
-    return f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})" * (len(data) <= PICTURE_BYTES)
+    picture = f"## {PICTURES[name]}\n\n![{name}](data:image/png;base64,{base64.b64encode(data).decode()})"
+    return picture if len(data) <= PICTURE_BYTES else ""
 
 
 def quoted(text: str) -> str:
