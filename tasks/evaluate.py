@@ -116,7 +116,8 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
     (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
     suspects = label_suspects(answers)
-    verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"])
+    verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"],
+                           classifier.description.unknown_threshold is not None)
     write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
         model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,

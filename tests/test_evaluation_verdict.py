@@ -42,7 +42,13 @@ def test_what_guessing_reaches_is_no_use():
 def test_a_class_below_the_others_beyond_chance_is_named():
     rights = np.arange(300) % 3 > 0             # every image of class 0 is wrong
     assert sentences(make(rights, names=3))[1].startswith(
-        "Not where class 0 must be recognised: of these 100 test images, 0 were, which is fewer than chance explains.")
+        "Not where class 0 must be recognised: 0 of these 100 test images were, which is less often than the others")
+
+
+def test_one_mistake_makes_no_class_weak_nor_asks_for_its_images():
+    _, not_for, helps = sentences(make(np.arange(300) > 0, names=10))
+    assert "none is proven to be weaker" in not_for
+    assert helps.startswith("Little: it made 1 mistake in 300 test images.")
 
 
 @pytest.mark.parametrize("images, suspects, gain, words", [
