@@ -13,7 +13,7 @@ import os
 import time
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_client, get_run_logger
 from prefect.events import emit_event
 
 from flows import handover, model_folder, outcome, preflight, show, workspace
@@ -43,7 +43,8 @@ def training(refresh: bool = False, publish: bool = True, folder: str = "."):
         `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
     with model_folder.entered(folder):
-        preflight.check()
+        with Waiting("checks", get_run_logger().info):
+            preflight.check()
         runs = bring_up_to_date(refresh)
         result = {"stages": [vars(run) for run in runs]}
         if publish:
@@ -54,7 +55,8 @@ def training(refresh: bool = False, publish: bool = True, folder: str = "."):
 def bring_up_to_date(refresh: bool) -> list[StageRun]:
     """Run every stage, show what came out, and push it if there is a DVC remote."""
     with Dvc() as dvc:
-        workspace.prepare(dvc)
+        with Waiting("data", get_run_logger().info):
+            workspace.prepare(dvc)
         if refresh:
             refresh_data(dvc)
         has_remote = dvc.remote() is not None
@@ -74,7 +76,8 @@ def model_name() -> str:
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
     """Run every stage in order. Those that need a GPU are handed over if GRAFT_GPU_DEPLOYMENT is set."""
-    plan = dvc.plan()
+    with Waiting("plan", get_run_logger().info):
+        plan = dvc.plan()
     progress = show.Progress(len(plan))
     for stage in plan:
         if names := handover.names_from(stage, plan):
@@ -199,7 +202,11 @@ def run(**parameters) -> dict:
 
     A check before it reports mistakes without starting a server first.
     """
-    preflight.check_all(publish=parameters.get("publish", True))
+    print("checking params.yaml, images, registry and Prefect's server", flush=True)
+    with Waiting("checks", print):
+        preflight.check_all(publish=parameters.get("publish", True))
+    with Waiting("Prefect's server", print), get_client(sync_client=True) as client:    # starts it, if none is named
+        client.api_healthcheck()
     return training(**parameters, folder=os.path.relpath(Path.cwd(), project_folder()))
 
 
