@@ -36,9 +36,14 @@ def precision() -> str:
 
 
 def check_folder() -> None:
-    """Raise `GraftError` if this folder's dvc.yaml is not the project's, or if the code that runs is another one's."""
+    """Raise `GraftError` if the folder of a second model has another dvc.yaml or another code than its project.
+
+    In the project's own folder, Python finds the code that is there.
+    """
     here, project = Path.cwd(), project_folder()
-    if not here.is_relative_to(ROOT):
+    if here == project:
+        return
+    if project.resolve() != ROOT:
         raise GraftError(f"{here}: this Python runs the code of {ROOT}, which is another checkout. Use this one's "
                          f"environment, made by `make setup`, or set PYTHONPATH={shlex.quote(str(project))}.")
     if GRAPH.is_file() and GRAPH.read_bytes() != (project / GRAPH).read_bytes():
