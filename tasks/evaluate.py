@@ -124,7 +124,7 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
 
 
 def summarize(overall: dict) -> dict[str, float]:
-    """The row that `dvc metrics show` prints: a few metrics, the lower end of the accuracy's interval, and the images."""
+    """What `dvc metrics show` prints in a row: some metrics, the lower end of the accuracy's interval, the images."""
     values = {name: overall[name]["value"] for name in ("accuracy", "balanced_accuracy", "log_loss")}
     return values | {"accuracy_low": overall["accuracy"]["low"], "images": overall["accuracy"]["images"]}
 
