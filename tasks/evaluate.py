@@ -117,7 +117,14 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
     artifacts.write_json(artifacts.METRICS, overall)
+    artifacts.write_json(artifacts.SUMMARY, summarize(overall))
     return overall
+
+
+def summarize(overall: dict) -> dict[str, float]:
+    """What `dvc metrics show` prints in a row: some metrics, the lower end of the accuracy's interval, the images."""
+    values = {name: overall[name]["value"] for name in ("accuracy", "balanced_accuracy", "log_loss")}
+    return values | {"accuracy_low": overall["accuracy"]["low"], "images": overall["accuracy"]["images"]}
 
 
 def main() -> None:
