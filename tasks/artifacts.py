@@ -47,10 +47,12 @@ METRICS = OUTPUTS / "evaluate" / "metrics.json"             # each with its inte
 SUMMARY = OUTPUTS / "evaluate" / "summary.json"             # some of them as plain numbers: a short row for DVC
 CLASSES = OUTPUTS / "evaluate" / "classes.csv"
 REPORT = OUTPUTS / "evaluate" / "report.html"
+VERDICT = OUTPUTS / "evaluate" / "verdict.json"             # rows of question and answer, for people
 PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
 GATE = OUTPUTS / "gate" / "gate.json"                       # not a stage: depends on what is published
 LEARNING_RATE = OUTPUTS / "learning_rate"                   # not a stage: plots of `tasks.find_learning_rate`
 GATE_PAGE = OUTPUTS / "gate" / "gate.html"
+JUDGED_REPORT = OUTPUTS / "gate" / "report.html"            # REPORT with verdict, day and commit
 
 SPLIT_NAMES = ("train", "val", "test")
 IMAGE_COLUMNS = {       # one row per readable image, sorted by path

@@ -109,9 +109,10 @@ def data_facts(artifacts) -> dict:
 
 
 def _attachments(artifacts) -> dict[str, Path]:
-    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.REPORT, artifacts.IMAGES, artifacts.SPLITS,
-              artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, PARAMS, LOCK]
+    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
+              artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
+    # of the two report.html, the later one is attached: the one with the gate's verdict
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 
 

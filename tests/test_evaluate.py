@@ -15,7 +15,8 @@ from tasks import artifacts, evaluate, params
 
 ROOT = Path(__file__).parent.parent
 HISTORY = "epoch,learning_rate,accuracy,loss,val_accuracy,val_loss\n1,0.01,0.5,1.2,0.6,1.0\n2,0.01,0.7,0.9,0.7,0.8\n"
-PARAMS = "data:\n  images: data/colours\nevaluate:\n  confidence: 0.95\n  bootstrap_draws: 200\n  seed: 1\n"
+PARAMS = ("data:\n  images: data/colours\nevaluate:\n  confidence: 0.95\n  bootstrap_draws: 200\n  seed: 1\n"
+          "publish:\n  name: colours\n")
 
 
 def make_project(folder: Path, images=12, **bundle) -> Path:

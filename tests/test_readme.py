@@ -24,6 +24,7 @@ ELSEWHERE = {
     "make demo": "needs minutes; its target is checked below",
     "make test": "is what runs now",
     "python -m flows.training": "test_end_to_end.py",
+    "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api": "test_the_server_is_found_from_every_terminal",
     "prefect server start": "test_deployments.py",
     "prefect worker start --pool default --type process": "test_infra_services.py",
     "prefect deploy --all": "test_deployments.py",
@@ -63,6 +64,14 @@ def test_the_python_example_runs(project):
     assert label in "147"
     assert 1 / 3 <= float(probability) <= 1
     assert is_unknown in ("True", "False")
+
+
+def test_the_server_is_found_from_every_terminal(project, tmp_path):
+    [command] = [each for each in COMMANDS if each.startswith("prefect config set")]
+    home = {"PREFECT_HOME": str(tmp_path)}
+    project.run(*shlex.split(command), **home)
+    asked = "from prefect.settings import get_current_settings; print(get_current_settings().api.url)"
+    assert project.run("python", "-c", asked, **home).stdout.strip() == command.partition("=")[2]
 
 
 def test_what_is_run_elsewhere_is_in_the_readme():

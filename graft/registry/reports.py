@@ -1,5 +1,6 @@
 """The pages that a version carries: what its training run reported."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from graft.errors import GraftError
@@ -22,9 +23,14 @@ def fetch_reports(model: str, registry: str | None = None) -> tuple[str, list[Pa
         GraftError: if there is no such version, or it carries no page.
     """
     pulled = pull(model, registry=registry, attachments=True)
-    name = f"{pulled.name}@{pulled.version}"
-    pages = {path.name: path for path in sorted((pulled.folder / "attachments").glob("*.html"))}
-    if not pages:
-        raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
-                         "`graft publish … --attach report.html`, or by a training run.")
-    return name, [*(pages.pop(each) for each in FIRST if each in pages), *pages.values()]
+    name, folder = f"{pulled.name}@{pulled.version}", pulled.folder / "attachments"
+    if pages := pages_of(path.name for path in folder.iterdir()):
+        return name, [folder / page for page in pages]
+    raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
+                     "`graft publish … --attach report.html`, or by a training run.")
+
+
+def pages_of(attachments: Iterable[str]) -> list[str]:
+    """The names of the HTML pages among these names, the report on the model first."""
+    pages = sorted(name for name in attachments if name.endswith(".html"))
+    return [*(name for name in FIRST if name in pages), *(name for name in pages if name not in FIRST)]

@@ -1,26 +1,35 @@
-"""Render HTML from templates, with every value escaped, and the number formats that all pages share."""
+"""Render pages from templates, with every value escaped, and the number formats that all pages share."""
 
 from pathlib import Path
 
 import jinja2
 
-TEMPLATES = Path(__file__).parent / "templates"
+from graft.pages import frame
+
 NAMES = {       # key -> how it reads, if that is not just its words
-    "roc_auc": "ROC AUC", "f1": "F1", "log_loss_uncalibrated": "log loss before calibration",
+    "held_out_accuracy": "held-out accuracy", "roc_auc": "ROC AUC", "f1": "F1",
+    "log_loss_uncalibrated": "log loss before calibration",
     "calibration_error_uncalibrated": "calibration error before calibration",
     "unknown_share": "share of “unknown” answers", "weights_sha256": "SHA-256 of the weights",
 }
 
 
-def render(template: str, **values) -> str:
-    """Render a template of `templates/`. A value that the template uses and does not get is an error."""
+def render(template: Path, title: str, is_scripted: bool = False, **values) -> str:
+    """Render a template as a page. A value that the template uses and does not get is an error.
+
+    Args:
+        template: the page's body; it may include other files of its folder.
+        title: of the page; the template has it, too.
+        is_scripted: whether scripts in the template may run.
+        values: what the template uses.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(template.parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, number=number, words=words, short=short)
     environment.globals.update(percent=percent, number=number)
-    return environment.get_template(template).render(**values)
+    return frame(title, environment.get_template(template.name).render(title=title, **values), is_scripted)
 
 
 def percent(share: float | None) -> str:
