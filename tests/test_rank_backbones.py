@@ -16,7 +16,7 @@ def test_the_probe_of_the_projects_own_backbone_is_what_transfer_found(project):
 
 def test_a_misspelt_backbone_is_refused_before_anything_is_computed(project):
     done = project.run("python", "-m", "tasks.rank_backbones", "MobileNetV2", "MobilNet", "Resnet50", check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "'MobilNet'. Did you mean 'MobileNet'?" in done.stderr
     assert "'Resnet50'. Did you mean 'ResNet50'?" in done.stderr
     assert "Traceback" not in done.stderr
