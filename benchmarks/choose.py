@@ -40,7 +40,7 @@ def side(project: Project, name: str):
 def run(images: Path, weights: Path, splits: int, with_grid: bool):
     """Yield what came out for each split of a set: a dictionary, see `print_split`."""
     with TemporaryDirectory() as folder:
-        project = Project(Path(folder), **inputs.mobilenet(weights), **{"data.images": str(images), **DEFAULTS})
+        project = Project(Path(folder), **{**inputs.mobilenet(weights), "data.images": str(images), **DEFAULTS})
         for number in range(splits):
             project.change({"split.salt": f"graft-{number}"})
             project.run("dvc", "repro", "evaluate")
