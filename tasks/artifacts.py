@@ -37,6 +37,7 @@ TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
 TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
 CHOICE = OUTPUTS / "choose" / "choice.json"                 # what to train, and why
 TRIALS = OUTPUTS / "choose" / "trials.csv"                  # the settings that were tried
+TRIAL_LOSSES = OUTPUTS / "choose" / "losses.npz"            # float64 (images,) each, of the val images
 FINETUNE_MODEL = OUTPUTS / "finetune" / "model.npz"         # weights of top and head; none if transfer's model is kept
 FINETUNE_HELD_OUT = OUTPUTS / "finetune" / "held_out.csv"   # answers to the val images before they were trained on
 FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"

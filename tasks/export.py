@@ -155,7 +155,6 @@ def write_formats(folder: Path, dataset, model, images: Path, names: list[str]) 
 
 
 
-
 def check_formats(folder: Path, model, images: list[Path], export: ExportParams) -> dict[str, dict]:
     """Measure how closely each format agrees with Keras.
 
@@ -188,7 +187,6 @@ def check_formats(folder: Path, model, images: list[Path], export: ExportParams)
     if problems:
         raise GraftError("the exported model is rejected: " + "; ".join(problems) + ".")
     return agreements
-
 
 
 
