@@ -92,7 +92,7 @@ def _trained(tuner, setting) -> tuple[float, int]:
 
 def _head_accuracies() -> dict[str, float]:
     from pipeline.probing import selection
-    from tasks.artifacts import to_features
+    from tasks.features import to_features
 
     levels, index, table = _levels()
     learnt, test = (table["split"] != "test").to_numpy(), (table["split"] == "test").to_numpy()
@@ -110,8 +110,7 @@ def forecasts() -> list[bool]:
     """For random halves of the images: does the forecast for twice as many hold the accuracy with all of them?"""
     from pipeline.probing.curve import forecast, learning_curve
     from tasks import artifacts
-    from tasks.artifacts import to_features
-    from tasks.features import read_features
+    from tasks.features import read_features, to_features
 
     table, index, levels = read_features(Path())
     columns = index.columns(artifacts.read_json(artifacts.HEAD)["levels"])

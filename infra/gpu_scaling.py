@@ -4,7 +4,8 @@ Runs beside Prefect's server (compose.yaml, profile `aws`). Each look reads the 
 process may be killed at any moment. There is at most one GPU host: a spot host, or an on-demand host if no spot host
 comes.
 
-Environment: PREFECT_API_URL, PREFECT_API_AUTH_STRING, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group) and AWS's own variables.
+Environment: PREFECT_API_URL, PREFECT_API_AUTH_STRING, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group)
+and AWS's own variables.
 """
 
 import base64

@@ -13,12 +13,12 @@ from pipeline.code import ROOT
 
 POOL = {"name": "evil", "type": "process"}
 ORIGIN = {"Origin": "https://evil.example"}
-BODIES = [{"json": POOL}, {"content": b'{"name": "evil", "type": "process"}'}]      # a page needs no leave for the second
+BODIES = [{"json": POOL}, {"content": b'{"name": "evil", "type": "process"}'}]      # the second needs no leave
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_page_of_another_origin_writes_nothing(prefect_server, body):
-    login = dict(auth=("graft", "secret"))
+    login = {"auth": ("graft", "secret")}
     with httpx.Client(base_url=prefect_server.api, headers=ORIGIN, trust_env=False) as page:
         assert page.post("/work_pools/", **body).status_code in (401, 403)
         assert page.post("/work_pools/", **body, **login).status_code == 403       # a browser may know the password
