@@ -68,11 +68,9 @@ def held_out_accuracy(confidence: float) -> dict:
     The choice of the head has seen these images, so that this figure is slightly better than it should be.
     """
     from pipeline.evaluation import metrics
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
-    kept = artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"]
-    path = artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT
-    table, logits = artifacts.read_held_out(path)
+    table, logits = held_out.of_kept(artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"])
     return metrics.share(logits.argmax(axis=1) == artifacts.read_labels(table)[0], confidence)
 
 
@@ -127,8 +125,15 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
     artifacts.write_json(artifacts.METRICS, overall)
+    artifacts.write_json(artifacts.SUMMARY, summarize(overall))
     artifacts.write_json(artifacts.VERDICT, [{"question": each, "answer": verdict[each]} for each in verdict])
     return overall
+
+
+def summarize(overall: dict) -> dict[str, float]:
+    """What `dvc metrics show` prints in a row: some metrics, the lower end of the accuracy's interval, the images."""
+    values = {name: overall[name]["value"] for name in ("accuracy", "balanced_accuracy", "log_loss")}
+    return values | {"accuracy_low": overall["accuracy"]["low"], "images": overall["accuracy"]["images"]}
 
 
 def main() -> None:

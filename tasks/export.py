@@ -108,14 +108,13 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     """
     from graft.model import bundle, unknown
     from pipeline.evaluation.calibration import fit_temperature
-    from pipeline.probing.logistic import log_losses
+    from pipeline.losses import log_losses
     from pipeline.training import onnx_file
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
     kept, part = summary["kept"], asdict(dataset.part)
-    held_out, logits = artifacts.read_held_out(
-        artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
-    labels, _ = artifacts.read_labels(held_out)
+    answered, logits = held_out.of_kept(kept)
+    labels, _ = artifacts.read_labels(answered)
     reference, scores = fit_unknown(dataset, images, kept)
     onnx_file.write_onnx(model, folder / bundle.MODEL)
     unknown.save(folder / bundle.UNKNOWN, reference)
@@ -156,7 +155,6 @@ def write_formats(folder: Path, dataset, model, images: Path, names: list[str]) 
 
 
 
-
 def check_formats(folder: Path, model, images: list[Path], export: ExportParams) -> dict[str, dict]:
     """Measure how closely each format agrees with Keras.
 
@@ -189,7 +187,6 @@ def check_formats(folder: Path, model, images: list[Path], export: ExportParams)
     if problems:
         raise GraftError("the exported model is rejected: " + "; ".join(problems) + ".")
     return agreements
-
 
 
 

@@ -20,7 +20,7 @@ from tasks.repository import state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # published with the version, or recorded in dvc.lock
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # of all models: published with a version, or recorded in dvc.lock
 
 
 @params

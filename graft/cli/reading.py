@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
+from graft.cli.arguments import MODEL, NAME, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -15,7 +15,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 def _add_history(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "history", _history, "list who promoted which version when and why")
-    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
+    parser.add_argument("model", metavar="NAME", help=NAME)
     parser.add_argument("--at", metavar="TIME",
                         help="show the aliases at this time: 2026-05-01 (the end of that day, UTC) or 2026-05-01T12:00")
     add_registry(parser)
