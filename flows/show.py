@@ -5,7 +5,6 @@ The outputs of a stage are read from dvc.lock, so no stage is named here.
 
 import csv
 import json
-import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from prefect.artifacts import (
 from ruamel.yaml import YAML
 
 from graft.errors import printable
+from pipeline.evaluation.render import quoted
 from pipeline.evaluation.report_tables import class_rows, confusion_rows, markdown, metric_rows
 from tasks import artifacts, publish
 
@@ -75,11 +75,6 @@ def evaluation() -> None:
         create_markdown_artifact(key=key, description=description, markdown=f"# {key}\n\n{_table(rows)}\n")
 
 
-def quoted(text: str) -> str:
-    """Markdown that shows a text of others, such as a class's name, as it is: no link, picture or HTML in it works."""
-    return re.sub(r"([\\`*_\[\]<>|#!~&]|:(?=//))", r"\\\1", printable(text))
-
-
 def _table(rows: list[dict[str, str]]) -> str:
     """`markdown` with `quoted` names and cells; it quotes bars itself."""
     return markdown({_quoted_cell(key): _quoted_cell(cell) for key, cell in row.items()} for row in rows)
@@ -111,6 +106,8 @@ def published(version) -> None:
     create_markdown_artifact(key="version", description=outcome, markdown=(
         f"# {outcome}\n\n```sh\ngraft pull {shlex.quote(version.address)} --attachments\n```\n\n"
         "fetches the model with its report, predictions.csv, metrics.json, params.yaml and dvc.lock.\n"))
+    _, _, card = artifacts.CARD.read_text(encoding="utf-8").split("---\n", 2)      # without the front matter
+    create_markdown_artifact(key="card", description=f"the model card of {version.address}", markdown=card)
     if link := _report_link(version):
         create_link_artifact(link, link_text="report.html", key="report", description=version.address)
 

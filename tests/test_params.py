@@ -154,7 +154,7 @@ def test_every_range_in_params_yaml_is_the_one_that_is_checked(tmp_path):
 
 def test_params_yaml_as_shipped_fills_every_dataclass():
     sections = read_sections(SHIPPED)
-    assert len(sections) == 12
+    assert len(sections) == 13
     for section in sections:
         read_params(section, dataclass_of(section))
 
