@@ -51,6 +51,7 @@ class Row(BaseModel):
     label: str | None = None
     probability: float | None = None
     is_unknown: bool | None = None
+    is_unsure: bool | None = None
     unknown_score: float | None = None
     probabilities: dict[str, float] | None = None
     error: str | None = None

@@ -10,6 +10,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from graft.model.bundle import Description
+from pipeline.evaluation.metrics import share
 from pipeline.evaluation.pictures import surest_mistakes
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.render import percent, render
@@ -57,7 +58,8 @@ def write_card(sources: Sources) -> str:
         images=len(sources.answers.labels), confidence=sources.confidence, words=sources.words, not_stated=NOT_STATED,
         chosen=sources.chosen, splits=SPLITS, counts=counts.to_dict("index"), metrics=sources.metrics,
         classes=sources.classes.to_dict("records"), metric_rows=metric_rows(sources.metrics),
-        worst=_worst(sources.classes), mistakes=_mistakes(sources.answers), metric=_metric, ranged=_ranged,
+        sure=_sure(sources), worst=_worst(sources.classes), mistakes=_mistakes(sources.answers), metric=_metric,
+        ranged=_ranged,
         weights_licence=(sources.description.backbone.get("licence") or {}).get("name", NOT_STATED),
     )
 
@@ -90,6 +92,12 @@ def _mistakes(answers: Answers) -> list[dict]:
     return [{"path": str(answers.paths[index]), "label": names[answers.labels[index]],
              "predicted": names[answers.predicted[index]], "probability": float(answers.confidences[index])}
             for index in surest_mistakes(answers, MISTAKES)]
+
+
+def _sure(sources: Sources) -> dict:
+    """The precision of the answers that are not unsure, see `pipeline.evaluation.metrics.share`."""
+    sure = sources.answers.confidences > (sources.description.unsure_up_to or 0)
+    return share(sources.answers.is_right[sure], sources.confidence) if sure.any() else {"images": 0}
 
 
 def _metric(metric: dict) -> str:
