@@ -99,6 +99,7 @@ def tab():
         process = subprocess.Popen(
             [executable(), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env=os.environ | {"TMPDIR": profile},       # where it would leave folders of its own
         )
         try:
             with connect(_address(Path(profile, "DevToolsActivePort")), max_size=None, proxy=None) as socket:

@@ -17,7 +17,7 @@ from graft.errors import printable, reported
 from graft.predict.find import find_model
 from graft.predict.sources import name_others
 from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
-from pipeline.evaluation.render import quoted
+from pipeline.pages import quoted
 
 
 @flow(name="batch-prediction", persist_result=False)

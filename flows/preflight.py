@@ -12,11 +12,12 @@ from types import ModuleType
 
 from ruamel.yaml import YAML
 
-from flows import surroundings
+from flows import model_folder, surroundings, workspace
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
+from tasks.code import check_folder
 from tasks.params import PARAMS, DataParams, read_params, read_sections
-from tasks.publish import ATTACHED
+from tasks.publish import ATTACHED, PublishParams
 from tasks.repository import state
 
 ANSWER_S = 15                       # how long Prefect's server may take to answer
@@ -37,9 +38,18 @@ def check() -> None:
     if not wrong["data"]:
         ready = [module for name, module in modules.items() if not wrong[name]]
         problems += _images(Path(read_params("data", DataParams).images), ready)
-    problems += _problem(check_repository)
+    for each in (check_repository, check_folder, *[check_name] * (not wrong["publish"])):
+        problems += _problem(each)
     if problems:
         raise GraftError("\n       ".join(problems))
+
+
+def check_name() -> None:
+    """Raise `GraftError` if another model of this project has the name under which this one is published."""
+    name = read_params("publish", PublishParams).name
+    for other in model_folder.find_namesakes(name):
+        raise GraftError(f"{PARAMS}: publish.name: {other} publishes another model as '{name}', and each would replace "
+                         "the other. Give one of them another name.")
 
 
 def check_all(publish: bool = True) -> None:
@@ -146,8 +156,8 @@ def check_repository() -> None:
 
 
 def imported_data() -> list[str]:
-    """The `.dvc` files below data/ that DVC imported and can update from their source."""
-    return [str(file) for file in sorted(Path("data").glob("**/*.dvc")) if "deps:" in file.read_text(encoding="utf-8")]
+    """The `.dvc` files of this model's images that DVC imported and can update from their source."""
+    return [file for file in workspace.tracked_images() if "deps:" in Path(file).read_text(encoding="utf-8")]
 
 
 if __name__ == "__main__":

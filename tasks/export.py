@@ -130,14 +130,13 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     """
     from graft.model import bundle, unknown
     from pipeline.evaluation.calibration import fit_temperature
-    from pipeline.probing.logistic import log_losses
+    from pipeline.losses import log_losses
     from pipeline.training import onnx_file
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
     kept, part = summary["kept"], asdict(dataset.part)
-    held_out, logits = artifacts.read_held_out(
-        artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
-    labels, _ = artifacts.read_labels(held_out)
+    answered, logits = held_out.of_kept(kept)
+    labels, _ = artifacts.read_labels(answered)
     reference, scores = fit_unknown(dataset, images, kept)
     temperature = fit_temperature(logits, labels)
     onnx_file.write_onnx(model, folder / bundle.MODEL)

@@ -20,7 +20,7 @@ from tasks.repository import state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # published with the version, or recorded in dvc.lock
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # of all models: published with a version, or recorded in dvc.lock
 
 
 @params
@@ -110,9 +110,11 @@ def data_facts(artifacts) -> dict:
 
 
 def _attachments(artifacts) -> dict[str, Path]:
-    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.REPORT, artifacts.IMAGES, artifacts.SPLITS,
-              artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.CARD, PARAMS, LOCK]
+    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
+              artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, artifacts.CARD,
+              PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
+    # of the two report.html, the later one is attached: the one with the gate's verdict
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 
 

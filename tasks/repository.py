@@ -23,13 +23,14 @@ def state(ignored: list[str]) -> dict:
     """The commit of the code, and whether tracked files differ from it.
 
     Args:
-        ignored: patterns of files whose changes do not count.
+        ignored: names or patterns of files whose changes do not count, wherever they are.
 
     Returns:
         `commit` and `dirty`; if git failed, both are None, and `git` is its message.
     """
     try:
-        changes = git("status", "--porcelain", "--untracked-files=no", "--", *[f":!{pattern}" for pattern in ignored])
+        others = [f":(top,exclude,glob)**/{pattern}" for pattern in ignored]
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", *others)
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
     except GraftError as error:
         return {"commit": None, "dirty": None, "git": str(error)}

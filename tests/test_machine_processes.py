@@ -72,8 +72,8 @@ with in_processes(abs, range(3), 2) as results:
 """
 
 
-def test_they_end_with_a_parent_that_is_killed():
-    killed = fresh.start(IDLE)
+def test_they_end_with_a_parent_that_is_killed(tmp_path):
+    killed = fresh.start(IDLE, TMPDIR=str(tmp_path))
     assert killed.stdout.readline() == "[0, 1, 2]\n"
     killed.kill()
     killed.communicate(timeout=60)      # ends when nobody holds its standard output any more

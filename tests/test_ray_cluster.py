@@ -38,8 +38,10 @@ def cluster():
         cluster = Cluster()
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=100_000_000, include_dashboard=False)
+        session = cluster.head_node.get_session_dir_path()
         yield cluster.address
         cluster.shutdown()
+        shutil.rmtree(session, ignore_errors=True)      # Ray keeps the logs of every session
 
 
 @pytest.fixture

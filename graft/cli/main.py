@@ -85,9 +85,11 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _add_serve(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "serve", _serve, "serve predictions over HTTP, with a web page",
+    parser = add_command(subparsers, "serve", _serve, "serve predictions over HTTP, with a web page; or reports",
                          "Needs the extra `serve`: pip install 'graft[serve]'.")
-    parser.add_argument("model", help=MODEL_OR_FOLDER)
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument("model", nargs="?", help=MODEL_OR_FOLDER)
+    served.add_argument("--reports", action="store_true", help="serve the reports of all versions in the registry")
     add_registry(parser)
     _add_format(parser)
     parser.add_argument("--host", default="127.0.0.1",
@@ -111,9 +113,12 @@ def _seconds(text: str) -> float:
 
 def _serve(arguments: argparse.Namespace) -> None:
     try:
-        from graft.server.app import serve
+        from graft.server.app import serve, serve_reports
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
+    if arguments.reports:
+        serve_reports(arguments.registry, arguments.host, arguments.port, arguments.names)
+        return
     serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format,
           arguments.names)
 

@@ -109,12 +109,15 @@ def _add_report(subparsers: Subparsers) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     import webbrowser
 
+    from graft.registry.manifest import README
     from graft.registry.reports import fetch_reports
 
     model, reports = fetch_reports(arguments.model, arguments.registry)
     say(f"the reports of {model}:")
     for path in reports:
         say(f"  {path.as_uri()}")
+    if (card := reports[0].parents[1] / README).exists():
+        say(f"  {card.as_uri()}")
     if arguments.browser and _has_browser():
         webbrowser.open(reports[0].as_uri())
 

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from graft.errors import GraftError
 
@@ -74,8 +75,14 @@ def parse_version(model: str, registry: str | None = None) -> Address:
 
 
 def default_registry() -> str:
-    """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`."""
-    return os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
+    """The registry in the environment variable GRAFT_REGISTRY, otherwise the folder `registry` of this project."""
+    return os.environ.get(REGISTRY_VARIABLE) or os.path.relpath(project_folder() / LOCAL_REGISTRY)
+
+
+def project_folder() -> Path:
+    """The DVC repository that the current folder is in, whose models share a registry; without one, this folder."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
 
 
 def check_registry(registry: str) -> str:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,12 +165,29 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
     Raises:
         GraftError: if there is no such model, or the server cannot listen.
     """
+    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
+    _run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
+
+
+def serve_reports(registry: str | None, host: str, port: int, names: Collection[str] = ()) -> None:
+    """Serve the reports of a registry's versions until SIGTERM or SIGINT; see `graft.server.reports` and `serve`.
+
+    Raises:
+        GraftError: if there is no such registry, or the server cannot listen.
+    """
+    from graft.server.reports import create_reports_app, find_versions
+
+    find_versions(registry)
+    _run(create_reports_app(registry, [host, *names]), host, port,
+         lambda url: f"serving the reports at {url}")
+
+
+def _run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    print(f"serving {model} at {url}, its API documentation at {url}/docs; press Ctrl-C to stop", flush=True)
+    print(says(url) + "; press Ctrl-C to stop", flush=True)
     uvicorn.Server(configure(app)).run(sockets=[listening])
 
 

@@ -32,6 +32,7 @@ from graft.predict.rows import rows
 from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
 from graft.store import Missing, open_store
+from pipeline import sealed
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
 SHARD_SIZE = 1000
@@ -116,7 +117,7 @@ class Batch:
     @property
     def pending(self) -> list[Shard]:
         """The shards that are not predicted yet."""
-        return [shard for shard in self.shards if not shard.part.exists()]
+        return [shard for shard in self.shards if not sealed.is_sound(shard.part)]
 
     @contextmanager
     def predict(self, shards: list[Shard]) -> Iterator[Iterator[Shard]]:
@@ -140,7 +141,7 @@ class Batch:
             return self._write(shard, answers)
 
     def _write(self, shard: Shard, answers: Iterable[dict]) -> Shard:
-        with whole(shard.part) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+        with sealed.sealed(shard.part) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             for each in answers:
                 file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
         return shard
@@ -208,8 +209,10 @@ class Batch:
     def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
         """The rows of each part, counting them on the way."""
         for shard in self.shards:
-            with open(shard.part, encoding="utf-8") as file:
-                part = [json.loads(line) for line in file]
+            content = sealed.read(shard.part)
+            if content is None:
+                raise GraftError(f"{shard.part} was lost meanwhile. Run it again.")
+            part = [json.loads(line) for line in content.splitlines()]
             for row in part:
                 summary.count(row)
             yield part

@@ -5,6 +5,7 @@ Its format is that of https://huggingface.co/docs/hub/model-cards.
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -13,8 +14,8 @@ from graft.model.bundle import Description
 from pipeline.evaluation.metrics import share
 from pipeline.evaluation.pictures import surest_mistakes
 from pipeline.evaluation.predictions import Answers
-from pipeline.evaluation.render import percent, render
 from pipeline.evaluation.report_tables import metric_rows
+from pipeline.pages import percent, render_markdown
 
 WORST = 5           # classes with the lowest recall
 MISTAKES = 5
@@ -53,8 +54,9 @@ class Sources:
 def write_card(sources: Sources) -> str:
     """Render the Markdown of the card. The same sources always give the same text."""
     counts = pd.crosstab(sources.splits["label"], sources.splits["split"]).reindex(columns=SPLITS, fill_value=0)
-    return render(
-        "card.md", front_matter=front_matter(sources), name=sources.name, description=sources.description,
+    return render_markdown(
+        Path(__file__).with_name("card.md"), front_matter=front_matter(sources), name=sources.name,
+        description=sources.description,
         images=len(sources.answers.labels), confidence=sources.confidence, words=sources.words, not_stated=NOT_STATED,
         chosen=sources.chosen, splits=SPLITS, counts=counts.to_dict("index"), metrics=sources.metrics,
         classes=sources.classes.to_dict("records"), metric_rows=metric_rows(sources.metrics),

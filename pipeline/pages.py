@@ -6,29 +6,41 @@ from pathlib import Path
 import jinja2
 
 from graft.errors import printable
+from graft.pages import frame
 
-TEMPLATES = Path(__file__).parent / "templates"
 NAMES = {       # key -> how it reads, if that is not just its words
-    "roc_auc": "ROC AUC", "f1": "F1", "log_loss_uncalibrated": "log loss before calibration",
+    "held_out_accuracy": "held-out accuracy", "roc_auc": "ROC AUC", "f1": "F1",
+    "log_loss_uncalibrated": "log loss before calibration",
     "calibration_error_uncalibrated": "calibration error before calibration",
     "unknown_share": "share of “unknown” answers", "weights_sha256": "SHA-256 of the weights",
 }
 
 
-def render(template: str, **values) -> str:
-    """Render a template of `templates/`. A value that the template uses and does not get is an error.
+def render(template: Path, title: str, is_scripted: bool = False, **values) -> str:
+    """Render a template as a page. A value that the template uses and does not get is an error.
 
-    HTML is escaped everywhere; a template of Markdown passes what others wrote through `quoted`.
+    Args:
+        template: the page's body; it may include other files of its folder.
+        title: of the page; the template has it, too.
+        is_scripted: whether scripts in the template may run.
+        values: what the template uses.
     """
+    return frame(title, _fill(template, True, title=title, **values), is_scripted)
+
+
+def render_markdown(template: Path, **values) -> str:
+    """Render a template of Markdown, which passes what others wrote through `quoted`."""
+    return _fill(template, False, **values) + "\n"
+
+
+def _fill(template: Path, is_html: bool, **values) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=not template.endswith(".md"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(template.parent), autoescape=is_html, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number=number, words=words, short=short,
-                               quoted=quoted)
+    environment.filters.update(percent=percent, number=number, words=words, short=short, quoted=quoted)
     environment.globals.update(percent=percent, number=number)
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template.name).render(**values)
 
 
 def percent(share: float | None) -> str:
