@@ -225,7 +225,7 @@ def write_pages(report: dict, *judged) -> None:
 def commit_named() -> str:
     """The commit of this checkout for people, such as `commit 8cace04 with changes`."""
     found = state(ATTACHED)
-    return f"commit {found['commit'][:7]}{' with changes' * found['dirty']}" if found["commit"] else "of no commit"
+    return f"commit {found['commit'][:7]}{' with changes' * found['dirty']}" if found["commit"] else "no commit known"
 
 
 def run(pulled) -> dict:
