@@ -3,10 +3,22 @@
 import subprocess
 
 import pytest
+from heartbeat import Heartbeat
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output
+
+
+def pytest_configure(config):
+    """Let the process that prints, and no worker of pytest-xdist, name what runs for long."""
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(say))
 
 
 @pytest.fixture(scope="session")
