@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from heartbeat import Heartbeat
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
@@ -21,6 +22,17 @@ def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that no process waits for another at the end."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_configure(config):
+    """Let the process that prints, and no worker of pytest-xdist, name what runs for long."""
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(say))
 
 
 @pytest.fixture(scope="session")
