@@ -11,7 +11,7 @@ import numpy as np
 from graft.errors import UnreadableImage, as_value
 from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
-from graft.server.decoders import Decoders
+from graft.predict.decoders import Decoders
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Waiting:
 class Batcher:
     """Decode images on all cores; whenever the model is free, predict all decoded images as one batch.
 
-    Other processes decode (`graft.server.decoders`), and a thread for each waits for it. No image waits for a batch to
+    Other processes decode (`graft.predict.decoders`), and a thread for each waits for it. No image waits for a batch to
     fill: a single image is predicted at once, and batches grow with the load.
     """
 
