@@ -5,10 +5,8 @@ Its own page loads style sheets and scripts from the network, and contains the t
 
 from pathlib import Path
 
-from great_expectations.render.renderer import ValidationResultsPageRenderer
-from great_expectations.render.view import DefaultJinjaPageView
-
 from pipeline.intake.expectations import Validation
+from pipeline.intake.library import DefaultJinjaPageView, ValidationResultsPageRenderer
 
 VOLATILE = ("batch_markers", "batch_spec", "active_batch_definition")      # the time of the run, and internals
 
