@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from graft.errors import printable
 from pipeline.evaluation.report_tables import class_rows, markdown, metric_rows
+from pipeline.pages import quoted
 from tasks import artifacts, publish
 from tasks.params import read_params
 
@@ -100,11 +101,6 @@ def _picture(name: str) -> str:
     return picture if len(data) <= PICTURE_BYTES else ""
 
 
-def quoted(text: str) -> str:
-    """Markdown that shows a text of others, such as a class's name, as it is: no link, picture or HTML in it works."""
-    return re.sub(r"([\\`*_\[\]<>|#!~&]|:(?=//))", r"\\\1", printable(text))
-
-
 def _table(rows: list[dict[str, str]]) -> str:
     """`markdown` with `quoted` names and cells; it quotes bars itself."""
     return markdown({_quoted_cell(key): _quoted_cell(cell) for key, cell in row.items()} for row in rows)
@@ -137,6 +133,8 @@ def published(version) -> None:
     create_markdown_artifact(key=key_of("version"), description=outcome, markdown=(
         f"# {outcome}\n\nThis opens its reports, and this fetches the model:\n\n"
         f"```sh\ngraft report {address}\ngraft pull {address}\n```\n"))
+    _, _, card = artifacts.CARD.read_text(encoding="utf-8").split("---\n", 2)      # without the front matter
+    create_markdown_artifact(key=key_of("card"), description=f"the model card of {version.address}", markdown=card)
     if link := report_link(version):
         create_link_artifact(link, link_text=f"the report of {version.name} {version.version}", key=key_of("report"),
                              description=version.address)

@@ -110,6 +110,7 @@ def _choose(images: Path, seen: Survey, wanted: str | None, model: str | None) -
     weights = choices.find_weights(wanted)
     values = choices.choose(images, seen, weights)
     values["publish.name"] = model or values["publish.name"]
+    preflight.check_name(values["publish.name"])
     size = values["extract.backbone.image_size"]
     print(f"chose    MobileNetV2 at {size[0]} pixels, with {weights.origin}")
     mirrors = "mirror images where they help" if values["extract.augmentation.horizontal_flip"] else "no mirror images"

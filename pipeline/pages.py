@@ -1,9 +1,11 @@
 """Render pages from templates, with every value escaped, and the number formats that all pages share."""
 
+import re
 from pathlib import Path
 
 import jinja2
 
+from graft.errors import printable
 from graft.pages import frame
 
 NAMES = {       # key -> how it reads, if that is not just its words
@@ -23,13 +25,22 @@ def render(template: Path, title: str, is_scripted: bool = False, **values) -> s
         is_scripted: whether scripts in the template may run.
         values: what the template uses.
     """
+    return frame(title, _fill(template, True, title=title, **values), is_scripted)
+
+
+def render_markdown(template: Path, **values) -> str:
+    """Render a template of Markdown, which passes what others wrote through `quoted`."""
+    return _fill(template, False, **values) + "\n"
+
+
+def _fill(template: Path, is_html: bool, **values) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(template.parent), autoescape=is_html, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number=number, words=words, short=short)
+    environment.filters.update(percent=percent, number=number, words=words, short=short, quoted=quoted)
     environment.globals.update(percent=percent, number=number)
-    return frame(title, environment.get_template(template.name).render(title=title, **values), is_scripted)
+    return environment.get_template(template.name).render(**values)
 
 
 def percent(share: float | None) -> str:
@@ -51,3 +62,8 @@ def short(name: str, at_most: int = 22) -> str:
     """Shorten a long name in its middle: class names differ at the end as often as at the beginning."""
     kept = at_most - 1
     return name if len(name) <= at_most else f"{name[:kept - kept // 2].rstrip()}…{name[-(kept // 2):].lstrip()}"
+
+
+def quoted(text: str) -> str:
+    """Markdown that shows a text of others, such as a class's name, as it is: no link, picture or HTML in it works."""
+    return re.sub(r"([\\`*_\[\]<>|#!~&]|:(?=//))", r"\\\1", printable(text))

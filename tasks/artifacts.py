@@ -53,6 +53,7 @@ PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
 GATE = OUTPUTS / "gate" / "gate.json"                       # not a stage: depends on what is published
 LEARNING_RATE = OUTPUTS / "learning_rate"                   # not a stage: plots of `tasks.find_learning_rate`
 GATE_PAGE = OUTPUTS / "gate" / "gate.html"
+CARD = OUTPUTS / "card" / "card.md"                         # not a stage: it is published with words of the user's
 JUDGED_REPORT = OUTPUTS / "gate" / "report.html"            # REPORT with verdict, day and commit
 
 SPLIT_NAMES = ("train", "val", "test")

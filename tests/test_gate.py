@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_card import CARD
 from test_evaluate import PARAMS, add_copies, make_project, write_image_table
 from tiny_bundle import COLOURS, make_bundle
 
@@ -24,7 +25,7 @@ GATE = "gate:\n  min_accuracy: 0.5\n  min_class_recall: 0.1\n  significance: 0.0
 def project(tmp_path, monkeypatch):
     """A project before its first publication, with a registry and a user's cache of its own."""
     make_project(tmp_path, images=40)
-    (tmp_path / "params.yaml").write_text(PARAMS + GATE)
+    (tmp_path / "params.yaml").write_text(PARAMS + GATE + CARD)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))

@@ -28,7 +28,7 @@ def files(folder: str) -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
 
 
-@pytest.mark.parametrize("module", [f"tasks.{name}" for name in (*STAGES, "gate", "publish", "params")])
+@pytest.mark.parametrize("module", [f"tasks.{name}" for name in (*STAGES, "card", "gate", "publish", "params")])
 def test_a_task_is_light_to_import(module):
     assert loaded(f"import {module}") == set()
 

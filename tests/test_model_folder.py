@@ -89,7 +89,8 @@ def test_a_mistake_leaves_no_folder_behind(project):
     for folder, name in (("data/nothing", "other"), ("data/fruit", "../other"), ("data/fruit", "pets")):
         with pytest.raises(GraftError):
             start.start(folder, "starter", name)
-        assert not list(project.glob("models/*")) and "models/" not in (project / "prefect.yaml").read_text()
+        assert not list(project.glob("models/*")) and "folder: models/o" not in (project / "prefect.yaml").read_text()
+    assert not list(project.glob("data/*.dvc"))
 
 
 def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):

@@ -14,11 +14,13 @@ from benchmarks.scratch import ROOT, Project, write_some_digits
 from docs import pictures
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md",
-                                      "starter/README.md", "infra/README.md")]
+                                      "starter/README.md", "infra/README.md", "docs/models.md")]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("sh", "python")}
 COMMANDS = [line for block in BLOCKS["sh"] for line in block.splitlines() if line]
+OF_MODELS = [line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS[-1].read_text(encoding="utf-8"), re.DOTALL)
+             for line in block.splitlines()]
 STEPS = [command for command in COMMANDS if command.startswith(("python -m flows.start", "git "))]     # run in order
 ELSEWHERE = {
     "make demo": "needs minutes; its target is checked below",
@@ -54,6 +56,13 @@ def on_the_small_project(text: str) -> str:
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in (*ELSEWHERE, *STEPS)])
 def test_a_command_runs(project, command):
     done = project.run(*shlex.split(on_the_small_project(command)), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("command", OF_MODELS)
+def test_a_command_for_users_of_models_runs(project, command):
+    done = project.run("bash", "-c", on_the_small_project(command), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
 

@@ -3,25 +3,29 @@
 import argparse
 import sys
 
-from graft.cli import reading, registry
+from graft.cli import completion, reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
+EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
+              "one message, for what you can correct; 130 after Ctrl-C.")
 
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
     with reported():
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser().parse_args(argv)
         code = arguments.run(arguments)
     sys.exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(prog="graft", description="Use and publish image classifiers.",
-                                     epilog="`graft COMMAND --help` describes a command.")
+                                     epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
+    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands,
+                completion.add_commands):
         add(subparsers)
     return parser
 
@@ -62,7 +66,7 @@ def _add_predict(subparsers: Subparsers) -> None:
 def _add_format(parser: argparse.ArgumentParser) -> None:
     from graft.model.bundle import FORMATS
 
-    parser.add_argument("--format", choices=FORMATS, default="onnx",
+    parser.add_argument("--format", choices=[*FORMATS], default="onnx",
                         help="the export format to run, if the model was published in it (default: onnx)")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from graft.errors import UnreadableImage, as_value
 from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
-from graft.server.decoders import Decoders
+from graft.predict.decoders import Decoders
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Waiting:
 class Batcher:
     """Decode images on all cores; whenever the model is free, predict all decoded images as one batch.
 
-    Other processes decode (`graft.server.decoders`), and a thread for each waits for it. No image waits for a batch to
+    Other processes decode (`graft.predict.decoders`), and a thread for each waits for it. No image waits for a batch to
     fill: a single image is predicted at once, and batches grow with the load.
     """
 
@@ -44,10 +44,17 @@ class Batcher:
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
         self._worker.start()
 
-    def submit(self, classifier: Classifier, data: bytes) -> Future:
-        """Predict one image file; the future has its `Prediction` or `UnreadableImage`, and can be cancelled."""
+    def submit(self, classifier: Classifier, image: bytes | np.ndarray) -> Future:
+        """Predict one image; the future has its `Prediction` or `UnreadableImage`, and can be cancelled.
+
+        Args:
+            image: the bytes of a file; or what it was decoded to, uint8 `(height, width, 3)` of the model's size.
+        """
         answer: Future = Future()
-        self._threads.submit(self._decode, classifier, data, answer)
+        if isinstance(image, bytes):
+            self._threads.submit(self._decode, classifier, image, answer)
+        elif answer.set_running_or_notify_cancel():
+            self._queue.put(_Waiting(classifier, image, answer))
         return answer
 
     @property
