@@ -181,7 +181,7 @@ def summary(result: dict, seconds: float) -> str:
         lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
         before = "" if result["is_new"] or not result["published"] else ", before this run"
         lines += [f"published  {result['published'] or 'nothing'}{before}"]
-    return "\n".join([*lines, "report     outputs/evaluate/report.html"])
+    return "\n".join([*lines, f"report     {artifacts.JUDGED_REPORT if 'verdict' in result else artifacts.REPORT}"])
 
 
 def run(**parameters) -> dict:
