@@ -63,7 +63,7 @@ class Service:
         started, status = time.monotonic(), 500
         self.metrics.in_flight.inc()
         try:
-            with self._place(client_of(request.client.host if request.client else "")) as take:
+            with self._place(_client(request)) as take:
                 response = await answer(take)
             status = response.status_code
             return response
@@ -119,9 +119,8 @@ class Service:
             self._places.give_back(client)
             self._bytes.give_back(client, taken)
 
-    async def outcomes(
-        self, loaded: Loaded, images: list[bytes] | list[np.ndarray],
-    ) -> list[Prediction | UnreadableImage]:
+    async def outcomes(self, request: Request, loaded: Loaded, images: list[bytes] | list[np.ndarray]
+                       ) -> list[Prediction | UnreadableImage]:
         """Predict images, each the bytes of a file or an array of the model's size.
 
         Raises:
@@ -129,7 +128,7 @@ class Service:
         """
         try:
             async with asyncio.timeout(self.limits.answer_s):
-                futures = [self._batcher.submit(loaded.classifier, image) for image in images]
+                futures = [self._batcher.submit(loaded.classifier, image, _client(request)) for image in images]
                 return await asyncio.gather(*map(asyncio.wrap_future, futures))
         except TimeoutError:
             raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
@@ -138,8 +137,12 @@ class Service:
         """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits, take)
         loaded = self.served.now            # one version answers all images of a request
-        outcomes = await self.outcomes(loaded, [each.data for each in uploads])
+        outcomes = await self.outcomes(request, loaded, [each.data for each in uploads])
         rows = [row(upload.name, outcome, top) for upload, outcome in zip(uploads, outcomes)]
         self.metrics.count_images(rows)
         status = 422 if all("error" in each for each in rows) else 200
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
+
+
+def _client(request: Request) -> str:
+    return client_of(request.client.host if request.client else "")
