@@ -57,6 +57,10 @@ class Batcher:
             self._queue.put(_Waiting(classifier, image, answer))
         return answer
 
+    def read(self, classifier: Classifier, data: bytes) -> Future:
+        """Decode one image file; the future has uint8 `(height, width, 3)` or the `UnreadableImage`."""
+        return self._threads.submit(self._decoders.read, data, classifier.image_size)
+
     @property
     def waiting(self) -> int:
         """The number of decoded images that wait for the model."""
