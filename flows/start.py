@@ -14,12 +14,12 @@ from flows import model_folder, preflight
 from flows.dvc import Dvc
 from flows.waiting import Waiting
 from graft.errors import GraftError, reported
-from graft.registry.address import project_folder
 from pipeline.intake.layout import shorten
 from pipeline.intake.obstacles import refuse_obstacles
 from pipeline.intake.survey import Survey, survey
 from tasks import choices
 from tasks.params import PARAMS, named, read_params
+from tasks.repository import project_folder
 from tasks.validate import ValidateParams
 
 CLASSES = 6             # named with their numbers of images
@@ -110,6 +110,7 @@ def _choose(images: Path, seen: Survey, wanted: str | None, model: str | None) -
     weights = choices.find_weights(wanted)
     values = choices.choose(images, seen, weights)
     values["publish.name"] = model or values["publish.name"]
+    preflight.check_name(values["publish.name"])
     size = values["extract.backbone.image_size"]
     print(f"chose    MobileNetV2 at {size[0]} pixels, with {weights.origin}")
     mirrors = "mirror images where they help" if values["extract.augmentation.horizontal_flip"] else "no mirror images"

@@ -20,8 +20,8 @@ from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
-from graft.registry.address import project_folder
 from tasks import artifacts
+from tasks.repository import project_folder
 
 
 @flow(name="training", persist_result=False)
@@ -181,7 +181,7 @@ def summary(result: dict, seconds: float) -> str:
         lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
         before = "" if result["is_new"] or not result["published"] else ", before this run"
         lines += [f"published  {result['published'] or 'nothing'}{before}"]
-    return "\n".join([*lines, "report     outputs/evaluate/report.html"])
+    return "\n".join([*lines, f"report     {artifacts.JUDGED_REPORT if 'verdict' in result else artifacts.REPORT}"])
 
 
 def run(**parameters) -> dict:

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from heartbeat import Heartbeat
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
@@ -12,15 +13,26 @@ LONGEST_FIRST = ("test_end_to_end", "test_handover", "test_deployments", "test_c
                  "test_ray_cluster", "test_automations", "test_registry_kills", "test_registry_faults", "test_code")
 
 
-def pytest_configure(config):
-    """Let pytest-xdist hand out the files in their order; its own begins with those of many tests, which are short."""
-    config.option.loadscopereorder = False
-
-
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that no process waits for another at the end."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_configure(config):
+    """Let pytest-xdist hand out the files in their order (its own begins with those of many tests, which are short).
+
+    The process that prints, and none of its workers, names what runs for long.
+    """
+    config.option.loadscopereorder = False
+
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(say))
 
 
 @pytest.fixture(scope="session")

@@ -169,18 +169,18 @@ def test_a_second_run_writes_the_same_bytes(project):
         return {path: path.read_bytes() for path in sorted(Path("outputs/evaluate").rglob("*")) if path.is_file()}
 
     first = run()
-    assert len(first) == 17
+    assert len(first) == 19
     assert run() == first
 
 
 def test_every_listed_output_is_there_and_no_other(evaluated):
     outputs = {path.relative_to(evaluated) for path in (evaluated / "outputs/evaluate").iterdir()}
     assert outputs == {artifacts.PREDICTIONS, artifacts.METRICS, artifacts.SUMMARY, artifacts.CLASSES,
-                       artifacts.REPORT, artifacts.PLOTS}
+                       artifacts.REPORT, artifacts.VERDICT, artifacts.PLOTS}
     assert {path.name for path in (evaluated / artifacts.PLOTS).iterdir()} == {
         f"{name}.{suffix}" for name in ("training", "confusion", "roc", "precision_recall", "reliability")
         for suffix in ("csv", "png")
-    } | {"choice.png", "unknown.png"}
+    } | {"choice.png", "coverage.png", "unknown.png"}
 
 
 def test_no_epoch_of_finetuning_is_no_error(project):

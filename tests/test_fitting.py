@@ -144,21 +144,29 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
         from pathlib import Path
         import test_fitting
         test_fitting.fitting.CHECKPOINT_EVERY_S = 0.2
+        epoch = test_fitting.fitting._Fit._epoch
+
+        def epoch_and_wait(fit, terminated):
+            epoch(fit, terminated)
+            if fit.progress.epoch == int(sys.argv[2]):
+                terminated.wait()       # for the signal that is sent now
+
+        test_fitting.fitting._Fit._epoch = epoch_and_wait
         head, progress = test_fitting.train(Path(sys.argv[1]), epochs=60, patience=60)
         head.save_weights(sys.argv[1] + "/head.weights.h5")
     """)
-    def run(folder):
+    def run(folder, waits_after=0):
         folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-u", "-c", program, str(folder)]
+        command = [sys.executable, "-u", "-c", program, str(folder), str(waits_after)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b")
+    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b", waits_after=5)
     next(line for line in killed.stdout if line.startswith("epoch 5:"))
     killed.send_signal(signal.SIGTERM)
     killed.communicate()
     assert killed.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "b" / "c.npz").exists()
-    again = run(tmp_path / "b")
+    again = run(tmp_path / "b", waits_after=30)
     assert next(again.stdout).startswith("continuing at epoch")
     next(line for line in again.stdout if line.startswith("epoch 30:"))
     again.kill()

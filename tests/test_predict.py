@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from intake_faults import encode
 from PIL import Image
+from test_decoding_budget import grey_png
 from tiny_bundle import COLOURS, make_bundle, make_images
 
 import graft
@@ -21,6 +22,7 @@ from graft.cli import main as cli
 from graft.images import UnreadableImage, read_image
 from graft.model.bundle import read_description, write_description
 from graft.model.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
+from graft.predict.decoders import ENDED
 from graft.predict.sources import expand
 
 REPOSITORY = Path(__file__).parent.parent
@@ -77,6 +79,16 @@ def test_broken_images_are_rows_with_their_reason_and_the_rest_goes_on(predict, 
     assert [row.get("label") for row in rows] == ["red", None, None, "blue"]
     assert rows[1] == {"source": str(images / "broken.jpg"), "error": "not an image"}
     assert rows[2]["error"] == "no such file or directory"
+
+
+def test_an_image_whose_decoding_does_not_end_is_a_row_and_the_rest_goes_on(predict, images, monkeypatch):
+    (images / "green" / "00.png").write_bytes(grey_png(10_000, 10_000))     # takes a second, as another takes for ever
+    monkeypatch.setattr("graft.predict.decoders.PROCESSOR_S", 0.3)
+    code, out, _ = predict(images, "--json")
+    said = {Path(row["source"]).relative_to(images).as_posix(): row.get("error") for row in json_rows(out)}
+    assert code == 1 and len(said) == 13
+    assert {name for name, error in said.items() if error} == {"broken.jpg", "green/00.png"}
+    assert said["green/00.png"] == ENDED
 
 
 def test_a_folder_stands_for_every_image_below_it_in_order(images):

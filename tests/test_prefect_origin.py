@@ -13,7 +13,7 @@ from pipeline.code import ROOT
 
 POOL = {"name": "evil", "type": "process"}
 ORIGIN = {"Origin": "https://evil.example"}
-BODIES = [{"json": POOL}, {"content": b'{"name": "evil", "type": "process"}'}]      # the second needs no leave
+BODIES = [{"json": POOL}, {"content": b'{"name": "evil", "type": "process"}'}]      # browsers ask before the first only
 
 
 @pytest.mark.parametrize("body", BODIES)

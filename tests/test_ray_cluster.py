@@ -18,6 +18,7 @@ from intake_images import write_classes
 from tiny_bundle import make_bundle, make_images
 from tiny_project import TINY, Project
 
+from benchmarks.processes import wait_for
 from graft.errors import GraftError
 from pipeline.cluster import ray_cluster
 from pipeline.cluster.batch import Batch
@@ -107,11 +108,7 @@ def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
         assert next(answers) == 0
     assert signal.getsignal(signal.SIGTERM) is before
     ray = ray_cluster._connected()
-    for _ in range(600):
-        if ray.available_resources().get("CPU") == 2:
-            break
-        time.sleep(0.1)
-    assert ray.available_resources()["CPU"] == 2
+    wait_for(lambda: ray.available_resources().get("CPU") == 2)
     ray.shutdown()
     assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "2", "3"}
 

@@ -11,8 +11,10 @@ from PIL import Image
 
 from graft.cli.arguments import say
 from graft.errors import GraftError
-from graft.images import read_bytes
-from graft.model.classifier import Classifier, Source
+from graft.images import UnreadableImage, read_bytes
+from graft.machine.cores import cpu_count
+from graft.model.classifier import Classifier
+from graft.predict.decoders import Decoders
 from graft.predict.find import load
 from graft.predict.rows import most_probable, rows
 from graft.predict.sources import STDIN, Found, expand, name_others, read_list, read_source
@@ -30,14 +32,16 @@ def main(arguments: argparse.Namespace) -> int:
     drawn = {option: path for option in ("plot", "explain") if (path := getattr(arguments, option))}
     for option, path in drawn.items():
         _check_plot(path, sources, f"--{option}")
-    classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
-    fetch = partial(read_source, allow_private=arguments.allow_private_urls)
-    kept: Kept = {}
-    read = _keeping(kept, fetch, classifier) if drawn else fetch
-    top = None if arguments.style == "csv" else arguments.top
-    readers = URL_READERS if any(map(is_url, sources)) else None
-    with rows(classifier, sources, top, read, readers) as answers:
-        written = _write(answers, len(sources), arguments.style, classifier.class_names)
+    with Decoders(min(cpu_count(), len(sources))) as decoders:      # they start while the model is loaded
+        classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
+        read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
+        kept: Kept = {}
+        if drawn:
+            read = _keeping(kept, read, decoders, classifier.image_size)
+        top = None if arguments.style == "csv" else arguments.top
+        readers = URL_READERS if any(map(is_url, sources)) else None
+        with rows(classifier, sources, top, read, readers, decoders) as answers:
+            written = _write(answers, len(sources), arguments.style, classifier.class_names)
     for option, path in drawn.items():
         pictures = {source: _explained(classifier, *each) if option == "explain" else [each[0]]
                     for source, each in kept.items()}
@@ -89,14 +93,16 @@ def _check_plot(path: str, sources: list[str], option: str) -> None:
     plot.check(path, sources, option)
 
 
-def _keeping(kept: Kept, read: Callable[[str], str | bytes], classifier: Classifier) -> Callable[[str], Source]:
+def _keeping(kept: Kept, read: Callable[[str], str | bytes], decoders: Decoders, image_size: tuple[int, int],
+             ) -> Callable[[str], str | bytes]:
     """`read`, but keep what is drawn of each source: standard input cannot be read twice."""
     from graft.predict import plot
 
-    def reading(source: str) -> Source:
+    def reading(source: str) -> bytes:
         data = read_bytes(read(source))
-        kept[source] = plot.thumbnail(data), classifier.read(data)
-        return kept[source][1]
+        if not isinstance(pixels := decoders.read(data, image_size), UnreadableImage):     # within the limits
+            kept[source] = plot.thumbnail(data), pixels
+        return data
 
     return reading
 

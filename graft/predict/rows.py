@@ -12,22 +12,25 @@ from functools import partial
 
 from graft.images import UnreadableImage
 from graft.machine.threads import InThreads
-from graft.model.classifier import Classifier, Prediction, Source
+from graft.model.classifier import Classifier, Prediction
+from graft.predict.decoders import Decoders
 from graft.predict.sources import read_source
 
 
 def rows(
     classifier: Classifier, sources: list[str], top: int | None = None,
-    read: Callable[[str], Source] = read_source, readers: int | None = None,
+    read: Callable[[str], str | bytes] = read_source, readers: int | None = None, decoders: Decoders | None = None,
 ) -> InThreads:
     """Predict every source: an iterator over their rows in order, to be opened by `with`.
 
     Args:
         top: the number of most probable classes in each row; None for all.
-        read: returns the path, the bytes or the pixels of a source. It is called from several threads.
+        read: returns the path or the bytes of a source. It is called from several threads.
         readers: the number of threads that read; by default one per core.
+        decoders: processes that decode, each image within a limit; by default the threads do, without one.
     """
-    outcomes = classifier.predict_many(sources, lambda source: classifier.read(read(source)), readers)
+    decode = partial(decoders.read, image_size=classifier.image_size) if decoders else classifier.read
+    outcomes = classifier.predict_many(sources, lambda source: decode(read(source)), readers)
     return outcomes.then(lambda outcomes: map(partial(row, top=top), sources, outcomes))
 
 

@@ -65,7 +65,7 @@ class Service:
         started, status = time.monotonic(), 500
         self.metrics.in_flight.inc()
         try:
-            with self._place(client_of(request.client.host if request.client else "")) as take:
+            with self._place(_client(request)) as take:
                 response = await answer(take)
             status = response.status_code
             return response
@@ -129,9 +129,8 @@ class Service:
         """
         return await self.counted(request, partial(self._explain, request))
 
-    async def outcomes(
-        self, loaded: Loaded, images: list[bytes] | list[np.ndarray],
-    ) -> list[Prediction | UnreadableImage]:
+    async def outcomes(self, request: Request, loaded: Loaded, images: list[bytes] | list[np.ndarray]
+                       ) -> list[Prediction | UnreadableImage]:
         """Predict images, each the bytes of a file or an array of the model's size.
 
         Raises:
@@ -139,7 +138,7 @@ class Service:
         """
         try:
             async with asyncio.timeout(self.limits.answer_s):
-                futures = [self._batcher.submit(loaded.classifier, image) for image in images]
+                futures = [self._batcher.submit(loaded.classifier, image, _client(request)) for image in images]
                 return await asyncio.gather(*map(asyncio.wrap_future, futures))
         except TimeoutError:
             raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
@@ -148,7 +147,7 @@ class Service:
         """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits, take)
         loaded = self.served.now            # one version answers all images of a request
-        outcomes = await self.outcomes(loaded, [each.data for each in uploads])
+        outcomes = await self.outcomes(request, loaded, [each.data for each in uploads])
         rows = [row(upload.name, outcome, top) for upload, outcome in zip(uploads, outcomes)]
         self.metrics.count_images(rows)
         status = 422 if all("error" in each for each in rows) else 200
@@ -158,13 +157,18 @@ class Service:
         uploads, loaded = await read_uploads(request, self.limits, take), self.served.now
         if len(uploads) != 1:
             raise HTTPException(400, f"expected one image, received {len(uploads)}")
-        image = await asyncio.wrap_future(self._batcher.read(loaded.classifier, uploads[0].data))
+        reading = self._batcher.read(loaded.classifier, uploads[0].data, _client(request))
+        image = await asyncio.wrap_future(reading)
         if isinstance(image, UnreadableImage):
             raise HTTPException(422, str(image))
         images, answers = hide_parts(image), list[Prediction | UnreadableImage]()
         for start in range(0, len(images), HIDDEN):     # between them, the images of others get their turn
-            answers += await self.outcomes(loaded, list(images[start:start + HIDDEN]))
+            answers += await self.outcomes(request, loaded, list(images[start:start + HIDDEN]))
         rows = [row("", each) for each in answers]
         shares = np.array([[each["probabilities"][name] for name in loaded.classifier.class_names] for each in rows])
         heat = heat_of(np.log(np.maximum(shares, np.finfo(float).tiny)))
         return JSONResponse({"model": loaded.name, "label": rows[0]["label"], "heat": heat.round(4).tolist()})
+
+
+def _client(request: Request) -> str:
+    return client_of(request.client.host if request.client else "")

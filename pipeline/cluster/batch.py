@@ -28,6 +28,7 @@ from graft.machine.files import whole
 from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
+from graft.predict.decoders import Decoders
 from graft.predict.rows import rows
 from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
@@ -127,7 +128,8 @@ class Batch:
             GraftError: from the iterator, if the source cannot be reached any more.
         """
         if not on_cluster():
-            yield map(self._predict_here, shards)
+            with Decoders() as decoders:
+                yield map(partial(self._predict_here, decoders), shards)
             return
         names = chain.from_iterable(shard.names for shard in shards)
         open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
@@ -136,8 +138,9 @@ class Batch:
             answers = chain.from_iterable(answers)
             yield (self._write(shard, islice(answers, len(shard.names))) for shard in shards)
 
-    def _predict_here(self, shard: Shard) -> Shard:
-        with rows(self.classifier, list(shard.names), read=self._read, readers=self._readers) as answers:
+    def _predict_here(self, decoders: Decoders, shard: Shard) -> Shard:
+        names = list(shard.names)
+        with rows(self.classifier, names, read=self._locate, readers=self._readers, decoders=decoders) as answers:
             return self._write(shard, answers)
 
     def _write(self, shard: Shard, answers: Iterable[dict]) -> Shard:
@@ -192,6 +195,10 @@ class Batch:
     def _model_files(self) -> list[Path]:
         return [path for path in sorted(self.model.iterdir())
                 if path.name in (bundle.MODEL, bundle.DESCRIPTION, bundle.UNKNOWN)]
+
+    def _locate(self, name: str) -> str | bytes:
+        """What a decoder reads: the path of an image, or the contents of an object."""
+        return self._read(name) if self._store else str(Path(self.source, name))
 
     def _read(self, name: str) -> bytes:
         if not self._store:

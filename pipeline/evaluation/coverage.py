@@ -8,7 +8,7 @@ from pipeline.evaluation.metrics import share
 from pipeline.evaluation.plots import BLUE, GREY, square
 from pipeline.evaluation.predictions import Answers
 
-TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995)       # shares of right answers that people ask for
+TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999)       # shares of right answers that people ask for
 
 
 def order_by_certainty(answers: Answers) -> np.ndarray:

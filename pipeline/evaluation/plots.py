@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.evaluation import calibration
 from pipeline.evaluation.intervals import proportion
@@ -193,12 +192,21 @@ def _drawn(answers: Answers) -> list[int]:
 
 
 def _roc(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
-    return roc_curve(answers.labels == index, answers.probabilities[:, index])[:2]
+    hits, false = _accepted(answers, index)
+    return np.append(0, false / false[-1]), np.append(0, hits / hits[-1])
 
 
 def _precision_recall(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
-    precision, recall, _ = precision_recall_curve(answers.labels == index, answers.probabilities[:, index])
-    return recall[::-1], precision[::-1]
+    hits, false = _accepted(answers, index)
+    return np.append(0, hits / hits[-1]), np.append(1, hits / (hits + false))
+
+
+def _accepted(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many images of a class, and how many others, have at least each of its probabilities, the highest first."""
+    own, scores = answers.labels == index, answers.probabilities[:, index]
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)         # of images with the same probability
+    return own[order].cumsum()[last], (~own[order]).cumsum()[last]
 
 
 def _mean(curves: list[np.ndarray]) -> np.ndarray:

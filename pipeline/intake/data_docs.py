@@ -7,11 +7,9 @@ expectation by a column, such as `is_doubtful`; this one by the expectation's na
 import html
 from pathlib import Path
 
-from great_expectations.render.renderer import ValidationResultsPageRenderer
-from great_expectations.render.view import DefaultJinjaPageView
-
 from graft.pages import frame
 from pipeline.intake.expectations import Validation
+from pipeline.intake.library import DefaultJinjaPageView, ValidationResultsPageRenderer
 
 TITLE = "Great Expectations of the data"
 VOLATILE = ("batch_markers", "batch_spec", "active_batch_definition")      # the time of the run, and internals

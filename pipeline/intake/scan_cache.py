@@ -64,13 +64,13 @@ class ScanCache:
         sound = {path: content for path, (seal, *content) in known.items() if seal == sealed.digest(path, *content)}
         if broken := len(known) - len(sound):
             print(f"{self.path}: measurements of {broken} files are damaged, so they are made again", flush=True)
-        return {path: _restore(*content) for path, content in sound.items()}
+        return {path: restore(*content) for path, content in sound.items()}
 
     def store(self, path: str, result: Fingerprint | str) -> None:
         """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._state(path)
         if state:           # else the file is gone, or may not be read: try again next time
-            content = _columns(result)
+            content = columns_of(result)
             self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *content,
                       sealed.digest(path, *content))
 
@@ -154,14 +154,16 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
-def _columns(result: Fingerprint | str) -> tuple:
+def columns_of(result: Fingerprint | str) -> tuple:
+    """The columns `MEASUREMENTS` of a fingerprint, or of the reason why a file is unreadable."""
     if isinstance(result, str):
         return result, None, None, None, None
     measured = {name: getattr(result, name) for name in MEASURED}
     return None, json.dumps(measured), result.grey.tobytes(), result.colour.tobytes(), result.views.tobytes()
 
 
-def _restore(reason, measured, grey, colour, views) -> Fingerprint | str:
+def restore(reason, measured, grey, colour, views) -> Fingerprint | str:
+    """What `columns_of` was given."""
     if reason is not None:
         return reason
     return Fingerprint(
