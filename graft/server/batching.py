@@ -56,6 +56,12 @@ class Batcher:
             self._queue.put(_Waiting(classifier, image, answer))
         return answer
 
+    def read(self, classifier: Classifier, data: bytes, client: str = "") -> Future:
+        """Decode one image file; the future has uint8 `(height, width, 3)` or the `UnreadableImage`."""
+        answer: Future = Future()
+        self._lanes.put(Job(client, data, classifier.image_size, answer, answer.set_result))
+        return answer
+
     @property
     def waiting(self) -> int:
         """The number of decoded images that wait for the model."""

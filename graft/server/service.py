@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 
 from graft.errors import GraftError, UnreadableImage, printable
 from graft.model.classifier import Prediction
+from graft.model.heatmaps import heat_of, hide_parts
 from graft.predict.rows import row
 from graft.server.batching import Batcher
 from graft.server.metrics import Metrics
@@ -21,6 +22,7 @@ from graft.server.served_model import Loaded, ServedModel
 from graft.server.shares import Shares, client_of
 from graft.server.uploads import Limits, read_uploads
 
+HIDDEN = 13             # images of a heat map that are predicted at a time; it has 65
 logger = logging.getLogger(__name__)
 Take: TypeAlias = Callable[[int], None]         # takes memory for so many bytes of a request
 
@@ -119,6 +121,14 @@ class Service:
             self._places.give_back(client)
             self._bytes.give_back(client, taken)
 
+    async def explain(self, request: Request) -> Response:
+        """Answer a request with one image with its heat map.
+
+        Raises:
+            HTTPException: 400 for another number of images, 422 if it cannot be read; see also `predict`.
+        """
+        return await self.counted(request, partial(self._explain, request))
+
     async def outcomes(self, request: Request, loaded: Loaded, images: list[bytes] | list[np.ndarray]
                        ) -> list[Prediction | UnreadableImage]:
         """Predict images, each the bytes of a file or an array of the model's size.
@@ -142,6 +152,22 @@ class Service:
         self.metrics.count_images(rows)
         status = 422 if all("error" in each for each in rows) else 200
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
+
+    async def _explain(self, request: Request, take: Take) -> Response:
+        uploads, loaded = await read_uploads(request, self.limits, take), self.served.now
+        if len(uploads) != 1:
+            raise HTTPException(400, f"expected one image, received {len(uploads)}")
+        reading = self._batcher.read(loaded.classifier, uploads[0].data, _client(request))
+        image = await asyncio.wrap_future(reading)
+        if isinstance(image, UnreadableImage):
+            raise HTTPException(422, str(image))
+        images, answers = hide_parts(image), list[Prediction | UnreadableImage]()
+        for start in range(0, len(images), HIDDEN):     # between them, the images of others get their turn
+            answers += await self.outcomes(request, loaded, list(images[start:start + HIDDEN]))
+        rows = [row("", each) for each in answers]
+        shares = np.array([[each["probabilities"][name] for name in loaded.classifier.class_names] for each in rows])
+        heat = heat_of(np.log(np.maximum(shares, np.finfo(float).tiny)))
+        return JSONResponse({"model": loaded.name, "label": rows[0]["label"], "heat": heat.round(4).tolist()})
 
 
 def _client(request: Request) -> str:
