@@ -37,6 +37,7 @@ lock: setup     ## update requirements/*.txt from pyproject.toml
 	$(COMPILE) --group dev pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --group gpu pyproject.toml --output-file requirements/gpu.txt
 	$(COMPILE) --group cpu pyproject.toml --output-file requirements/cpu.txt
+	$(COMPILE:--all-extras=) --extra serve --extra sign --constraint requirements/dev.txt pyproject.toml --output-file requirements/serve.txt
 	echo 'uv' | $(COMPILE:--all-extras=) - --output-file requirements/uv.txt
 
 # The project does not depend on JAX, so JAX has its own environment.

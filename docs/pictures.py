@@ -30,9 +30,9 @@ RUN_PX, PORTRAIT_PX = (1160, 575), (600, 950)
 UNSURE = "data/sample/3/1603.png"       # a test image whose answer is right, but not certain
 SHORTEN = """                           // the report is ten screens long: keep what fits into one
     const part = name => document.querySelector(name).closest("body > *");
-    const heading = each => each.matches("h2") ? each : heading(each.previousElementSibling);
+    const heading = each => each.matches("h2, h3") ? each : heading(each.previousElementSibling);
     const [matrix, heatmaps] = [part(".matrix"), part(".pairs")];
-    document.body.replaceChildren(part("h1"), part(".tiles"), heading(matrix), matrix, heading(heatmaps), heatmaps);
+    document.body.replaceChildren(part("h1"), part(".verdict"), heading(matrix), matrix, heading(heatmaps), heatmaps);
     document.querySelectorAll(".pairs figure").forEach((figure, index) => index < 2 || figure.remove());
 """
 

@@ -21,7 +21,7 @@ from tasks.publish import ATTACHED, PublishParams
 from tasks.repository import git, state
 
 ANSWER_S = 15                       # how long Prefect's server may take to answer
-STEPS = ("gate", "publish")         # what the flow does after the stages
+STEPS = ("gate", "card", "publish")         # what the flow does after the stages
 
 
 def check() -> None:

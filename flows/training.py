@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from prefect import flow, get_client, get_run_logger
-from prefect.events import emit_event
 
 from flows import handover, model_folder, outcome, preflight, show, workspace
 from flows.dvc import Dvc
@@ -22,8 +21,6 @@ from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
 from tasks import artifacts
-from tasks.params import read_params
-from tasks.publish import PublishParams
 from tasks.repository import project_folder
 
 
@@ -49,7 +46,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = "."):
         result = {"stages": [vars(run) for run in runs]}
         if publish:
             result |= decide_and_publish({run.stage: run.seconds for run in runs})
-        return outcome.ended(model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
+        return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
 
 
 def bring_up_to_date(refresh: bool) -> list[StageRun]:
@@ -67,11 +64,6 @@ def bring_up_to_date(refresh: bool) -> list[StageRun]:
         if has_remote:                      # before a published version refers to them
             push_results(dvc)
     return runs
-
-
-def model_name() -> str:
-    """The name of the model in the registry."""
-    return read_params("publish", PublishParams).name
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
@@ -137,10 +129,12 @@ def run_publish(gate: dict, seconds: dict[str, float]):
     if published is None:
         return None
     show.published(published)
+    told = {"version": published.version, "address": published.address, "verdict": gate["verdict"],
+            "reasons": gate["reasons"]}
     if published.is_new:
-        emit("model.published", published, gate)
+        outcome.emit("model.published", published.name, told)
     if gate["verdict"] == "PROMOTE" and is_champion(published):
-        emit("model.promoted", published, gate)
+        outcome.emit("model.promoted", published.name, told)
     return published
 
 
@@ -152,13 +146,6 @@ def is_champion(published) -> bool:
 
     store = open_store(published.registry)
     return log.head(store, published.name).version_of(CHAMPION) == published.version
-
-
-def emit(event: str, published, gate: dict) -> None:
-    """Emit an event for Prefect's automations, with the model as its resource, so that they can distinguish models."""
-    resource = {"prefect.resource.id": f"graft.model.{published.name}", "prefect.resource.name": published.name}
-    emit_event(event, resource, payload={"version": published.version, "address": published.address,
-                                         "verdict": gate["verdict"], "reasons": gate["reasons"]})
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
@@ -175,7 +162,7 @@ def compare_data():
     from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import gate
 
-    champion = gate.pull_champion(model_name())
+    champion = gate.pull_champion(show.model_name())
     if champion is None:
         get_run_logger().info("no version was ever promoted: no images to compare with")
         return None
@@ -194,7 +181,7 @@ def summary(result: dict, seconds: float) -> str:
         lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
         before = "" if result["is_new"] or not result["published"] else ", before this run"
         lines += [f"published  {result['published'] or 'nothing'}{before}"]
-    return "\n".join([*lines, "report     outputs/evaluate/report.html"])
+    return "\n".join([*lines, f"report     {artifacts.JUDGED_REPORT if 'verdict' in result else artifacts.REPORT}"])
 
 
 def run(**parameters) -> dict:

@@ -26,6 +26,7 @@ class ExportParams:
     """Which formats are written, and how closely each must agree with Keras."""
 
     unknown_acceptance: float = Field(ge=0.5, le=1)
+    wanted_precision: float = Field(ge=0, le=0.9999)
     parity_tolerance: float = Field(gt=0, le=0.1)
     formats: list[Literal["litert", "litert_int8", "openvino"]]
     int8_agreement: float = Field(ge=0, le=1)
@@ -93,6 +94,27 @@ def fit_unknown(dataset, images: Path, kept: str) -> tuple:
     return unknown.fit(features, labels, classes), np.concatenate(scores)
 
 
+def operating_point(logits, labels, temperature: float, wanted_precision: float) -> float | None:
+    """The probability up to which an answer is unsure; None if no precision is wanted.
+
+    Args:
+        logits: float `(images, classes)`, of images that were not learnt from.
+        labels: int `(images,)`, the true classes.
+    """
+    from pipeline.evaluation import calibration, operating_point
+
+    if not wanted_precision:
+        return None
+    probabilities = calibration.softmax(logits / temperature)
+    is_right, confidences = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
+    found = operating_point.find(confidences, is_right, wanted_precision)
+    print(f"{(confidences > found).mean():.1%} of {len(labels)} held-out answers are surer than {found:.1%}: "
+          f"these reach params.yaml: export.wanted_precision ({wanted_precision:g})" if found < 1 else
+          f"{len(labels)} held-out answers prove params.yaml: export.wanted_precision ({wanted_precision:g}) for no "
+          "probability: every answer will be unsure. Wish for less, or add images")
+    return found
+
+
 def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParams, summary: dict) -> None:
     """Write model.onnx, unknown.npz and model.json.
 
@@ -108,23 +130,24 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     """
     from graft.model import bundle, unknown
     from pipeline.evaluation.calibration import fit_temperature
-    from pipeline.probing.logistic import log_losses
+    from pipeline.losses import log_losses
     from pipeline.training import onnx_file
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
     kept, part = summary["kept"], asdict(dataset.part)
-    held_out, logits = artifacts.read_held_out(
-        artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
-    labels, _ = artifacts.read_labels(held_out)
+    answered, logits = held_out.of_kept(kept)
+    labels, _ = artifacts.read_labels(answered)
     reference, scores = fit_unknown(dataset, images, kept)
+    temperature = fit_temperature(logits, labels)
     onnx_file.write_onnx(model, folder / bundle.MODEL)
     unknown.save(folder / bundle.UNKNOWN, reference)
     bundle.write_description(folder, bundle.Description(
         class_names=dataset.class_names,
         image_size=list(dataset.part.image_size),
         backbone={key: part[key] for key in ("name", "alpha", "weights", "weights_sha256", "licence", "cut")},
-        temperature=fit_temperature(logits, labels),
+        temperature=temperature,
         unknown_threshold=unknown.threshold(scores, export.unknown_acceptance),
+        unsure_up_to=operating_point(logits, labels, temperature, export.wanted_precision),
         training={"kept": kept, "held_out_images": len(labels), "log_loss": float(log_losses(logits, labels).mean())},
     ))
 
@@ -153,8 +176,6 @@ def write_formats(folder: Path, dataset, model, images: Path, names: list[str]) 
             extra = format.partition("_")[0]
             raise GraftError(f"params.yaml: export.formats: {format} needs '{error.name}': "
                              f"pip install 'graft[{extra}]', or remove the format.") from error
-
-
 
 
 def check_formats(folder: Path, model, images: list[Path], export: ExportParams) -> dict[str, dict]:
@@ -189,9 +210,6 @@ def check_formats(folder: Path, model, images: list[Path], export: ExportParams)
     if problems:
         raise GraftError("the exported model is rejected: " + "; ".join(problems) + ".")
     return agreements
-
-
-
 
 
 def main() -> None:

@@ -47,10 +47,11 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     """
     from graft import registry
     from graft.model.bundle import read_description
-    from tasks import artifacts
+    from tasks import artifacts, card
 
     if gate["verdict"] == "REJECT":
         return None
+    card.write(publish.name)
     facts = {**provenance(), **data_facts(artifacts), "params": read_sections(), "gate": gate, "seconds": seconds or {},
              "metrics": artifacts.read_json(artifacts.METRICS),
              "backbone": read_description(artifacts.BUNDLE).backbone}
@@ -108,9 +109,11 @@ def data_facts(artifacts) -> dict:
 
 
 def _attachments(artifacts) -> dict[str, Path]:
-    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.REPORT, artifacts.IMAGES, artifacts.SPLITS,
-              artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, PARAMS, LOCK]
+    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
+              artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, artifacts.CARD,
+              PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
+    # of the two report.html, the later one is attached: the one with the gate's verdict
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 
 

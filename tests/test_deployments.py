@@ -140,7 +140,8 @@ def test_a_parameter_that_is_wrong_is_refused_before_a_run_exists(checkout, pref
 def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_each_model(checkout, prefect_server):
     """All restore every stage from the cache that they share, as a run on a second machine does from the remote."""
     (checkout / "params.yaml").write_text("what is not committed is not run")
-    with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry"):
+    with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry",
+                                GRAFT_REPORTS="http://127.0.0.1:8000/"):
         runs = [prefect_server.start("training/training", **of) for of in ({}, {}, {"folder": OTHER})]
         ended = [prefect_server.wait_for_end(run) for run in runs]
         assert [run["state_type"] for run in ended] == ["COMPLETED"] * 3
@@ -152,13 +153,15 @@ def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_eac
         assert len(list((checkout / f"registry/models/{name}/log").iterdir())) == 1
 
     shown = prefect_server.artifacts(runs[0])
-    assert {"progress", "stages", "validate", "finetune", "metrics", "classes", "confusion", "gate", "version",
-            "report"} <= set(shown)
-    assert float(shown["progress"]["data"]) == 100
-    finetune = shown["finetune"]["data"].replace("\\", "")      # Markdown's escapes
+    assert {f"tiny-{key}" for key in ("progress", "stages", "validate", "finetune", "evaluation", "gate", "version",
+                                      "report")} <= set(shown)
+    assert float(shown["tiny-progress"]["data"]) == 100
+    finetune = shown["tiny-finetune"]["data"].replace("\\", "")      # Markdown's escapes
     assert "## history.csv" in finetune and "val_loss" in finetune
-    report = re.search(r"\(file://([^)]+)\)", shown["report"]["data"])[1]
-    assert "<html" in Path(report).read_text(encoding="utf-8")
+    evaluation = shown["tiny-evaluation"]["data"]
+    assert "**May it be used?** Only where" in evaluation and evaluation.count("](data:image/png;base64,") == 2
+    assert "(http://127.0.0.1:8000/tiny@1/report.html)" in shown["tiny-report"]["data"]
+    assert "file:" not in json.dumps(shown)
 
     def told(event: str) -> int:
         return prefect_server.ask("events/filter", {"filter": {"event": {"name": [event]}}})["total"]

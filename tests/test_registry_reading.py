@@ -65,6 +65,18 @@ def test_the_champions_report_is_fetched(graft, tmp_path):
     assert report.strip().startswith("file:///")
 
 
+def test_the_card_of_a_version_is_pulled_where_hugging_face_looks_and_shown(graft, tmp_path):
+    (tmp_path / "card.md").write_text("---\nlicense: mit\n---\n\n# colours\n\nFor \x1b[2Jpaint.\n")
+    registry.publish(bundle(5), "colours", "registry", attachments={"card.md": tmp_path / "card.md"})
+    assert graft("pull", "colours@4", "--to", "here", "--attachments")[0] == 0
+    assert (tmp_path / "here/README.md").read_bytes() == (tmp_path / "card.md").read_bytes()
+    assert graft("history", "colours@4") == (0, "# colours\n\nFor \\x1b[2Jpaint.\n")
+    assert graft("report", "colours@4")[1].splitlines()[-1].endswith("/versions/4/README.md")
+    code, said = graft("history", "registry/colours@1")
+    assert code == 0 and "promote" in said
+    assert said.endswith("colours@1 carries no card: it was published without one.\n")
+
+
 def test_a_candidate_stands_beside_the_champion(graft, tmp_path):
     candidate = tmp_path / "outputs"
     candidate.mkdir()

@@ -7,7 +7,9 @@ from functools import partial
 
 from graft.cli.arguments import say
 from graft.errors import GraftError
-from graft.images import read_bytes
+from graft.images import UnreadableImage, read_bytes
+from graft.machine.cores import cpu_count
+from graft.predict.decoders import Decoders
 from graft.predict.find import load
 from graft.predict.rows import most_probable, rows
 from graft.predict.sources import STDIN, Found, expand, name_others, read_list, read_source
@@ -15,6 +17,7 @@ from graft.predict.urls import is_url
 from graft.predict.writers import WRITERS
 
 ALL_READ, SOME_UNREADABLE = 0, 1       # exit codes; `reported` has the others
+PROBE = (1, 1)          # an image size
 URL_READERS = 16        # threads: they mostly wait for the network
 
 
@@ -23,15 +26,16 @@ def main(arguments: argparse.Namespace) -> int:
     sources, others = _sources(arguments)
     if arguments.plot:
         _check_plot(arguments.plot, sources)
-    classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
-    read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
-    thumbnails: dict = {}
-    if arguments.plot:
-        read = _keeping(thumbnails, read)
-    top = None if arguments.style == "csv" else arguments.top
-    readers = URL_READERS if any(map(is_url, sources)) else None
-    with rows(classifier, sources, top, read, readers) as answers:
-        written = _write(answers, len(sources), arguments.style, classifier.class_names)
+    with Decoders(min(cpu_count(), len(sources))) as decoders:      # they start while the model is loaded
+        classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
+        read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
+        thumbnails: dict = {}
+        if arguments.plot:
+            read = _keeping(thumbnails, read, decoders)
+        top = None if arguments.style == "csv" else arguments.top
+        readers = URL_READERS if any(map(is_url, sources)) else None
+        with rows(classifier, sources, top, read, readers, decoders) as answers:
+            written = _write(answers, len(sources), arguments.style, classifier.class_names)
     if arguments.plot:
         _save_plot(arguments.plot, written, thumbnails, arguments.top)
     if others:
@@ -81,13 +85,14 @@ def _check_plot(path: str, sources: list[str]) -> None:
     plot.check(path, sources)
 
 
-def _keeping(thumbnails: dict, read: Callable[[str], str | bytes]) -> Callable[[str], str | bytes]:
+def _keeping(thumbnails: dict, read: Callable[[str], str | bytes], decoders: Decoders) -> Callable[[str], str | bytes]:
     """`read`, but keep a thumbnail of each source for the plot: standard input cannot be read twice."""
     from graft.predict import plot
 
     def reading(source: str) -> bytes:
         data = read_bytes(read(source))
-        thumbnails[source] = plot.thumbnail(data)
+        if not isinstance(decoders.read(data, PROBE), UnreadableImage):     # within the limits
+            thumbnails[source] = plot.thumbnail(data)
         return data
 
     return reading

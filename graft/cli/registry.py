@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
+from graft.cli.arguments import MODEL, NAME, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _pull(arguments: argparse.Namespace) -> None:
 def _add_publish(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "publish", _publish, "publish a bundle as the next version of a model")
     parser.add_argument("bundle", help="a folder that contains model.onnx and model.json")
-    parser.add_argument("name", help="the model's name, optionally with its registry, as in s3://bucket/prefix/NAME")
+    parser.add_argument("name", help=f"{NAME}, as in s3://bucket/prefix/NAME")
     add_registry(parser)
     parser.add_argument("--attach", metavar="FILE", action="append", default=[],
                         help="keep FILE with the version; may be repeated")
@@ -107,7 +107,7 @@ def _promote(arguments: argparse.Namespace) -> None:
 
 def _add_rollback(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "rollback", _rollback, "undo the last promotion of an alias")
-    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
+    parser.add_argument("model", metavar="NAME", help=NAME)
     parser.add_argument("--to-none", action="store_true",
                         help="leave the model without a champion if no other version ever was")
     _add_alias(parser)

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from graft.errors import GraftError
 from graft.images import decode, read_bytes
 from graft.machine.files import whole
+from graft.predict.writers import hedge
 
 MAX_PANELS = 20                     # in one file, below each other
 _PICTURE_PX, _BARS_PX, _MARGIN_PX, _LINE_PX = 320, 480, 24, 40
@@ -63,9 +64,7 @@ def _verdict(row: dict) -> tuple[str, str]:
     """The verdict as text, and its colour."""
     if "error" in row:
         return row["error"], _RED
-    if row["is_unknown"]:
-        return f"unknown, most similar to {row['label']}", _ORANGE
-    return row["label"], _BLUE
+    return hedge(row) + row["label"], _ORANGE if hedge(row) else _BLUE
 
 
 def _bar(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, share: float, colour: str) -> None:
