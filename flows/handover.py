@@ -19,8 +19,8 @@ from flows import checkpoint_mirror, model_folder, show, workspace
 from flows.dvc import Dvc
 from flows.stages import run_stage, without_traceback
 from graft.errors import GraftError
-from graft.registry.address import project_folder
 from tasks.code import GPU_VARIABLE
+from tasks.repository import project_folder
 
 ATTEMPTS = 5                                    # number of hosts to try if hosts are lost
 POLL_S = 2

@@ -14,9 +14,10 @@ from ruamel.yaml import YAML
 
 from graft.errors import GraftError
 from graft.machine.files import whole
-from graft.registry.address import check_name, project_folder
+from graft.registry.address import check_name
 from tasks.code import GRAPH
 from tasks.params import PARAMS, read_sections
+from tasks.repository import project_folder
 
 MODELS = Path("models")
 DEPLOYMENTS = Path("prefect.yaml")

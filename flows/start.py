@@ -14,12 +14,12 @@ from flows import model_folder, preflight
 from flows.dvc import Dvc
 from flows.waiting import Waiting
 from graft.errors import GraftError, reported
-from graft.registry.address import project_folder
 from pipeline.intake.layout import shorten
 from pipeline.intake.obstacles import refuse_obstacles
 from pipeline.intake.survey import Survey, survey
 from tasks import choices
 from tasks.params import PARAMS, named, read_params
+from tasks.repository import project_folder
 from tasks.validate import ValidateParams
 
 CLASSES = 6             # named with their numbers of images

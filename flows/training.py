@@ -20,8 +20,8 @@ from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
-from graft.registry.address import project_folder
 from tasks import artifacts
+from tasks.repository import project_folder
 
 
 @flow(name="training", persist_result=False)

@@ -17,10 +17,10 @@ from ruamel.yaml import YAML
 from flows.dvc import Dvc
 from graft.errors import GraftError
 from graft.machine.files import expanded
-from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE, project_folder
+from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
 from tasks.artifacts import CACHE
 from tasks.params import DataParams, read_params
-from tasks.repository import git, state
+from tasks.repository import git, project_folder, state
 
 SHARED_VARIABLE = "GRAFT_SHARED"
 PUSH = ("push", "--run-cache", "--with-deps", "dvc.yaml")       # this model's data and outputs: DVC's arguments

@@ -77,8 +77,12 @@ def check_disk(needed_gb: int) -> None:
                  "space, or clone to another disk")
 
 
-def run(*command: str) -> None:
-    """Run a command, and say every five seconds what it is doing. If it fails, show its output and end."""
+def run(what: str, *command: str) -> None:
+    """Run a command, and say every five seconds what it is doing. If it fails, show its output and end.
+
+    Args:
+        what: is done, for as long as the command itself says nothing.
+    """
     said: list[str] = []
     began_s = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -87,7 +91,7 @@ def run(*command: str) -> None:
     while reader.is_alive():
         reader.join(EVERY_S)
         if reader.is_alive():
-            print(f"           {time.monotonic() - began_s:.0f} s {_latest(said)}", flush=True)
+            print(f"           {time.monotonic() - began_s:.0f} s {_latest(said) or what}", flush=True)
     if process.wait():
         sys.exit("".join(said[-20:]) + f"error: `{' '.join(command[:4])} …` failed, as the lines above say")
 
@@ -95,7 +99,7 @@ def run(*command: str) -> None:
 def _latest(said: list[str]) -> str:
     """The newest phase that uv or pip named, without the names of single packages."""
     phases = [line.strip() for line in said if re.match(r" *([A-Z]\w+ed|Downloading|Collecting) ", line)]
-    return phases[-1] if phases else ""
+    return phases[-1].replace("Installed", "compiling what was installed:") if phases else ""
 
 
 def main() -> None:
@@ -106,17 +110,17 @@ def main() -> None:
     print(f"setup      {found}")
     print(f"setup 1/3  an environment of Python {platform.python_version()} in {ENVIRONMENT}: seconds", flush=True)
     if not (BIN / "pip").exists():      # .venv without pip is what an interrupted start leaves
-        run(sys.executable, "-m", "venv", str(ENVIRONMENT))
-    run(str(BIN / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes",
+        run("making it", sys.executable, "-m", "venv", str(ENVIRONMENT))
+    run("installing uv", str(BIN / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes",
         "-r", "requirements/uv.txt")
     names = "requirements/dev.txt" + " and gpu.txt" * bool(gpu)
     print(f"setup 2/3  the packages of {names}: {needed} GB of disk, a few minutes, most of them for the download",
           flush=True)
     install = (str(BIN / "uv"), "pip", "install", "--python", str(BIN / "python"))
     # uv compiles the bytecode, because otherwise each process of the pipeline starts several seconds later
-    run(*install, "--compile-bytecode", "--require-hashes", *requirements(gpu))
+    run("asking the package index", *install, "--compile-bytecode", "--require-hashes", *requirements(gpu))
     print("setup 3/3  graft itself: seconds", flush=True)
-    run(*install, "--no-deps", "--no-build-isolation", "--editable", ".")
+    run("building", *install, "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 if __name__ == "__main__":

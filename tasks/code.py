@@ -11,10 +11,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError, reported
-from graft.registry.address import project_folder
 from pipeline.code import ROOT, code_of
 from pipeline.hardware import fastest_policy
 from tasks.params import read_sections
+from tasks.repository import project_folder
 
 OWN_NAME = "code"
 GRAPH = Path("dvc.yaml")

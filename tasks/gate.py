@@ -16,7 +16,7 @@ from pydantic import Field
 from graft.errors import GraftError, printable, reported
 from tasks.params import DataParams, params, read_params
 from tasks.publish import ATTACHED, PublishParams
-from tasks.repository import state
+from tasks.repository import default_registry, state
 
 REPEATED = 8        # test images that the new model predicts again, to verify that the stored answers are its own
 
@@ -39,7 +39,7 @@ def pull_champion(name: str):
     """
     from graft import registry
     from graft.registry import log
-    from graft.registry.address import CHAMPION, default_registry
+    from graft.registry.address import CHAMPION
     from graft.store import open_store
 
     number = log.head(open_store(default_registry()), name).version_of(CHAMPION)
@@ -121,7 +121,6 @@ def find_known(bundle: Path, name: str, pulled) -> tuple[int, str] | None:
         pulled: the champion, see `pull_champion`.
     """
     from graft import registry
-    from graft.registry.address import default_registry
 
     if pulled and is_same(bundle, pulled.folder):
         return pulled.version, f"this model is already the champion, version {pulled.version}"

@@ -16,7 +16,7 @@ from graft.errors import GraftError, printable, reported
 from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
-from tasks.repository import state
+from tasks.repository import default_registry, state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
@@ -47,7 +47,6 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     """
     from graft import registry
     from graft.model.bundle import read_description
-    from graft.registry.address import default_registry
     from tasks import artifacts, card
 
     if gate["verdict"] == "REJECT":

@@ -1,8 +1,22 @@
-"""The state of this checkout in git."""
+"""This checkout: its folder, its registry and its state in git."""
 
+import os
 import subprocess
+from pathlib import Path
 
 from graft.errors import GraftError
+from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
+
+
+def project_folder() -> Path:
+    """The DVC repository that the current folder is in: the project, with all its models. Without one, this folder."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+
+
+def default_registry() -> str:
+    """The registry in GRAFT_REGISTRY, otherwise the folder `registry` of the project, which its models share."""
+    return os.environ.get(REGISTRY_VARIABLE) or os.path.relpath(project_folder() / LOCAL_REGISTRY)
 
 
 def git(*arguments: str) -> str:

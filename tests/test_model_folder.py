@@ -8,9 +8,10 @@ from intake_images import write_classes
 from benchmarks.scratch import Project
 from flows import model_folder, preflight, start, workspace
 from graft.errors import GraftError
-from graft.registry.address import default_registry
+from graft.registry import address
 from tasks import code
 from tasks.params import read_sections
+from tasks.repository import default_registry
 
 OTHER = "models/other"
 
@@ -72,6 +73,9 @@ def test_again_changes_nothing_and_comments_stay(other, project, monkeypatch, ca
 def test_it_may_differ_from_the_first_in_params_alone(other, project, monkeypatch):
     preflight.check()
     assert default_registry() == "../../registry", "all models share one"
+    assert address.default_registry() == "registry"
+    (project / "registry").mkdir()
+    assert address.default_registry() == "../../registry", "the command graft finds it, too"
     assert workspace.tracked_images() == ["../../data/fruit.dvc"]
     (other / "dvc.yaml").write_text((other / "dvc.yaml").read_text() + "\n")
     params = other / "params.yaml"

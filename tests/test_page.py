@@ -94,6 +94,16 @@ def test_an_unsure_answer_says_so(tab, images, tmp_path):
     keep(tab, "unsure.png")
 
 
+def test_a_picture_shows_on_demand_what_its_answer_rests_on(tab, url, images):
+    tab.open(url, 375, 700, True)
+    tab.choose_files("#file", [images / "red" / "00.png"])
+    tab.wait_for("document.querySelector('article .why')")
+    tab.run("document.querySelector('article .why').click()")
+    tab.wait_for("document.querySelector('article canvas')")
+    assert tab.run("document.querySelector('article canvas').width") == 32
+    keep(tab, "why.png")
+
+
 def test_class_names_are_text_and_never_markup(tab, images, tmp_path):
     names = ("<img src=x onerror=alert(1)>", "green", "a_very_long_name_without_any_blank_in_it_" * 4)
     import json

@@ -260,6 +260,19 @@ def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predic
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.png"]
 
 
+def test_the_explanation_is_a_heat_map_beside_the_picture(predict, images, tmp_path):
+    """Half red, half grey: hiding a part of the red half costs more of the answer "red"."""
+    picture = np.full((240, 320, 3), 128, dtype=np.uint8)
+    picture[:, :160] = COLOURS["red"]
+    Image.fromarray(picture).save(tmp_path / "half.png")
+    code, _, _ = predict(tmp_path / "half.png", images / "broken.jpg", "--explain", tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as plot:
+        heat = np.asarray(plot.convert("RGB"), dtype=float)[24:344, 368:688]    # the second column, first panel
+    left, right = heat[100:220, 20:140], heat[100:220, 180:300]
+    assert code == 1 and left[..., 0].mean() > right[..., 0].mean() + 50
+    assert "--explain out.jpg: expected a file name that ends in .png" in predict("a.png", "--explain", "out.jpg")[2]
+
+
 @pytest.mark.parametrize("top, bars", [("1", 1), ("2", 2), ("all", 3)])
 def test_the_plot_of_a_csv_has_a_bar_for_each_of_the_top_classes(predict, images, tmp_path, top, bars):
     code, out, _ = predict(images / "red/00.png", "--csv", "--top", top, "--plot", tmp_path / "out.png")

@@ -59,6 +59,8 @@ def _add_predict(subparsers: Subparsers) -> None:
     style.add_argument("--csv", dest="style", action="store_const", const="csv",
                        help="print CSV with a column for every class")
     parser.add_argument("--plot", metavar="PNG", help="draw each image beside a bar chart of its most probable classes")
+    parser.add_argument("--explain", metavar="PNG", help="the same, with a heat map of each image: without the parts "
+                        "that are red, the model would be less sure of its answer")
     parser.add_argument("--allow-private-urls", action="store_true", help="also fetch URLs at private addresses")
     parser.set_defaults(style="text")
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import ModuleType
 
-WALL_SHARE = 6          # how many times the processor time a process may take by the clock, on a busy machine
+WALL_SHARE, WALL_S = 6, 15      # a process may take that many times its processor time by the clock, and this at least
 PAGES = "/proc/self/statm"
 KILL = 9                # the signal; Windows has no name for it
 
@@ -38,11 +38,13 @@ class Guarded:
         processes: how many; as many threads may call at once.
         processor_s: processor time in seconds for one call; the start of a process does not count.
         memory_bytes: what a process may take in addition to what it has at its start; Linux alone holds it to this.
+        give_way: the processes' niceness, from 0 to 19; not on Windows.
     """
 
-    def __init__(self, function: Callable[..., bytes], processes: int, processor_s: float, memory_bytes: int):
-        self._limits = function, processor_s, memory_bytes
-        self._wall_s = WALL_SHARE * processor_s
+    def __init__(self, function: Callable[..., bytes], processes: int, processor_s: float, memory_bytes: int,
+                 give_way: int = 0):
+        self._limits = function, processor_s, memory_bytes, give_way
+        self._wall_s = max(WALL_S, WALL_SHARE * processor_s)
         self._lock, self._is_closed, self._running = threading.Lock(), False, set[_Process]()
         self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
         for _ in range(processes):
@@ -127,8 +129,11 @@ def _without_program() -> Iterator[None]:
         sys.modules["__main__"] = program
 
 
-def _work(connection: Connection, function: Callable[..., bytes], processor_s: float, memory_bytes: int) -> None:
+def _work(connection: Connection, function: Callable[..., bytes], processor_s: float, memory_bytes: int, give_way: int
+          ) -> None:
     """Answer calls until the other end is closed. The signals that end the caller let it answer what is under way."""
+    if hasattr(os, "nice"):
+        os.nice(give_way)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     limit_memory(memory_bytes)

@@ -29,7 +29,8 @@ from graft.model.json_rules import (
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
 FORMATS = {     # export format -> its files; every bundle contains ONNX
-    "onnx": (MODEL,), "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
+    "onnx": (MODEL,), "onnx_int8": ("model.int8.onnx",),
+    "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
     "openvino": ("openvino.xml", "openvino.bin"),
 }
 FORMAT = 1

@@ -20,17 +20,25 @@ class Decoders(AbstractContextManager):
 
     Args:
         processes: as many as there are cores unless given.
+        processor_s: processor time in seconds for one image.
+        give_way: their niceness, from 0 to 19.
     """
 
-    def __init__(self, processes: int | None = None) -> None:
-        self._decode = Guarded(_decode, processes or cpu_count(), PROCESSOR_S, PROCESS_BYTES)
+    def __init__(self, processes: int | None = None, processor_s: float | None = None, give_way: int = 0) -> None:
+        limits = processor_s or PROCESSOR_S, PROCESS_BYTES
+        self._decode = Guarded(_decode, processes or cpu_count(), *limits, give_way)
 
     def read(self, source: str | bytes, image_size: tuple[int, int]) -> np.ndarray | UnreadableImage:
         """What `graft.images.read_image` returns, or the reason that it raises, as a value."""
+        image = self.read_in_time(source, image_size)
+        return UnreadableImage(ENDED) if image is None else image
+
+    def read_in_time(self, source: str | bytes, image_size: tuple[int, int]) -> np.ndarray | UnreadableImage | None:
+        """The same, but None if the process was ended."""
         try:
             answer = memoryview(self._decode(source, image_size))
         except Ended:
-            return UnreadableImage(ENDED)
+            return None
         if answer[:1] == _REFUSED:
             return UnreadableImage(str(answer[1:], "utf-8"))
         return np.frombuffer(answer[1:], np.uint8).reshape(*image_size, 3)

@@ -75,14 +75,14 @@ def parse_version(model: str, registry: str | None = None) -> Address:
 
 
 def default_registry() -> str:
-    """The registry in the environment variable GRAFT_REGISTRY, otherwise the folder `registry` of this project."""
-    return os.environ.get(REGISTRY_VARIABLE) or os.path.relpath(project_folder() / LOCAL_REGISTRY)
+    """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`.
 
-
-def project_folder() -> Path:
-    """The DVC repository that the current folder is in, whose models share a registry; without one, this folder."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    In a folder models/NAME, which has none, it is the one beside `models`.
+    """
+    if named := os.environ.get(REGISTRY_VARIABLE):
+        return named
+    shared, in_models = Path("..", "..", LOCAL_REGISTRY), Path.cwd().parent.name == "models"
+    return str(shared) if in_models and shared.is_dir() and not Path(LOCAL_REGISTRY).exists() else LOCAL_REGISTRY
 
 
 def check_registry(registry: str) -> str:

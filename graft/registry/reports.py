@@ -25,7 +25,7 @@ def fetch_reports(model: str, registry: str | None = None) -> tuple[str, list[Pa
     """
     pulled = pull(model, registry=registry, attachments=True)
     name, folder = f"{pulled.name}@{pulled.version}", pulled.folder / "attachments"
-    if pages := pages_of(path.name for path in folder.iterdir()):
+    if pages := pages_of(path.name for path in folder.glob("*")):
         return name, [folder / page for page in pages]
     raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
                      "`graft publish … --attach report.html`, or by a training run.")

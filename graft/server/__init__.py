@@ -7,6 +7,7 @@
     hosts           the names under which the server answers
     shares          places and bytes, of which one client gets no more than its share
     uploads         the images in a request
+    lanes           decodes them in processes, the clients in turn
     batching        predicts the images of concurrent requests together
     served_model    the version that is being served
     metrics         counters and histograms for Prometheus

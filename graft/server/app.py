@@ -1,6 +1,7 @@
 """The routes of the HTTP API, and the function that serves them.
 
     POST /v1/predict    one or more images -> one row each, like those of `graft predict --json`
+    POST /v1/explain    one image -> its heat map, like that of `graft predict --explain`
     GET  /v1/model      the model that is being served, and its classes
     GET  /healthz       whether the process is alive    GET /readyz     whether it can answer
     GET  /metrics       for Prometheus                  GET /docs       interactive documentation of the API
@@ -66,6 +67,14 @@ class Answer(BaseModel):
     predictions: list[Row]
 
 
+class Explanation(BaseModel):
+    """By how much the log-odds of the label drop if a part of the image is hidden: rows of parts, from the top left."""
+
+    model: str
+    label: str
+    heat: list[list[float]]
+
+
 class ModelFacts(BaseModel):
     """The model that is being served."""
 
@@ -112,6 +121,12 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     async def predict(request: Request, top: Top = "5") -> Response:
         """Predict the image in the body, or every file in a form. `top` is the number of classes in a row, or `all`."""
         return await service.predict(request, None if top == "all" else int(top))
+
+    @app.post("/v1/explain", responses=responses | {422: {"description": "the image cannot be read"}},
+              openapi_extra=BODY)
+    async def explain(request: Request) -> Explanation:
+        """What the answer rests on, for the image in the body; it costs as much as 65 predictions."""
+        return await service.explain(request)       # type: ignore[return-value]
 
     @app.get("/v1/model")
     async def model() -> ModelFacts:

@@ -115,7 +115,7 @@ async def _answer(service: Service, loaded: Loaded, request: Request, take: Take
             read_request, body, request.headers.get(HEADER), loaded.classifier.image_size, service.limits.images)
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
-    outcomes = await service.outcomes(loaded, images)
+    outcomes = await service.outcomes(request, loaded, images)
     rows = [row("", outcome) for outcome in outcomes]
     service.metrics.count_images(rows)
     if problems := [f"image {number}: {each['error']}" for number, each in enumerate(rows) if "error" in each]:

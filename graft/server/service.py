@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 
 from graft.errors import GraftError, UnreadableImage, printable
 from graft.model.classifier import Prediction
+from graft.model.heatmaps import heat_of, hide_parts
 from graft.predict.rows import row
 from graft.server.batching import Batcher
 from graft.server.metrics import Metrics
@@ -21,6 +22,7 @@ from graft.server.served_model import Loaded, ServedModel
 from graft.server.shares import Shares, client_of
 from graft.server.uploads import Limits, read_uploads
 
+HIDDEN = 13             # images of a heat map that are predicted at a time; it has 65
 logger = logging.getLogger(__name__)
 Take: TypeAlias = Callable[[int], None]         # takes memory for so many bytes of a request
 
@@ -63,7 +65,7 @@ class Service:
         started, status = time.monotonic(), 500
         self.metrics.in_flight.inc()
         try:
-            with self._place(client_of(request.client.host if request.client else "")) as take:
+            with self._place(_client(request)) as take:
                 response = await answer(take)
             status = response.status_code
             return response
@@ -119,9 +121,16 @@ class Service:
             self._places.give_back(client)
             self._bytes.give_back(client, taken)
 
-    async def outcomes(
-        self, loaded: Loaded, images: list[bytes] | list[np.ndarray],
-    ) -> list[Prediction | UnreadableImage]:
+    async def explain(self, request: Request) -> Response:
+        """Answer a request with one image with its heat map.
+
+        Raises:
+            HTTPException: 400 for another number of images, 422 if it cannot be read; see also `predict`.
+        """
+        return await self.counted(request, partial(self._explain, request))
+
+    async def outcomes(self, request: Request, loaded: Loaded, images: list[bytes] | list[np.ndarray]
+                       ) -> list[Prediction | UnreadableImage]:
         """Predict images, each the bytes of a file or an array of the model's size.
 
         Raises:
@@ -129,7 +138,7 @@ class Service:
         """
         try:
             async with asyncio.timeout(self.limits.answer_s):
-                futures = [self._batcher.submit(loaded.classifier, image) for image in images]
+                futures = [self._batcher.submit(loaded.classifier, image, _client(request)) for image in images]
                 return await asyncio.gather(*map(asyncio.wrap_future, futures))
         except TimeoutError:
             raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
@@ -138,8 +147,28 @@ class Service:
         """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits, take)
         loaded = self.served.now            # one version answers all images of a request
-        outcomes = await self.outcomes(loaded, [each.data for each in uploads])
+        outcomes = await self.outcomes(request, loaded, [each.data for each in uploads])
         rows = [row(upload.name, outcome, top) for upload, outcome in zip(uploads, outcomes)]
         self.metrics.count_images(rows)
         status = 422 if all("error" in each for each in rows) else 200
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
+
+    async def _explain(self, request: Request, take: Take) -> Response:
+        uploads, loaded = await read_uploads(request, self.limits, take), self.served.now
+        if len(uploads) != 1:
+            raise HTTPException(400, f"expected one image, received {len(uploads)}")
+        reading = self._batcher.read(loaded.classifier, uploads[0].data, _client(request))
+        image = await asyncio.wrap_future(reading)
+        if isinstance(image, UnreadableImage):
+            raise HTTPException(422, str(image))
+        images, answers = hide_parts(image), list[Prediction | UnreadableImage]()
+        for start in range(0, len(images), HIDDEN):     # between them, the images of others get their turn
+            answers += await self.outcomes(request, loaded, list(images[start:start + HIDDEN]))
+        rows = [row("", each) for each in answers]
+        shares = np.array([[each["probabilities"][name] for name in loaded.classifier.class_names] for each in rows])
+        heat = heat_of(np.log(np.maximum(shares, np.finfo(float).tiny)))
+        return JSONResponse({"model": loaded.name, "label": rows[0]["label"], "heat": heat.round(4).tolist()})
+
+
+def _client(request: Request) -> str:
+    return client_of(request.client.host if request.client else "")

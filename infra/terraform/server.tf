@@ -25,7 +25,7 @@ locals {
     }
     commands = [
       # the first boot generates the database's password on this host and reads Prefect's; later boots keep both
-      "test -e /opt/graft/.env || (set -e; umask 077; ${local.read_password} > /opt/graft/password; (cat /opt/graft/deployment.env; echo POSTGRES_PASSWORD=$(openssl rand -hex 24); echo PREFECT_PASSWORD=$(cat /opt/graft/password)) > /opt/graft/.env)",
+      "test -e /opt/graft/.env || (set -e; umask 077; password=$(${local.read_password}); (cat /opt/graft/deployment.env; echo POSTGRES_PASSWORD=$(openssl rand -hex 24); echo PREFECT_PASSWORD=$password) > /opt/graft/.env)",
       "systemctl daemon-reload",
       "systemctl enable --now graft.service",
     ]

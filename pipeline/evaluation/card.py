@@ -15,6 +15,7 @@ from pipeline.evaluation.metrics import share
 from pipeline.evaluation.pictures import surest_mistakes
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.report_tables import metric_rows
+from pipeline.evaluation.verdict import weakest
 from pipeline.pages import percent, render_markdown
 
 WORST = 5           # classes with the lowest recall
@@ -54,13 +55,14 @@ class Sources:
 def write_card(sources: Sources) -> str:
     """Render the Markdown of the card. The same sources always give the same text."""
     counts = pd.crosstab(sources.splits["label"], sources.splits["split"]).reindex(columns=SPLITS, fill_value=0)
+    worst = weakest(sources.classes[sources.classes["recall"] < 1], WORST)
     return render_markdown(
         Path(__file__).with_name("card.md"), front_matter=front_matter(sources), name=sources.name,
-        description=sources.description,
-        images=len(sources.answers.labels), confidence=sources.confidence, words=sources.words, not_stated=NOT_STATED,
+        description=sources.description, images=len(sources.answers.labels), confidence=sources.confidence,
+        words=sources.words, not_stated=NOT_STATED,
         chosen=sources.chosen, splits=SPLITS, counts=counts.to_dict("index"), metrics=sources.metrics,
         classes=sources.classes.to_dict("records"), metric_rows=metric_rows(sources.metrics),
-        sure=_sure(sources), worst=_worst(sources.classes), mistakes=_mistakes(sources.answers), metric=_metric,
+        sure=_sure(sources), worst=worst.to_dict("records"), mistakes=_mistakes(sources.answers), metric=_metric,
         ranged=_ranged,
         weights_licence=(sources.description.backbone.get("licence") or {}).get("name", NOT_STATED),
     )
@@ -82,11 +84,6 @@ def front_matter(sources: Sources) -> str:
     yaml.allow_unicode, yaml.width = True, 4096
     yaml.dump(content, text)
     return text.getvalue()
-
-
-def _worst(classes: pd.DataFrame) -> list[dict]:
-    lowest = classes[classes["recall"] < 1].sort_values(["recall", "images"], ascending=[True, False], kind="stable")
-    return lowest.head(WORST).to_dict("records")
 
 
 def _mistakes(answers: Answers) -> list[dict]:

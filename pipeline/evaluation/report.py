@@ -10,8 +10,9 @@ import pandas as pd
 from markupsafe import escape
 from tqdm import tqdm
 
+from graft.model import heatmaps
 from graft.model.classifier import Classifier
-from pipeline.evaluation import coverage, heatmaps, pictures
+from pipeline.evaluation import coverage, pictures
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.report_tables import MATRIX_CLASSES
 from pipeline.evaluation.verdict import weakest
