@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.processes import end, free_port, wait_for
+from benchmarks.processes import ENDS_WITH_PARENT, end, free_port, wait_for
 from infra import gpu_scaling
 
 BIN = Path(sys.executable).parent
@@ -105,5 +105,5 @@ class Server:
         return {each["key"]: each for each in reversed(found)}
 
     def _popen(self, command: list, **environment: str) -> subprocess.Popen:
-        return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        return subprocess.Popen([*ENDS_WITH_PARENT, *command], env={**self.environment, **environment},
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

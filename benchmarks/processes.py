@@ -4,7 +4,16 @@ import contextlib
 import random
 import socket
 import subprocess
+import sys
 import time
+
+# becomes the command that follows, which Linux kills with its parent; `preexec_fn` would run Python in a forked child,
+# and a collector that runs there may wait for threads that only the parent has
+ENDS_WITH_PARENT = [sys.executable, "-c", """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG
+os.execvp(sys.argv[1], sys.argv[1:])
+"""]
 
 
 def end(process: subprocess.Popen, seconds: float = 60) -> None:

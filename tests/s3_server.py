@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,17 +21,10 @@ from typing import NamedTuple
 import pytest
 from scratch_folders import scratch_folder
 
-from benchmarks.processes import free_port, wait_for
+from benchmarks.processes import ENDS_WITH_PARENT, free_port, wait_for
 
 INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
 ACCESS_KEY, SECRET_KEY = "test", "testtest"
-# becomes the command that follows, which Linux kills with its parent; `preexec_fn` would run Python in a forked child,
-# and a collector that runs there may wait for threads that only the parent has
-ENDS_WITH_PARENT = [sys.executable, "-c", """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG
-os.execvp(sys.argv[1], sys.argv[1:])
-"""]
 
 
 class Server(NamedTuple):

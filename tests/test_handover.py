@@ -17,7 +17,7 @@ from flows import handover
 
 PIPELINE = """
 stages:
-  prepare: {cmd: cp ${data.images}/one.txt . && echo prepare >> $RAN, deps: ['${data.images}'], outs: [one.txt]}
+  prepare: {cmd: 'cp ${data.images}/one.txt . && echo prepare >> $RAN', deps: ['${data.images}'], outs: [one.txt]}
   train: {cmd: cp one.txt two.txt && echo train >> $RAN, deps: [one.txt], outs: [two.txt], meta: {gpu: true}}
   tune: {cmd: cp two.txt three.txt && echo tune >> $RAN, deps: [two.txt], outs: [three.txt], meta: {gpu: true}}
   evaluate: {cmd: cp three.txt four.txt && echo evaluate >> $RAN, deps: [three.txt], outs: [four.txt]}

@@ -8,6 +8,7 @@ from pipeline.evaluation.metrics import share
 from pipeline.evaluation.plots import BLUE, GREY, square
 from pipeline.evaluation.predictions import Answers
 
+LEAST_KEPT = 10         # answers from which a share is more than luck
 TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999)       # shares of right answers that people ask for
 
 
@@ -32,20 +33,22 @@ def costs(answers: Answers, confidence: float) -> list[dict]:
         confidence: of the intervals, 0 to 1.
 
     Returns:
-        A row for each target, the highest of those that keep the same answers: `target`; `least`, the probability;
-        `kept`, the share of images answered; and `right`, the share of right answers among these, a metric (see
-        `metrics.share`). The last three are None where no probability is enough.
+        A row for each target, the highest of those that keep the same answers, and the lowest of those that keep none:
+        `target`; `least`, the probability; `kept`, the share of images answered; and `right`, the share of right
+        answers among these, a metric (see `metrics.share`). The last three are None where no probability is enough.
     """
     order, kept = order_by_certainty(answers), cuts(answers)
     is_right = answers.is_right[order]
     precision = is_right.cumsum()[kept - 1] / kept
-    rows = []
+    rows = {}
     for target in (each for each in TARGETS if each > answers.is_right.mean()):
-        count = int(kept[precision >= target].max(initial=0))
-        found = {"least": float(answers.confidences[order[count - 1]]), "kept": count / len(order),
-                 "right": share(is_right[:count], confidence)} if count else dict.fromkeys(("least", "kept", "right"))
-        rows.append({"target": target, **found})
-    return [row for row, after in zip(rows, [*rows[1:], {}]) if row["kept"] != after.get("kept", -1)]
+        count = int(kept[(precision >= target) & (kept >= LEAST_KEPT)].max(initial=0))
+        row = {"target": target, "least": None, "kept": None, "right": None}
+        if count:
+            row |= {"least": float(answers.confidences[order[count - 1]]), "kept": count / len(order),
+                    "right": share(is_right[:count], confidence)}
+        rows[row["kept"]] = row if count else rows.get(None, row)
+    return list(rows.values())
 
 
 def draw_coverage(answers: Answers, confidence: float) -> Figure:
