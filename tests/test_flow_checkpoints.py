@@ -58,8 +58,8 @@ def test_a_remote_that_cannot_be_used_stops_no_training(tmp_path, monkeypatch):
 
 
 HOSTILE = ["../sitecustomize.py", "../../escaped.npz", "finetune/../../x.npz", "/tmp/absolute.npz",
-           "finetune//tmp/x.npz", "finetune/a/b/c.npz", "finetune/.hidden.npz", "finetune/x.py", "x.npz", "finetune/", "",
-           "finetune\\x.npz", "finetune/x\x1b[2J.npz", f"finetune/{'x' * 300}.npz", "..", "finetune/con.npz",
+           "finetune//tmp/x.npz", "finetune/a/b/c.npz", "finetune/.hidden.npz", "finetune/x.py", "x.npz", "finetune/",
+           "", "finetune\\x.npz", "finetune/x\x1b[2J.npz", f"finetune/{'x' * 300}.npz", "..", "finetune/con.npz",
            "./finetune/x.npz"]
 
 
