@@ -2,7 +2,7 @@
 
     python -m benchmarks.hostile [inputs] [images] [server] [models] [fairness]
 
-inputs      addresses, JSON, YAML, names, objects of a registry and files of .graft, made by kind: a row for each kind
+inputs      addresses, JSON, YAML, names, objects of a registry, files of .graft and raw HTTP: a row for each kind
 images      costly files, each in a fresh process: at most 5 s of processor time and 500 MB besides the file
 server      what a client sends or does not read, while another one asks: that one is answered, memory comes back, and
             SIGTERM ends the server
