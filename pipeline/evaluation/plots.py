@@ -10,7 +10,7 @@ from pipeline.evaluation import calibration
 from pipeline.evaluation.intervals import proportion
 from pipeline.evaluation.metrics import confusion
 from pipeline.evaluation.predictions import Answers
-from pipeline.evaluation.render import short
+from pipeline.pages import short
 
 GRID = np.linspace(0, 1, 101)
 MAX_CURVES = 10         # of more classes, whose lines would be indistinguishable, only the mean is drawn
@@ -117,7 +117,7 @@ def draw_confusion(answers: Answers) -> Figure:
 
 def draw_roc(answers: Answers) -> Figure:
     """Draw the ROC curve of each class against all others, and their mean."""
-    figure, axes = _square("false positive rate", "true positive rate")
+    figure, axes = square("false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
     _draw_curves(axes, answers, _roc, roc_table(answers))
     return figure
@@ -125,7 +125,7 @@ def draw_roc(answers: Answers) -> Figure:
 
 def draw_precision_recall(answers: Answers) -> Figure:
     """Draw the precision-recall curve of each class against all others, and their mean."""
-    figure, axes = _square("recall", "precision")
+    figure, axes = square("recall", "precision")
     _draw_curves(axes, answers, _precision_recall, precision_recall_table(answers), drawstyle="steps-pre")
     return figure
 
@@ -135,7 +135,7 @@ def draw_reliability(table: pd.DataFrame) -> Figure:
 
     A calibrated model is on the diagonal. The bars are 95 % intervals, because a bin of few images proves little.
     """
-    figure, axes = _square("probability of the answer", "share of right answers")
+    figure, axes = square("probability of the answer", "share of right answers")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
     for suffix, colour, label in (("_before", ORANGE, "before calibration"), ("", BLUE, "after")):
         filled = table[table[f"images{suffix}"] > 0]
@@ -159,19 +159,20 @@ def draw_unknown(answers: Answers, threshold: float) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path) -> None:
-    """Write a picture whose bytes depend only on what is drawn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")       # a name in a script without a font here: a box
-        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
-
-
-def _square(xlabel: str, ylabel: str):
+def square(xlabel: str, ylabel: str):
+    """A figure with square axes from 0 to 1, and the axes."""
     figure = Figure(figsize=(4.4, 4), layout="constrained")
     axes = figure.subplots()
     axes.set_box_aspect(1)
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return figure, axes
+
+
+def save_png(figure: Figure, path) -> None:
+    """Write a picture whose bytes depend only on what is drawn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")       # a name in a script without a font here: a box
+        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame, drawstyle: str = "default") -> None:

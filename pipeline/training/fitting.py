@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from graft.machine.threads import InThreads
 from pipeline.training import backend, checkpoints, optimizers, pace
+from pipeline.training.examples import balanced_weights
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.scoring import as_float32, predict, score
 
@@ -112,19 +113,6 @@ def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: f
     model.optimizer.build(model.trainable_variables)
 
 
-def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights that give every class the same total, with a mean of 1, as scikit-learn's "balanced".
-
-    Args:
-        labels: int `(images,)`.
-
-    Returns:
-        float32 `(images,)`.
-    """
-    counts = np.bincount(labels)
-    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
-
-
 class _Fit:
     def __init__(self, model, train, val, weights, batch_size, seed, checkpoint):
         self.model, self.train, self.val, self.weights = model, train, val, weights
@@ -136,8 +124,8 @@ class _Fit:
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
-        if self.checkpoint.exists():
-            self._restore()
+        if found := checkpoints.read(self.checkpoint, asdict(self.progress), now=self._arrays(), best=self.best):
+            self._restore(*found)
         if self._is_open(epochs, patience):
             self._estimate(epochs - self.progress.epoch)
         if not self.logits:
@@ -215,8 +203,8 @@ class _Fit:
             "val_accuracy": val_accuracy,
             "val_loss": val_loss,
         }
-        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
-              f"val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}", flush=True)
+        on_val = f", val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}" if self.val is not None else ""
+        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}{on_val}", flush=True)
         progress.history.append(row)
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
 
@@ -244,8 +232,7 @@ class _Fit:
         checkpoints.write(self.checkpoint, asdict(self.progress), **state)
         self.saved_at_s = time.monotonic()
 
-    def _restore(self) -> None:
-        progress, arrays = checkpoints.read(self.checkpoint)
+    def _restore(self, progress: dict, arrays: dict) -> None:
         self.progress, self.best, self.logits = Progress(**progress), arrays["best"], arrays["logits"]
         assign(self._arrays(), arrays["now"])
         print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)

@@ -156,7 +156,9 @@ def _layer_normalization(graph, layer, weights, value):
 
 
 def _relu(graph, layer, weights, value):
-    return graph.add("Relu", value) if layer.max_value is None else graph.add("Clip", value, 0.0, float(layer.max_value))
+    if layer.max_value is None:
+        return graph.add("Relu", value)
+    return graph.add("Clip", value, 0.0, float(layer.max_value))
 
 
 def _pool(kind: str):
