@@ -14,6 +14,7 @@ from pathlib import Path
 
 from websockets.sync.client import connect
 
+LIMIT_S = 120       # for whatever a browser does; only one that hangs takes so long
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -39,7 +40,7 @@ class Tab:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=30))
+            message = json.loads(self._socket.recv(timeout=LIMIT_S))
             if message.get("id") == number:
                 assert "error" not in message, (method, message["error"])
                 return message["result"]
@@ -60,8 +61,8 @@ class Tab:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for(self, script: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
         while not self.run(f"Boolean({script})"):
             assert time.monotonic() < deadline, f"waited in vain for {script}"
             time.sleep(0.05)
@@ -99,6 +100,7 @@ def tab():
         process = subprocess.Popen(
             [executable(), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env=os.environ | {"TMPDIR": profile},       # where it would leave folders of its own
         )
         try:
             with connect(_address(Path(profile, "DevToolsActivePort")), max_size=None, proxy=None) as socket:
@@ -123,7 +125,7 @@ def _address(file: Path) -> str:
     """The page's WebSocket, once the browser has written where it listens."""
     import httpx
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError, IndexError, httpx.TransportError, StopIteration):
             port = int(file.read_text().splitlines()[0])

@@ -1,13 +1,12 @@
 """A private Prefect server with workers, on loopback, for benchmarks and tests."""
 
 import os
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.processes import end, free_port, wait_for
+from benchmarks.processes import ENDS_WITH_PARENT, end, free_port, wait_for
 from infra import gpu_scaling
 
 BIN = Path(sys.executable).parent
@@ -35,11 +34,12 @@ class Server:
         """Start the server, or restart it after it was killed, and wait until it answers."""
         command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
         self.process = self._popen(command)
-        wait_for(self.is_healthy)
+        wait_for(lambda: self.is_healthy() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {self.process.returncode}")
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        end(self.process)
 
     def is_healthy(self) -> bool:
         try:
@@ -87,7 +87,7 @@ class Server:
     def state(self, run: str) -> str:
         return self.ask(f"flow_runs/{run}")["state_type"]
 
-    def wait_for_end(self, run: str, seconds: float = 300) -> dict:
+    def wait_for_end(self, run: str, seconds: float = 600) -> dict:
         """Wait until the run's state is final. Returns the run."""
         wait_for(lambda: self.is_healthy() and self.state(run) in FINAL, seconds)
         return self.ask(f"flow_runs/{run}")
@@ -105,5 +105,5 @@ class Server:
         return {each["key"]: each for each in reversed(found)}
 
     def _popen(self, command: list, **environment: str) -> subprocess.Popen:
-        return subprocess.Popen(command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        return subprocess.Popen([*ENDS_WITH_PARENT, *command], env={**self.environment, **environment},
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -12,12 +12,9 @@ import pandas as pd
 
 from graft.errors import GraftError
 from graft.machine.files import whole
-from pipeline.probing.folds import assign_folds
-from pipeline.probing.selection import Features
 from tasks.params import read_sections
 
 OUTPUTS = Path("outputs")
-FOLDS = 5                   # of images that were not cross-validated
 CACHE = Path(".graft")      # activations and checkpoints: recomputed if lost, not outputs of a stage
 
 CODE = OUTPUTS / "code" / "code.json"                       # stage -> files and libraries that determine its results
@@ -40,19 +37,24 @@ TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
 TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
 CHOICE = OUTPUTS / "choose" / "choice.json"                 # what to train, and why
 TRIALS = OUTPUTS / "choose" / "trials.csv"                  # the settings that were tried
+TRIAL_LOSSES = OUTPUTS / "choose" / "losses.npz"            # float64 (images,) each, of the val images
 FINETUNE_MODEL = OUTPUTS / "finetune" / "model.npz"         # weights of top and head; none if transfer's model is kept
 FINETUNE_HELD_OUT = OUTPUTS / "finetune" / "held_out.csv"   # answers to the val images before they were trained on
 FINETUNE_HISTORY = OUTPUTS / "finetune" / "history.csv"
 FINETUNE_SUMMARY = OUTPUTS / "finetune" / "summary.json"
 BUNDLE = OUTPUTS / "export"                                 # a folder; for its files, see graft.model.bundle
 PREDICTIONS = OUTPUTS / "evaluate" / "predictions.csv"
-METRICS = OUTPUTS / "evaluate" / "metrics.json"
+METRICS = OUTPUTS / "evaluate" / "metrics.json"             # each with its interval and its number of images
+SUMMARY = OUTPUTS / "evaluate" / "summary.json"             # some of them as plain numbers: a short row for DVC
 CLASSES = OUTPUTS / "evaluate" / "classes.csv"
 REPORT = OUTPUTS / "evaluate" / "report.html"
+VERDICT = OUTPUTS / "evaluate" / "verdict.json"             # rows of question and answer, for people
 PLOTS = OUTPUTS / "evaluate" / "plots"                      # a folder
 GATE = OUTPUTS / "gate" / "gate.json"                       # not a stage: depends on what is published
 LEARNING_RATE = OUTPUTS / "learning_rate"                   # not a stage: plots of `tasks.find_learning_rate`
 GATE_PAGE = OUTPUTS / "gate" / "gate.html"
+CARD = OUTPUTS / "card" / "card.md"                         # not a stage: it is published with words of the user's
+JUDGED_REPORT = OUTPUTS / "gate" / "report.html"            # REPORT with verdict, day and commit
 
 SPLIT_NAMES = ("train", "val", "test")
 IMAGE_COLUMNS = {       # one row per readable image, sorted by path
@@ -143,15 +145,6 @@ def candidate_table(candidates: list) -> pd.DataFrame:
     rows = [(each.levels[0], each.units, each.penalty, each.is_mirrored, each.log_loss, each.accuracy)
             for each in candidates]
     return pd.DataFrame(rows, columns=list(CANDIDATE_COLUMNS))
-
-
-def to_features(table: pd.DataFrame, levels: np.ndarray) -> Features:
-    """Features with the folds of the convex head, or some for the recipe's; see `tasks.features.read_features`."""
-    labels, class_names = read_labels(table)
-    held_out = read_held_out(TRANSFER_HELD_OUT)[0]
-    folds = held_out["fold"].to_numpy() if len(held_out) == len(table) else assign_folds(
-        labels, table["group"].to_numpy(str), FOLDS)
-    return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
 
 
 def read_labels(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:

@@ -101,11 +101,11 @@ def measure(images: Path):
     """Measure size and similarity; see `pipeline.probing.quadrant`. `images` is the folder of the images."""
     from pipeline.probing.quadrant import find_quadrant
     from tasks import artifacts
-    from tasks.features import read_features
+    from tasks.features import read_features, to_features
 
     table, index, levels = read_features(images)
     read = artifacts.read_json(artifacts.HEAD)["levels"] or index.names[-1:]
-    features = artifacts.to_features(table, levels)
+    features = to_features(table, levels)
     return features, find_quadrant(features, index.columns(index.names[-1:]), index.columns(read))
 
 
@@ -224,6 +224,7 @@ def main() -> None:
     curve = quadrant.curve
     artifacts.write_table(artifacts.TRIALS, pd.DataFrame(trial_rows(trials), columns=list(artifacts.TRIAL_COLUMNS)),
                           artifacts.TRIAL_COLUMNS)
+    artifacts.write_arrays(artifacts.TRIAL_LOSSES, [trial.losses for trial in trials if trial.setting])
     artifacts.write_json(artifacts.CHOICE, choice | {
         "quadrant": quadrant.name, "gain": quadrant.gain, "chance": quadrant.chance, "halving": quadrant.halving,
         "curve": {"images": curve.images.tolist(), "accuracy": curve.right.mean(axis=1).tolist(),

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+FOLDS = 5       # of images that were not cross-validated
+
 
 def read_features(images: Path):
     """Read the levels of all train and val images, and compute those that the cache lacks.
@@ -27,3 +29,24 @@ def read_features(images: Path):
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=images)
         features = examples.read_levels(dataset, views)
     return table, index, features
+
+
+def to_features(table, levels):
+    """Pair the levels with the folds of the convex head, or with some where the head is the recipe's.
+
+    Args:
+        table: the rows of activations.csv, from `read_features`.
+        levels: float32 `(images, 2, units)`, likewise.
+
+    Returns:
+        `pipeline.probing.selection.Features`.
+    """
+    from pipeline.probing.folds import assign_folds
+    from pipeline.probing.selection import Features
+    from tasks import artifacts
+
+    labels, class_names = artifacts.read_labels(table)
+    held_out = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[0]
+    folds = held_out["fold"].to_numpy() if len(held_out) == len(table) else assign_folds(
+        labels, table["group"].to_numpy(str), FOLDS)
+    return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.features import read_features
+from tasks.features import read_features, to_features
 from tasks.params import FitParams, params
 
 
@@ -46,7 +46,7 @@ def start_heads(images: Path) -> tuple[list, list]:
         weights = artifacts.read_arrays(artifacts.TRANSFER_HEAD)
         return weights, weights
     table, index, levels = read_features(images)
-    features = artifacts.to_features(table, levels)
+    features = to_features(table, levels)
     last = features.units(index.columns(index.names[-1:]))
     found = selection.compare(last, index.names[-1:], np.arange(last.plain.shape[1]))
     heads = [selection.fit_head(each, found.penalty, found.is_mirrored)

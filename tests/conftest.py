@@ -1,20 +1,48 @@
 """Fixtures that several test files share, and what is shown of the processes that tests start."""
 
+import os
 import subprocess
 
 import pytest
+from heartbeat import Heartbeat
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output
+LONGEST_FIRST = ("test_end_to_end", "test_handover", "test_deployments", "test_choose", "test_readme", "test_starter",
+                 "test_ray_cluster", "test_automations", "test_registry_kills", "test_registry_faults", "test_code")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process waits for another at the end."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_configure(config):
+    """Let pytest-xdist hand out the files in their order (its own begins with those of many tests, which are short).
+
+    The process that prints, and none of its workers, names what runs for long.
+    """
+    config.option.loadscopereorder = False
+
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(say))
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """See `tiny_project`. It takes a minute, so all tests that only look at it share one."""
-    from tiny_project import make_tiny_project
+    """See `tiny_project`: a copy for each process, whose tests leave it as it was."""
+    from tiny_project import copied, shared_tiny_project
 
-    return make_tiny_project(tmp_path_factory.mktemp("tiny"))
+    run = tmp_path_factory.getbasetemp()
+    run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    return copied(shared_tiny_project(run / "tiny"), tmp_path_factory.mktemp("project") / "project")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,12 +44,13 @@ def gone(before):
 """
 
 
-def start(program: str, *arguments, limit_s: float = LIMIT_S, **environment: str) -> subprocess.Popen:
+def start(program: str, *arguments, limit_s: float | None = LIMIT_S, stdin=None, stderr=subprocess.PIPE,
+          **environment: str) -> subprocess.Popen:
     """A fresh interpreter that can import the project and the tests' own modules; it prints into a pipe."""
-    guard = f"import faulthandler\nfaulthandler.dump_traceback_later({limit_s}, exit=True)\n"
+    guard = f"import faulthandler\nfaulthandler.dump_traceback_later({limit_s}, exit=True)\n" if limit_s else ""
     paths = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen([sys.executable, "-c", guard + program, *map(str, arguments)], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
                             env={**os.environ, "PYTHONPATH": paths, **environment})
 
 

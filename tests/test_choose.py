@@ -1,11 +1,14 @@
 """The stage on a small set of digits: what it tries, what that costs, and that it chooses the same again."""
 
-import copy
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
+from tiny_project import copied
 
 AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
 
@@ -13,9 +16,7 @@ AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finet
 @pytest.fixture(scope="module")
 def chosen(project, tmp_path_factory):
     """A copy of the small project after `choose` with everything left to it."""
-    own = copy.copy(project)
-    own.folder = tmp_path_factory.mktemp("choose") / "project"
-    shutil.copytree(project.folder, own.folder, symlinks=True)
+    own = copied(project, tmp_path_factory.mktemp("choose") / "project")
     own.change({**AUTO, "choose.budget": 25.0})
     own.run("dvc", "repro", "choose")
     return own
@@ -38,11 +39,16 @@ def test_it_tries_settings_within_its_budget_and_takes_the_one_with_the_lowest_l
     assert choice["curve"]["images"] == sorted(choice["curve"]["images"])
 
 
-def test_a_second_run_from_nothing_chooses_the_same_bytes(chosen):
-    outputs = chosen.folder / "outputs/choose"
+def test_a_killed_run_continues_and_chooses_the_same_bytes(chosen):
+    outputs, cache = chosen.folder / "outputs/choose", chosen.folder / ".graft"
     first = {path.name: path.read_bytes() for path in outputs.iterdir()}
-    shutil.rmtree(chosen.folder / ".graft")
-    chosen.run("dvc", "repro", "--single-item", "--force", "choose")
+    shutil.rmtree(cache)
+    with subprocess.Popen([sys.executable, "-m", "tasks.choose"], cwd=chosen.folder, env=chosen.environment(),
+                          stdout=subprocess.DEVNULL) as killed:
+        while not any(cache.glob("finetune/*/[!.]*.npz")) and killed.poll() is None:
+            time.sleep(0.05)
+        killed.kill()
+    assert "continuing at epoch" in chosen.run("python", "-m", "tasks.choose").stdout
     assert {path.name: path.read_bytes() for path in outputs.iterdir()} == first
 
 

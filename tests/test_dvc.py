@@ -1,9 +1,10 @@
 import os
 import signal
-import time
+from functools import partial
 
 import pytest
 
+from benchmarks.processes import wait_for
 from flows.dvc import Dvc, outcome
 from graft.errors import GraftError
 
@@ -66,12 +67,8 @@ def test_a_failure_gives_the_reason_of_the_stage_and_the_worker_lives_on(reposit
         assert [line for line in shown if line in warning] == warning
 
 
-def wait_for(path):
-    for _ in range(200):
-        if path.exists() and path.read_text():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} did not appear")
+def has_text(path) -> bool:
+    return path.exists() and path.read_text() != ""
 
 
 def is_alive(pid: int) -> bool:
@@ -85,8 +82,9 @@ def is_alive(pid: int) -> bool:
 def test_leaving_ends_a_running_stage_which_may_save_first(repository):
     import threading
 
+    runs = partial(has_text, repository / "pid.txt")
     with pytest.raises(GraftError), Dvc() as dvc:
-        threading.Thread(target=lambda: (wait_for(repository / "pid.txt"), dvc._worker.stdin.close())).start()
+        threading.Thread(target=lambda: (wait_for(runs), dvc._worker.stdin.close())).start()
         dvc.run("repro", "slow", on_line=quiet)
     assert (repository / "saved.txt").read_text() == "saved\n"
     assert not is_alive(int((repository / "pid.txt").read_text()))
@@ -99,12 +97,8 @@ def test_a_killed_flow_leaves_no_stage_behind(repository):
 
     program = "from flows.dvc import Dvc\nwith Dvc() as dvc:\n    dvc.run('repro', 'slow')"
     flow = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
-    wait_for(repository / "pid.txt")
+    wait_for(partial(has_text, repository / "pid.txt"))
     flow.send_signal(signal.SIGKILL)
     flow.wait()
-    wait_for(repository / "saved.txt")
-    for _ in range(100):
-        if not is_alive(int((repository / "pid.txt").read_text())):
-            break
-        time.sleep(0.1)
-    assert not is_alive(int((repository / "pid.txt").read_text()))
+    wait_for(partial(has_text, repository / "saved.txt"))
+    wait_for(lambda: not is_alive(int((repository / "pid.txt").read_text())))

@@ -12,7 +12,7 @@ import sklearn.utils.class_weight
 
 from pipeline.probing.comparison import TEMPERATURES
 from pipeline.training import backend, fitting, heads, scoring
-from pipeline.training.examples import Vectors
+from pipeline.training.examples import Vectors, balanced_weights
 
 OPTIONS = {"patience": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "momentum": 0.0,
            "warmup_epochs": 0.0, "decay": "none", "label_smoothing": 0.0, "class_weights": "balanced", "seed": 1}
@@ -60,7 +60,7 @@ def test_score_is_that_of_scikit_learn_at_the_best_temperature():
 def test_balanced_weights_are_those_of_scikit_learn():
     labels = np.array([0] * 7 + [1] * 2 + [2] * 4)
     expected = sklearn.utils.class_weight.compute_sample_weight("balanced", labels)
-    assert np.allclose(fitting.balanced_weights(labels), expected)
+    assert np.allclose(balanced_weights(labels), expected)
 
 
 def test_class_weights_really_act(tmp_path):
@@ -93,6 +93,15 @@ def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
     head, progress = train(tmp_path, epochs=0)
     expected = scoring.score(scoring.predict(head, blobs(2, views=1)), blobs(2, views=1).labels)[1]
     assert progress.summary() == {"epochs": 0, "best_epoch": 0, "val_loss": expected}
+
+
+def test_without_val_the_last_weights_are_kept_and_the_log_says_nothing_of_val(tmp_path, capsys):
+    backend.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=0, dropout=0)
+    progress, logits = fitting.fit(head, blobs(1), None, checkpoint=tmp_path / "c.npz", epochs=2, **OPTIONS)
+    assert (progress.best_epoch, logits.size) == (1, 0)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert len(said) == 2 and not any("val" in line or "nan" in line for line in said)
 
 
 def test_it_stops_when_val_does_not_fall_for_patience_epochs(tmp_path):
@@ -135,21 +144,29 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
         from pathlib import Path
         import test_fitting
         test_fitting.fitting.CHECKPOINT_EVERY_S = 0.2
+        epoch = test_fitting.fitting._Fit._epoch
+
+        def epoch_and_wait(fit, terminated):
+            epoch(fit, terminated)
+            if fit.progress.epoch == int(sys.argv[2]):
+                terminated.wait()       # for the signal that is sent now
+
+        test_fitting.fitting._Fit._epoch = epoch_and_wait
         head, progress = test_fitting.train(Path(sys.argv[1]), epochs=60, patience=60)
         head.save_weights(sys.argv[1] + "/head.weights.h5")
     """)
-    def run(folder):
+    def run(folder, waits_after=0):
         folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-u", "-c", program, str(folder)]
+        command = [sys.executable, "-u", "-c", program, str(folder), str(waits_after)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b")
+    undisturbed, killed = run(tmp_path / "a"), run(tmp_path / "b", waits_after=5)
     next(line for line in killed.stdout if line.startswith("epoch 5:"))
     killed.send_signal(signal.SIGTERM)
     killed.communicate()
     assert killed.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "b" / "c.npz").exists()
-    again = run(tmp_path / "b")
+    again = run(tmp_path / "b", waits_after=30)
     assert next(again.stdout).startswith("continuing at epoch")
     next(line for line in again.stdout if line.startswith("epoch 30:"))
     again.kill()

@@ -1,10 +1,10 @@
 """A checkpoint follows its training to another host."""
 
-import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import wait_for
 from flows import checkpoint_mirror
 from graft.store import LocalStore, Stored
 
@@ -42,10 +42,7 @@ def test_what_is_written_meanwhile_is_copied_before_the_host_is_lost(tmp_path, m
     copy = tmp_path / "remote/checkpoints/transfer/abc.npz"
     with mirrored(tmp_path / "remote", every_s=0.05):
         path.write_bytes(b"epoch 1")
-        for _ in range(200):
-            if copy.exists():
-                break
-            time.sleep(0.05)
+        wait_for(copy.exists)
         assert copy.read_bytes() == b"epoch 1"
 
 

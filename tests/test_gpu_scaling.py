@@ -44,7 +44,7 @@ from prefect import flow
 def waiting(folder: str):
     pathlib.Path(folder, "started").touch()
     try:
-        time.sleep(60)
+        time.sleep(600)
         pathlib.Path(folder, "finished").touch()
     finally:
         pathlib.Path(folder, "saved").touch()
@@ -103,18 +103,19 @@ def test_gpu_host_follows_the_runs_of_a_real_worker(prefect_server, deployment, 
     assert hosts(now) == [1, 0]
 
     worker = prefect_server.start_worker("gpu", PREFECT_WORKER_QUERY_SECONDS="1")
-    assert [str(word) for word in worker.args[1:]] == SERVICES["gpu-worker"]["command"][1:]
+    command = SERVICES["gpu-worker"]["command"][1:]
+    assert [str(word) for word in worker.args[-len(command):]] == command
     try:
         wait_for((tmp_path / "started").exists)
         assert hosts(datetime.now(UTC)) == [1, 0]
         drain = [sys.executable, INFRA / "host/drain.py", "--pid", str(worker.pid), "--patience", "60"]
         assert subprocess.run(drain).returncode == 0
-        assert worker.wait(5) is not None
+        assert worker.wait(60) is not None
     finally:
         worker.kill()
     assert (tmp_path / "saved").exists() and not (tmp_path / "finished").exists()
 
-    wait_for(lambda: prefect_server.state(run) == "CRASHED", 20)
+    wait_for(lambda: prefect_server.state(run) == "CRASHED")
     assert hosts(datetime.now(UTC)) == [1, 0]                   # kept a while: the run may be started again
     assert hosts(datetime.now(UTC) + gpu_scaling.KEEP) == [0, 0]
 

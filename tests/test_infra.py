@@ -45,7 +45,7 @@ def terraform(tmp_path_factory):
     if not shutil.which("terraform"):
         pytest.skip("terraform is not installed")
     run = on_emulator.Terraform(tmp_path_factory.mktemp("infra"))
-    if run("init", "-input=false", "-backend=false", capture_output=True, timeout=60).returncode:
+    if run("init", "-input=false", "-backend=false", capture_output=True).returncode:
         pytest.skip("Terraform's AWS provider 5.100.0 is neither in a folder (GRAFT_TERRAFORM_PROVIDERS) nor to be had")
     return run
 

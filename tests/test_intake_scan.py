@@ -190,10 +190,10 @@ scan(images, list_files(images), Cache(images.with_name("cache"), images))
 
 def test_a_killed_scan_leaves_no_process_behind(tmp_path):
     write_classes(tmp_path / "images", {"cat": 100})
-    killed = fresh.start(SCAN, tmp_path / "images")
+    killed = fresh.start(SCAN, tmp_path / "images", TMPDIR=str(tmp_path))
     assert killed.stdout.readline() == "read\n"
     killed.kill()
-    killed.communicate(timeout=60)      # ends when nobody holds its standard output any more
+    killed.communicate(timeout=fresh.LIMIT_S)      # ends when nobody holds its standard output any more
 
 
 def test_other_files_are_stray_and_broken_pictures_are_not(tmp_path):

@@ -5,9 +5,9 @@ import onnx
 import pytest
 from live_server import live_server
 from onnx import TensorProto, helper, numpy_helper
-from test_server import wait_until
 from tiny_bundle import make_bundle, make_images
 
+from benchmarks.processes import wait_for
 from graft import registry
 from graft.errors import GraftError
 from graft.model import trial
@@ -88,7 +88,7 @@ def test_a_server_keeps_its_model_and_says_why(tmp_path, monkeypatch):
         registry.promote(f"colours@{number}", registry=store) if number == 1 else None
     with live_server("colours", store, poll_s=0.05) as server:
         registry.promote("colours@2", registry=store)
-        wait_until(lambda: "colours@2 is not put to work" in server.get("/metrics").text)
+        wait_for(lambda: "colours@2 is not put to work" in server.get("/metrics").text)
         answer = server.post("/v1/predict", content=image, headers={"Content-Type": "image/png"})
         assert (answer.status_code, answer.json()["model"]) == (200, "colours@1")
         registry.promote("colours@1", registry=store)

@@ -15,8 +15,11 @@ ARITHMETIC = ("graft/model/unknown.py", "graft/model/classifier.py", "graft/mach
               "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
+    "flows/model_folder.py": {
+        "folder / file": OURS, "project / file": OURS, "project_folder() / folder": "checked there: inside the project",
+        "project_folder() / MODELS / check_name(name)": CHECKED},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},
-    "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / default_registry()": LOCAL},
+    "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / registry": LOCAL},
     "graft/machine/files.py": {"folder / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'": OURS},
     "graft/machine/names.py": {"folder.joinpath(*name.split('/'))": "the one parser"},
     "graft/model/inference.py": {"folder / files[0]": OURS, "folder / bundle.FORMATS[format][0]": OURS},

@@ -18,6 +18,7 @@ from intake_images import write_classes
 from tiny_bundle import make_bundle, make_images
 from tiny_project import TINY, Project
 
+from benchmarks.processes import wait_for
 from graft.errors import GraftError
 from pipeline.cluster import ray_cluster
 from pipeline.cluster.batch import Batch
@@ -38,8 +39,10 @@ def cluster():
         cluster = Cluster()
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=100_000_000, include_dashboard=False)
+        session = cluster.head_node.get_session_dir_path()
         yield cluster.address
         cluster.shutdown()
+        shutil.rmtree(session, ignore_errors=True)      # Ray keeps the logs of every session
 
 
 @pytest.fixture
@@ -105,11 +108,7 @@ def test_whoever_stops_listening_leaves_no_work_behind(address, tmp_path):
         assert next(answers) == 0
     assert signal.getsignal(signal.SIGTERM) is before
     ray = ray_cluster._connected()
-    for _ in range(600):
-        if ray.available_resources().get("CPU") == 2:
-            break
-        time.sleep(0.1)
-    assert ray.available_resources()["CPU"] == 2
+    wait_for(lambda: ray.available_resources().get("CPU") == 2)
     ray.shutdown()
     assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "2", "3"}
 

@@ -5,8 +5,11 @@ a local folder the writer kills itself before its n-th change of the file system
 """
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 
 import fresh
@@ -19,11 +22,13 @@ from graft import store
 from graft.registry import gc, history, manifest, promote, publish, pull, rollback, verify
 from graft.store import open_store, s3
 
-# one call of `graft.registry`; everything is imported first, so that the registry alone changes files afterwards
-WRITER = """
-import json, os, signal, sys
-import tqdm
+# forks for each order, a call of `graft.registry`: it starts in no time, and the registry alone changes files, as
+# everything has been imported
+WRITERS = """
+import faulthandler, json, os, signal, sys, traceback
+import boto3, tqdm
 import graft.registry.transfer
+from fresh import LIMIT_S
 from graft import registry
 from test_registry_kills import turn_clock
 
@@ -41,11 +46,33 @@ def kill_at_change(left):
 
     sys.addaudithook(hook)
 
-change, days, name, arguments, options = json.loads(sys.argv[1])
-turn_clock(days)
-kill_at_change(change)
-getattr(registry, name)(*arguments, **options)
+def work(environment, change, days, name, arguments, options):
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+    os.environ.update(environment)
+    turn_clock(days)
+    kill_at_change(change)
+    getattr(registry, name)(*arguments, **options)
+
+for order in sys.stdin:
+    if not (writer := os.fork()):
+        try:
+            work(*json.loads(order))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(writer, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]), flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def writers():
+    """The process that forks writers. It has one thread alone; what a writer says is among what the test said."""
+    with fresh.start(WRITERS, limit_s=None, stderr=None, stdin=subprocess.PIPE, PYTHONDONTWRITEBYTECODE="1",
+                     OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as process:
+        yield process
+        process.stdin.close()
 
 
 class Kills:
@@ -56,8 +83,8 @@ class Kills:
         days: by how much the writer's clock is ahead.
     """
 
-    def __init__(self, registry: str, proxy=None):
-        self.registry, self.days, self._proxy = registry, 0, proxy
+    def __init__(self, registry: str, writers: subprocess.Popen, proxy=None):
+        self.registry, self.days, self._writers, self._proxy = registry, 0, writers, proxy
         for seed in (1, 2):
             publish(bundle(seed), "colours", registry)
         promote(f"{registry}/colours@1")
@@ -65,37 +92,40 @@ class Kills:
     def __call__(self, work: Callable[[], tuple]) -> Iterator[int]:
         """Yield after each kill. `work` gives a function's name in `graft.registry`, its arguments and its options."""
         for number in range(1, 200):
-            writer = self._start_behind_proxy(number, work) if self._proxy else self._start(number, work)
-            said = writer.communicate()
-            if writer.returncode != -signal.SIGKILL:
-                assert writer.returncode == 0, said
+            code = self._run_behind_proxy(number, work) if self._proxy else self._run(number, work)
+            if code != -signal.SIGKILL:
+                assert code == 0
                 assert number > 2, "it was never killed"
                 return
             yield number
         raise AssertionError("it never ended")
 
-    def _start(self, change: int, work: Callable[[], tuple], **environment: str):
+    def _run(self, change: int, work: Callable[[], tuple], started: Callable = lambda writer: None, **environment):
+        """The exit code of a writer."""
         name, *arguments, options = work()
-        order = json.dumps([change, self.days, name, arguments, options], default=str)
-        return fresh.start(WRITER, order, PYTHONDONTWRITEBYTECODE="1", **environment)
+        own = {each: os.environ[each] for each in os.environ if each.startswith(("AWS_", "GRAFT_"))} | environment
+        print(json.dumps([own, change, self.days, name, arguments, options], default=str), file=self._writers.stdin,
+              flush=True)
+        started(int(self._writers.stdout.readline()))
+        return int(self._writers.stdout.readline())
 
-    def _start_behind_proxy(self, request: int, work: Callable[[], tuple]):
+    def _run_behind_proxy(self, request: int, work: Callable[[], tuple]) -> int:
         """The proxy kills the writer at its request of this number, just before the server does it."""
+        writer = Future()
         self._proxy.requests.clear()
-        self._proxy.before = lambda number: number == request and writer.kill()
-        writer = self._start(0, work, AWS_ENDPOINT_URL=self._proxy.server.url)
-        return writer
+        self._proxy.before = lambda number: number == request and os.kill(writer.result(), signal.SIGKILL)
+        return self._run(0, work, writer.set_result, AWS_ENDPOINT_URL=self._proxy.server.url)
 
 
 @pytest.fixture(params=["local", "ceph"])
-def kills(request, tmp_path, monkeypatch):
+def kills(request, tmp_path, monkeypatch, writers):
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     if request.param == "local":
-        yield Kills(str(tmp_path / "registry"))
+        yield Kills(str(tmp_path / "registry"), writers)
         return
     address = s3_server.use(monkeypatch, s3_server.radosgw())
     with faulty(s3_server.radosgw()) as proxy:
-        yield Kills(address, proxy)
+        yield Kills(address, writers, proxy)
 
 
 def turn_clock(days: float, patch: Callable = setattr) -> None:

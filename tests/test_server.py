@@ -14,20 +14,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from live_server import live_server
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tiny_bundle import COLOURS, make_bundle, make_images
 
+from benchmarks.processes import free_port, wait_for
 from graft import registry
 from graft.cli import main as cli
 from graft.images import UnreadableImage
 from graft.model.classifier import Classifier
+from graft.model.heatmaps import occlusion
 from graft.server.batching import Batcher
 
 REPOSITORY = Path(__file__).parent.parent
 PNG = {"Content-Type": "image/png"}
+LIMIT_S = 120       # for whatever must come to pass; only one that hangs takes so long
 
 
 @pytest.mark.parametrize(("host", "status"), [
@@ -97,6 +101,19 @@ def test_many_images_of_a_form_and_broken_ones_among_them(server, bundle, images
     assert rows == [expected(bundle, path, path.name) for path in images]
 
 
+def test_an_explanation_is_the_heat_map_of_the_classifier(server, bundle, images):
+    path = images[0]
+    answer = server.post("/v1/explain", content=path.read_bytes(), headers={"Content-Type": "image/png"}).json()
+    classifier = Classifier(bundle)
+    expected = occlusion(classifier, classifier.read(path))
+    assert answer["label"] == classifier.predict(path).label and len(answer["heat"]) == 8
+    assert np.array(answer["heat"]) == pytest.approx(expected, abs=1e-2)
+    broken = server.post("/v1/explain", content=b"text", headers={"Content-Type": "image/png"})
+    assert (broken.status_code, broken.json()["detail"]) == (422, "not an image")
+    two = server.post("/v1/explain", files=[("image", each.read_bytes()) for each in images[:2]])
+    assert (two.status_code, two.json()["detail"]) == (400, "expected one image, received 2")
+
+
 def test_when_no_image_can_be_read_the_status_says_so(server):
     answer = server.post("/v1/predict", content=b"text", headers=PNG)
     assert (answer.status_code, answer.json()["predictions"]) == (422, [{"source": "image", "error": "not an image"}])
@@ -153,7 +170,7 @@ def test_a_request_that_arrives_too_slowly_is_ended(bundle, images):
 
 
 def test_a_connection_that_sends_no_whole_head_is_ended(bundle, images, monkeypatch):
-    monkeypatch.setattr("graft.server.connections.HEAD_S", 0.3)
+    monkeypatch.setattr("graft.server.connections.HEAD_S", 1.0)
     with live_server(bundle) as server:
         address = server.base_url.host, server.base_url.port
         with socket.create_connection(address) as silent, socket.create_connection(address) as slow:
@@ -165,10 +182,10 @@ def test_a_connection_that_sends_no_whole_head_is_ended(bundle, images, monkeypa
             endless.sendall(b"GET / HTTP/1.1\r\n" + b"X-More: x\r\n" * 10_000)
             assert status_of(endless) == 431
         with begun(server, images[0].read_bytes()) as sock:     # its head is whole: its body has another limit
-            time.sleep(0.5)
+            time.sleep(1.1)
             sock.sendall(images[0].read_bytes()[-1:])
             assert status_of(sock) == 200
-            time.sleep(0.5)                                     # between two requests a connection may be silent
+            time.sleep(1.1)                                     # between two requests a connection may be silent
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
             while b'{"status":"ok"}' not in received:
@@ -178,7 +195,7 @@ def test_a_connection_that_sends_no_whole_head_is_ended(bundle, images, monkeypa
 def test_too_many_requests_at_one_time_are_turned_away_and_the_others_answered(bundle, images):
     data = images[0].read_bytes()
     with live_server(bundle, requests=2) as server, begun(server, data) as one, begun(server, data) as other:
-        wait_until(lambda: metric(server, "graft_requests_in_flight") == 2)
+        wait_for(lambda: metric(server, "graft_requests_in_flight") == 2)
         refused = server.post("/v1/predict", content=data, headers=PNG)
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
         assert server.get("/healthz").status_code == server.get("/readyz").status_code == 200
@@ -191,8 +208,8 @@ def test_too_many_requests_at_one_time_are_turned_away_and_the_others_answered(b
 def test_a_client_that_goes_away_leaves_nothing_behind(bundle, images):
     with live_server(bundle, requests=1) as server:
         with begun(server, images[0].read_bytes()):
-            wait_until(lambda: metric(server, "graft_requests_in_flight") == 1)
-        wait_until(lambda: metric(server, "graft_requests_in_flight") == 0)
+            wait_for(lambda: metric(server, "graft_requests_in_flight") == 1)
+        wait_for(lambda: metric(server, "graft_requests_in_flight") == 0)
         assert server.post("/v1/predict", content=images[0].read_bytes(), headers=PNG).status_code == 200
 
 
@@ -259,17 +276,18 @@ def test_the_model_is_replaced_when_the_alias_moves_and_no_request_is_lost(bundl
 
         with ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask) for _ in range(4)]
-            wait_until(lambda: len(answers) > 20)
+            wait_for(lambda: len(answers) > 20)
             registry.publish(renamed, "colours", store)
             registry.promote("colours@2", registry=store)
-            wait_until(lambda: server.get("/readyz").json()["model"] == "colours@2")
+            wait_for(lambda: server.get("/readyz").json()["model"] == "colours@2")
             count = len(answers)
-            wait_until(lambda: len(answers) > count + 20)
+            wait_for(lambda: len(answers) > count + 20)
             done.set()
         assert all(future.exception() is None for future in asking)
         assert metric(server, "graft_model_info", model="colours@2") == 1
         shutil.rmtree(store)
-        wait_until(lambda: metric(server, "graft_reloads_total", outcome="failed") > 0)
+        wait_for(lambda: metric(server, "graft_reloads_total", outcome="failed") > 0)
+        assert server.get("/readyz").json()["not_loaded"].startswith(store)
         assert server.post("/v1/predict", content=images[0].read_bytes(), headers=PNG).json()["model"] == "colours@2"
     right = {f"colours@{n}": expected(folder, images[0], "image") for n, folder in ((1, bundle), (2, renamed))}
     assert {each.json()["model"] for each in answers} == set(right)
@@ -280,12 +298,11 @@ def test_the_model_is_replaced_when_the_alias_moves_and_no_request_is_lost(bundl
 @pytest.fixture
 def process(bundle):
     """`graft serve` as a process, and the address that it told."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "graft.cli", "serve", str(bundle), "--port", str(port)]
     running = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     running.base_url = httpx.URL(f"http://127.0.0.1:{port}")
-    wait_until(lambda: running.poll() is not None or is_up(running.base_url), 60)
+    wait_for(lambda: running.poll() is not None or is_up(running.base_url))
     yield running
     running.kill()
     running.communicate()
@@ -301,13 +318,13 @@ def test_told_to_end_it_answers_what_is_under_way_and_takes_no_more(process, ima
     data = images[0].read_bytes()
     with begun(process, data) as sock:
         metrics = process.base_url.join("/metrics")
-        wait_until(lambda: "requests_in_flight 1.0" in httpx.get(metrics, trust_env=False).text)
+        wait_for(lambda: "requests_in_flight 1.0" in httpx.get(metrics, trust_env=False).text)
         process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not is_up(process.base_url))
+        wait_for(lambda: not is_up(process.base_url))
         assert process.poll() is None
         sock.sendall(data[-1:])
         assert status_of(sock) == 200
-    assert process.wait(20) in (0, -signal.SIGTERM)
+    assert process.wait(LIMIT_S) in (0, -signal.SIGTERM)
     assert "Traceback" not in process.stderr.read()
 
 
@@ -333,7 +350,7 @@ class Gated(Classifier):
 
     def predict_batch(self, images):
         self.started.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(LIMIT_S)
         self.sizes.append(len(images))
         return super().predict_batch(images)
 
@@ -342,16 +359,16 @@ def test_what_waits_for_one_model_becomes_one_batch_up_to_the_largest(bundle, im
     batcher, classifier, other = Batcher(largest=4), Gated(bundle), Gated(bundle)
     other.gate.set()
     first = batcher.submit(classifier, images[0].read_bytes())
-    assert classifier.started.wait(20)
+    assert classifier.started.wait(LIMIT_S)
     waiting = [batcher.submit(classifier, path.read_bytes()) for path in images[:6]]
-    wait_until(lambda: batcher.waiting == 6)
+    wait_for(lambda: batcher.waiting == 6)
     last = [batcher.submit(other, path.read_bytes()) for path in images[:2]]
     broken = batcher.submit(other, b"text")
-    assert isinstance(broken.result(20), UnreadableImage)
-    wait_until(lambda: batcher.waiting == 8)
+    assert isinstance(broken.result(LIMIT_S), UnreadableImage)
+    wait_for(lambda: batcher.waiting == 8)
     classifier.gate.set()
-    assert first.result(20) == Classifier(bundle).predict(images[0])
-    assert all(future.result(20).label for future in waiting + last)
+    assert first.result(LIMIT_S) == Classifier(bundle).predict(images[0])
+    assert all(future.result(LIMIT_S).label for future in waiting + last)
     batcher.close()
     assert (classifier.sizes, other.sizes) == ([1, 4, 2], [2])
 
@@ -363,14 +380,7 @@ def test_a_model_that_fails_fails_its_callers_and_not_the_next(bundle, images):
 
     batcher = Batcher()
     with pytest.raises(RuntimeError, match="out of memory"):
-        batcher.submit(Failing(bundle), images[0].read_bytes()).result(20)
-    assert batcher.submit(Classifier(bundle), images[0].read_bytes()).result(20).label
+        batcher.submit(Failing(bundle), images[0].read_bytes()).result(LIMIT_S)
+    assert batcher.submit(Classifier(bundle), images[0].read_bytes()).result(LIMIT_S).label
     batcher.close()
     assert not batcher.is_alive()
-
-
-def wait_until(is_so, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)

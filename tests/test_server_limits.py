@@ -34,7 +34,7 @@ def connect(server, receive_bytes=None):
     sock = socket.socket()
     if receive_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    sock.settimeout(20)
+    sock.settimeout(120)
     sock.connect((server.base_url.host, server.base_url.port))
     return sock
 
@@ -89,12 +89,12 @@ def test_a_client_that_does_not_read_is_left(bundle, monkeypatch):
 
 
 def test_a_body_that_trickles_in_is_ended(bundle, image):
-    with live_server(bundle, slow_s=0.3, rate_bytes=10**6) as server, connect(server) as sock:
+    with live_server(bundle, slow_s=1, rate_bytes=10**6) as server, connect(server) as sock:
         sock.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + image)
         for _ in range(8):
             with contextlib.suppress(OSError):
                 sock.sendall(b"x")
-            time.sleep(0.1)
+            time.sleep(0.2)
         assert sock.recv(12) == b"HTTP/1.1 408"
         fast = server.post("/v1/predict", content=image, headers={"Content-Type": "image/png"})
         assert fast.status_code == 200

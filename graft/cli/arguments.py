@@ -8,6 +8,7 @@ from graft.errors import LINES, printable
 
 Subparsers = argparse._SubParsersAction
 REGISTRY = "s3://bucket/prefix or a folder (default: the environment variable GRAFT_REGISTRY, otherwise ./registry)"
+NAME = "the model's name, optionally with its registry"
 MODEL = "NAME, NAME@ALIAS or NAME@NUMBER, optionally with its registry, as in s3://bucket/prefix/NAME@champion"
 MODEL_OR_FOLDER = f"a model's folder, imagenet:NETWORK (such as imagenet:MobileNetV2), or {MODEL}"
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
+from graft.cli.arguments import MODEL, NAME, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -17,11 +17,14 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def _add_pull(subparsers: Subparsers) -> None:
+    from graft.model.bundle import FORMATS
+
     parser = add_command(subparsers, "pull", _pull, "fetch a published model and check every byte of it")
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--to", metavar="FOLDER", help="also copy it to this folder (default: only the user's cache)")
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
+    parser.add_argument("--format", choices=[*FORMATS], help="only in this export format (default: in all)")
     parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
     add_public_key(parser, "refuse a version")
 
@@ -30,7 +33,7 @@ def _pull(arguments: argparse.Namespace) -> None:
     from graft.registry import pull
 
     pulled = pull(arguments.model, arguments.to, registry=arguments.registry, offline=arguments.offline,
-                  attachments=arguments.attachments, public_key=arguments.public_key)
+                  attachments=arguments.attachments, public_key=arguments.public_key, format=arguments.format)
     if pulled.note:
         say(pulled.note, is_note=True)
     amount = f"{pulled.transferred_bytes / 1e6:.1f} MB fetched" if pulled.transferred_bytes else "nothing to fetch"
@@ -41,7 +44,7 @@ def _pull(arguments: argparse.Namespace) -> None:
 def _add_publish(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "publish", _publish, "publish a bundle as the next version of a model")
     parser.add_argument("bundle", help="a folder that contains model.onnx and model.json")
-    parser.add_argument("name", help="the model's name, optionally with its registry, as in s3://bucket/prefix/NAME")
+    parser.add_argument("name", help=f"{NAME}, as in s3://bucket/prefix/NAME")
     add_registry(parser)
     parser.add_argument("--attach", metavar="FILE", action="append", default=[],
                         help="keep FILE with the version; may be repeated")
@@ -107,7 +110,7 @@ def _promote(arguments: argparse.Namespace) -> None:
 
 def _add_rollback(subparsers: Subparsers) -> None:
     parser = add_command(subparsers, "rollback", _rollback, "undo the last promotion of an alias")
-    parser.add_argument("model", metavar="NAME", help="the model's name, optionally with its registry")
+    parser.add_argument("model", metavar="NAME", help=NAME)
     parser.add_argument("--to-none", action="store_true",
                         help="leave the model without a champion if no other version ever was")
     _add_alias(parser)

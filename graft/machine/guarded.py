@@ -36,7 +36,7 @@ class Guarded:
     Args:
         function: of a module, which returns bytes: what strangers' bytes may have taken over is not unpickled.
         processes: how many; as many threads may call at once.
-        processor_s: processor time in seconds for one call.
+        processor_s: processor time in seconds for one call; the start of a process does not count.
         memory_bytes: what a process may take in addition to what it has at its start; Linux alone holds it to this.
         give_way: the processes' niceness, from 0 to 19; not on Windows.
     """
@@ -101,8 +101,12 @@ class _Process:
             self.process = context.Process(target=_work, args=(theirs, *limits), daemon=True)
             with _without_program():
                 self.process.start()
+        self._is_ready = False
 
     def call(self, arguments: tuple, wall_s: float) -> bytes:
+        if not self._is_ready:
+            self._connection.recv_bytes()       # it has started, which takes long on a busy machine
+            self._is_ready = True
         self._connection.send(arguments)
         if not self._connection.poll(wall_s):
             raise TimeoutError("no answer")
@@ -134,6 +138,7 @@ def _work(connection: Connection, function: Callable[..., bytes], processor_s: f
         signal.signal(each, signal.SIG_IGN)
     limit_memory(memory_bytes)
     with suppress(EOFError, OSError):
+        connection.send_bytes(b"")
         while True:
             arguments = connection.recv()
             with processor_time(processor_s):

@@ -2,7 +2,8 @@
 
 A row is a plain dictionary, one JSON object:
 
-    {"source": …, "label": …, "probability": …, "is_unknown": …, "unknown_score": …, "probabilities": {class: …}}
+    {"source": …, "label": …, "probability": …, "is_unknown": …, "is_unsure": …, "unknown_score": …,
+     "probabilities": {class: …}}
     {"source": …, "error": reason}      if the image cannot be fetched or read
 """
 
@@ -39,7 +40,7 @@ def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = No
         return {"source": source, "error": str(outcome)}
     return {
         "source": source, "label": outcome.label, "probability": outcome.probability,
-        "is_unknown": outcome.is_unknown, "unknown_score": outcome.unknown_score,
+        "is_unknown": outcome.is_unknown, "is_unsure": outcome.is_unsure, "unknown_score": outcome.unknown_score,
         "probabilities": most_probable(outcome.probabilities, top),
     }
 

@@ -1,6 +1,7 @@
 """`graft serve`: an HTTP API and a web page for one model. Needs the extra `serve`.
 
     app             the routes
+    protocol        the routes of the Open Inference Protocol, for the clients of KServe and Triton
     service         answers requests within limits, and keeps the model up to date
     connections     limits for what is no body, for unread answers and open connections
     hosts           the names under which the server answers

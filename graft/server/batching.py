@@ -41,11 +41,25 @@ class Batcher:
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
         self._worker.start()
 
-    def submit(self, classifier: Classifier, data: bytes, client: str = "") -> Future:
-        """Predict one image file; the future has its `Prediction` or `UnreadableImage`, and can be cancelled."""
+    def submit(self, classifier: Classifier, image: bytes | np.ndarray, client: str = "") -> Future:
+        """Predict one image; the future has its `Prediction` or `UnreadableImage`, and can be cancelled.
+
+        Args:
+            image: the bytes of a file; or what it was decoded to, uint8 `(height, width, 3)` of the model's size.
+            client: who sent it; see `graft.server.lanes`.
+        """
         answer: Future = Future()
-        self._lanes.put(Job(client, data, classifier.image_size, answer,
-                            lambda image: self._queue.put(_Waiting(classifier, image, answer))))
+        if isinstance(image, bytes):
+            self._lanes.put(Job(client, image, classifier.image_size, answer,
+                                lambda decoded: self._queue.put(_Waiting(classifier, decoded, answer))))
+        elif answer.set_running_or_notify_cancel():
+            self._queue.put(_Waiting(classifier, image, answer))
+        return answer
+
+    def read(self, classifier: Classifier, data: bytes, client: str = "") -> Future:
+        """Decode one image file; the future has uint8 `(height, width, 3)` or the `UnreadableImage`."""
+        answer: Future = Future()
+        self._lanes.put(Job(client, data, classifier.image_size, answer, answer.set_result))
         return answer
 
     @property

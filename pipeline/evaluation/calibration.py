@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.losses import log_losses
+
 BINS = 15       # of equal width, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 PRIOR = 0.25    # standard deviation of log temperature. In simulations, 0.5 and no prior lose more than they gain
 
@@ -28,27 +30,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:      # on a logarithmic scale, half and double are equally far from 1
         prior = (log_temperature / PRIOR) ** 2 / (2 * len(labels))
-        return log_loss_of_logits(logits / np.exp(log_temperature), labels) + prior
+        return log_losses(logits / np.exp(log_temperature), labels).mean() + prior
 
     bounds = np.log(0.05), np.log(20)
     temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
-    gains = _losses_of_logits(logits, labels) - _losses_of_logits(logits / temperature, labels)
+    gains = log_losses(logits, labels) - log_losses(logits / temperature, labels)
     return temperature if gains.mean() > gains.std() / np.sqrt(len(gains)) else 1.0
-
-
-def log_loss_of_logits(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean negative log-probability of the true class, without probabilities that round to 0 on the way.
-
-    Args:
-        logits: float `(images, classes)`.
-        labels: int `(images,)`, the true classes.
-    """
-    return float(_losses_of_logits(logits, labels).mean())
-
-
-def _losses_of_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
 
 
 def losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -74,7 +61,11 @@ def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
         probabilities: float64 `(images, classes)`, calibrated.
         temperature: see `fit_temperature`.
     """
-    logits = temperature * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    return softmax(temperature * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The probabilities that logits stand for, float64 `(images, classes)`."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.probing.logistic import log_losses
+from pipeline.losses import log_losses
 from pipeline.probing.selection import Features, answers_out_of_fold
 
 PARTS = (4, 2, 1)           # the curve has a point for a quarter, for half and for all of the images

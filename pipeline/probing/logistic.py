@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pipeline.losses import log_softmax
+
 MOST_AXES, ITERATIONS = 512, 3
 SMALLEST_SHARE = 1e-3       # of the largest variance: what lies along other axes decides on no answer, and takes time
 EXACT, ROUGH = 1e-6, 1e-5   # largest gradient of the final fit; and where fits are only compared
@@ -119,14 +121,3 @@ def fit(rows: np.ndarray, labels: np.ndarray, classes: int, penalty: float, *, w
     with threadpool_limits(1):      # the same bits on any number of cores; and threads that wait for a busy core spin
         found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options).x
     return found.reshape(-1, classes) * scale
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities of logits, float `(rows, classes)`."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def log_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The negative log-probability of each true class, float64 `(rows,)`."""
-    return -log_softmax(logits)[np.arange(len(labels)), labels]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.losses import log_losses
 from pipeline.probing.comparison import chance_of_gain
 from pipeline.probing.curve import Curve, learning_curve
-from pipeline.probing.logistic import log_losses
 from pipeline.probing.selection import Features, compare
 
 SIGNIFICANCE = 0.05         # chance of calling data unlike that are alike

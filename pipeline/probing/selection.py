@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.losses import log_losses
 from pipeline.probing import logistic
-from pipeline.probing.logistic import Head, fit, log_losses, principal_axes
+from pipeline.probing.logistic import Head, fit, principal_axes
 
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
 TIED = 0.5                      # a loss that is higher by at most so many standard errors counts as equal

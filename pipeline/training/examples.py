@@ -78,6 +78,19 @@ class Vectors:
         return self.features[indices, (epoch + indices) % self.features.shape[1]]
 
 
+def balanced_weights(labels: np.ndarray) -> np.ndarray:
+    """Weights that give every class the same total, with a mean of 1, as scikit-learn's "balanced".
+
+    Args:
+        labels: int `(images,)`.
+
+    Returns:
+        float32 `(images,)`.
+    """
+    counts = np.bincount(labels)
+    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """All splits, with the names of the classes in the order of the labels."""

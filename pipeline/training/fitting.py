@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from graft.machine.threads import InThreads
 from pipeline.training import backend, checkpoints, optimizers, pace
+from pipeline.training.examples import balanced_weights
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.scoring import as_float32, predict, score
 
@@ -112,19 +113,6 @@ def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: f
     model.optimizer.build(model.trainable_variables)
 
 
-def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights that give every class the same total, with a mean of 1, as scikit-learn's "balanced".
-
-    Args:
-        labels: int `(images,)`.
-
-    Returns:
-        float32 `(images,)`.
-    """
-    counts = np.bincount(labels)
-    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
-
-
 class _Fit:
     def __init__(self, model, train, val, weights, batch_size, seed, checkpoint):
         self.model, self.train, self.val, self.weights = model, train, val, weights
@@ -215,8 +203,8 @@ class _Fit:
             "val_accuracy": val_accuracy,
             "val_loss": val_loss,
         }
-        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
-              f"val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}", flush=True)
+        on_val = f", val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}" if self.val is not None else ""
+        print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}{on_val}", flush=True)
         progress.history.append(row)
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
 
