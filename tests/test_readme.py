@@ -133,7 +133,7 @@ def test_the_readme_is_short_and_its_pictures_are_light():
 def test_the_pictures_of_report_and_page_can_be_drawn_anew(project, tmp_path):
     images = [project.folder / "data/tiny/4/0004.png", pictures.draw_smile(tmp_path / "smile.png")]
     with browser.tab() as tab, pictures.served("tiny", project.folder, project.environment()) as address:
-        pictures.photograph_report(tab, project.folder / "outputs/evaluate/report.html", tmp_path / "report.png")
+        pictures.photograph_report(tab, project.folder / "outputs/gate/report.html", tmp_path / "report.png")
         pictures.photograph_page(tab, address, images, tmp_path / "page.png")
     for name in ("report.png", "page.png"):
         image = Image.open(tmp_path / name)

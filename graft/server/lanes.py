@@ -1,7 +1,7 @@
 """Decode the images of several clients, so that those of one do not hold up those of another.
 
 Clients take turns. An image has a quarter of a second of processor time in the first lane; what needs longer is begun
-again in the second, whose processes give way to all others, and for a minute all images of its client go there at once.
+again in the second, whose processes give way to all others, and for a minute all images of its client go there.
 So one client's costly images hold up another's for a moment, whatever they are.
 """
 
@@ -88,8 +88,7 @@ class Lanes:
 
     def put(self, job: Job) -> None:
         """Decode an image when it is its client's turn."""
-        is_slow = self._slow_until.get(job.client, 0) > time.monotonic()
-        (self._patient if is_slow else self._quick).put(job)
+        self._quick.put(job)
 
     def close(self) -> None:
         """End all processes and threads; what is not decoded is dropped."""
@@ -101,6 +100,9 @@ class Lanes:
     def _work(self, queue: InTurn, decoders: Decoders) -> None:
         while job := queue.take():
             if job.answer.cancelled():
+                continue
+            if queue is self._quick and self._slow_until.get(job.client, 0) > time.monotonic():
+                self._patient.put(job)
                 continue
             try:
                 image = decoders.read_in_time(job.data, job.image_size)
