@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.errors import reported
+
 STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)      # scikit-learn's C
 GRID_SHARES = (0.15, 0.35, 0.55, 0.75, 1.0)     # of the arithmetic above the cut: five cuts, the last one trains all
 GRID_RATES = (1e-4, 3e-4, 1e-3)
@@ -125,4 +127,5 @@ def forecasts() -> list[bool]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"baselines": baselines, "grid": grid, "forecasts": forecasts}[sys.argv[1]]()))
+    with reported():
+        print(json.dumps({"baselines": baselines, "grid": grid, "forecasts": forecasts}[sys.argv[1]]()))

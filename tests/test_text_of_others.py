@@ -85,7 +85,7 @@ def test_no_cell_of_a_csv_file_is_a_formula(text, cell):
     csv_writer(stream, (text,))({"source": text, "label": text, "probability": -0.5, "probabilities": {text: 0.25}})
     stream.seek(0)
     header, row = csv.reader(stream)
-    assert row == [cell, cell, "-0.5", "", "", "", "0.25"]
+    assert (row[:3], row[-1]) == ([cell, cell, "-0.5"], "0.25")
     assert not header[-1].startswith(("=", "+", "-", "@"))
 
 
