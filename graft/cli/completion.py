@@ -1,33 +1,21 @@
-"""The subcommand `completion`: print the script by which a shell completes `graft`."""
+"""The scripts by which shells complete `graft`."""
 
 import argparse
 
-from graft.cli.arguments import Subparsers, add_command
-
 FILES = ("SOURCE", "FILE", "PNG", "PEM", "JSON", "FOLDER")      # metavars of arguments that are files or folders
-WHERE = {
+WHERE = {       # shell -> where it looks for the script
     "bash": "~/.local/share/bash-completion/completions/graft", "zsh": "~/.zfunc/_graft, with ~/.zfunc in $fpath",
     "fish": "~/.config/fish/completions/graft.fish",
 }
 
 
-def add_commands(subparsers: Subparsers) -> None:
-    """Declare this subcommand."""
-    places = "; ".join(f"{shell}: {place}" for shell, place in WHERE.items())
-    parser = add_command(subparsers, "completion", _completion, "print the script by which a shell completes graft",
-                         f"Write it where your shell looks for it. {places}.")
-    parser.add_argument("shell", choices=[*WHERE])
-
-
-def _completion(arguments: argparse.Namespace) -> None:
+def make_script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script by which a shell, a key of `WHERE`, completes the command of this parser."""
     import shtab
 
-    from graft.cli.main import make_parser
-
-    parser = make_parser()
     [commands] = [each.choices for each in parser._actions if isinstance(each.choices, dict)]
     for command in commands.values():
         for action in command._actions:
             if action.metavar in FILES:
                 action.complete = shtab.FILE
-    print(shtab.complete(parser, arguments.shell))
+    return shtab.complete(parser, shell)

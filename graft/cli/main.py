@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from graft.cli import completion, reading, registry
+from graft.cli import reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
@@ -25,9 +25,24 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands,
-                completion.add_commands):
+                _add_completion):
         add(subparsers)
     return parser
+
+
+def _add_completion(subparsers: Subparsers) -> None:
+    from graft.cli.completion import WHERE
+
+    places = "; ".join(f"{shell}: {place}" for shell, place in WHERE.items())
+    parser = add_command(subparsers, "completion", _completion, "print the script by which a shell completes graft",
+                         f"Write it where your shell looks for it. {places}.")
+    parser.add_argument("shell", choices=[*WHERE])
+
+
+def _completion(arguments: argparse.Namespace) -> None:
+    from graft.cli.completion import make_script
+
+    print(make_script(make_parser(), arguments.shell))
 
 
 class _Version(argparse.Action):
