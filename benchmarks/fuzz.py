@@ -47,13 +47,15 @@ def timed(*arguments, **named):
         warm = warm or (memory().rss if count == int(sys.argv[4]) else 0)
 
 test.hypothesis.inner_test = timed
-run = settings(max_examples=10**9, deadline=None, database=None, phases=[Phase.generate, Phase.shrink],
+run = settings(max_examples=2000, deadline=None, database=None, phases=[Phase.generate, Phase.shrink],
                suppress_health_check=list(HealthCheck))(test)
 needs = inner.__code__.co_varnames[:inner.__code__.co_argcount]
 with contextlib.suppress(Over), tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as kept:
     bundle = make_bundle(Path(folder, "model"))
     given = {"bundle": lambda: bundle, "server": lambda: kept.enter_context(live_server(bundle))}
-    run(**{need: given[need]() for need in needs if need in given})
+    made = {need: given[need]() for need in needs if need in given}
+    while True:         # Hypothesis keeps all inputs of a run
+        run(**made)
 print(count, longest, (memory().rss - (warm or memory().rss)) / 1e6)
 """
 

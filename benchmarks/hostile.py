@@ -225,7 +225,7 @@ def _promote(make: Callable[[Path], Path]) -> tuple[str, bool, str]:
         registry.promote("m@1", registry=store)
         with live_server("m", store, poll_s=0.1) as client:
             registry.promote("m@2", registry=store)
-            until = time.monotonic() + 120
+            until = time.monotonic() + 400
             while "not put to work" not in (metrics := client.get("/metrics").text) and time.monotonic() < until:
                 time.sleep(0.2)
             now = client.get("/readyz").json()["model"]

@@ -3,12 +3,13 @@
 import argparse
 import sys
 
-from graft.cli import reading, registry
+from graft.cli import completion, reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
 EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
               "one message, for what you can correct; 130 after Ctrl-C.")
+
 
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
@@ -24,25 +25,10 @@ def make_parser() -> argparse.ArgumentParser:
                                      epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands,
-                _add_completion):
+    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
         add(subparsers)
+    completion.add_commands(subparsers, parser)
     return parser
-
-
-def _add_completion(subparsers: Subparsers) -> None:
-    from graft.cli.completion import WHERE
-
-    places = "; ".join(f"{shell}: {place}" for shell, place in WHERE.items())
-    parser = add_command(subparsers, "completion", _completion, "print the script by which a shell completes graft",
-                         f"Write it where your shell looks for it. {places}.")
-    parser.add_argument("shell", choices=[*WHERE])
-
-
-def _completion(arguments: argparse.Namespace) -> None:
-    from graft.cli.completion import make_script
-
-    print(make_script(make_parser(), arguments.shell))
 
 
 class _Version(argparse.Action):
