@@ -2,7 +2,7 @@
 
     python -m benchmarks.hostile [inputs] [images] [server] [models] [fairness]
 
-inputs      addresses, JSON, YAML, names, objects of a registry and files of .graft, made by kind: a row for each kind
+inputs      addresses, JSON, YAML, names, objects of a registry, files of .graft and raw HTTP: a row for each kind
 images      costly files, each in a fresh process: at most 5 s of processor time and 500 MB besides the file
 server      what a client sends or does not read, while another one asks: that one is answered, memory comes back, and
             SIGTERM ends the server
@@ -225,7 +225,7 @@ def _promote(make: Callable[[Path], Path]) -> tuple[str, bool, str]:
         registry.promote("m@1", registry=store)
         with live_server("m", store, poll_s=0.1) as client:
             registry.promote("m@2", registry=store)
-            until = time.monotonic() + 120
+            until = time.monotonic() + 400
             while "not put to work" not in (metrics := client.get("/metrics").text) and time.monotonic() < until:
                 time.sleep(0.2)
             now = client.get("/readyz").json()["model"]

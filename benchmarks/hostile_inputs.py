@@ -1,9 +1,10 @@
-"""Hostile inputs made by kind: addresses, JSON, YAML, names, and objects of a registry. See `benchmarks.hostile`."""
+"""Hostile inputs made by kind: addresses, JSON, YAML, names, objects, kept files, HTTP. See `benchmarks.hostile`."""
 
 import contextlib
 import io
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -68,6 +69,7 @@ def attempts() -> Attempts:
     yield from _names()
     yield from _objects()
     yield from _kept_files()
+    yield from _requests()
 
 
 class Hangs(BaseException):
@@ -186,3 +188,69 @@ def _kept_files() -> Attempts:
 def _is_noticed(path: Path) -> bool:
     with contextlib.redirect_stdout(io.StringIO()):
         return not sealed.is_sound(path)
+
+
+def _requests() -> Attempts:
+    """Raw HTTP. Refused or answered, and then the server answers another client."""
+    from live_server import live_server
+    from tiny_bundle import make_bundle
+
+    with tempfile.TemporaryDirectory() as folder, live_server(make_bundle(Path(folder, "model"))) as client:
+        for what, data in REQUESTS.items():
+            yield "raw HTTP", what, partial(_is_survived, client, data)
+
+
+def _is_survived(client, data: bytes) -> bool:
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=LONGEST_S) as sock:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            while received := sock.recv(65_536):
+                answer += received
+    return not answer[9:].startswith(b"5") and client.get("/healthz").status_code == 200
+
+
+def _post(head: bytes, body: bytes = b"") -> bytes:
+    return b"POST /v1/predict HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + body
+
+
+def _form(parts: bytes) -> bytes:
+    return _post(b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n" % len(parts), parts)
+
+
+PNG, PART = b"Content-Type: image/png\r\n", b'--b\r\nContent-Disposition: form-data; name="a"'
+REQUESTS = {
+    "two lengths": _post(PNG + b"Content-Length: 1\r\nContent-Length: 2\r\n", b"xx"),
+    "a length and chunks": _post(PNG + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+                                 b"0\r\n\r\nGET / HTTP/1.1\r\n"),
+    "a negative length": _post(PNG + b"Content-Length: -1\r\n"), "a length of 10^30": _post(
+        PNG + b"Content-Length: 1" + b"0" * 30 + b"\r\n"), "a length in words": _post(PNG + b"Content-Length: ten\r\n"),
+    "a chunk of 10^18": _post(PNG + b"Transfer-Encoding: chunked\r\n", b"fffffffffffffff\r\nx"),
+    "a chunk of -1": _post(PNG + b"Transfer-Encoding: chunked\r\n", b"-1\r\nx"),
+    "chunks twice": _post(PNG + b"Transfer-Encoding: chunked, chunked\r\n", b"0\r\n\r\n"),
+    "an encoding with a tab": _post(PNG + b"Transfer-Encoding:\tchunked\r\n", b"0\r\n\r\n"),
+    "gzip": _post(PNG + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"\x1f\x8b"),
+    "10,000 headers": _post(b"a: b\r\n" * 10_000), "a header of 1 MB": _post(b"a: " + b"x" * 1_000_000 + b"\r\n"),
+    "a folded header": _post(b"a: b\r\n c\r\n"), "a NUL in a header": _post(b"a: \0\r\n"),
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "a path of 1 MB": b"GET /" + b"x" * 1_000_000,
+    "a path out of the root": b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/0.9": b"GET /\r\n",
+    "HTTP/9.9": b"GET / HTTP/9.9\r\n\r\n", "TLS": b"\x16\x03\x01\x02\x00\x01\x00", "nothing": b"",
+    "zeros": bytes(10_000),
+    "a proxy's request": b"GET http://169.254.169.254/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "CONNECT": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", "TRACE": b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a WebSocket": b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "a form without a boundary": _post(
+        b"Content-Type: multipart/form-data\r\nContent-Length: 1\r\n", b"x"),
+    "a boundary of 10 kB": _post(b"Content-Type: multipart/form-data; boundary=" + b"x" * 10_000 + b"\r\n"),
+    "20,000 parts": _form((PART + b"\r\n\r\nx\r\n") * 20_000 + b"--b--\r\n"),
+    "2,000 files": _form((PART + b'; filename="x"\r\n\r\nx\r\n') * 2000 + b"--b--\r\n"),
+    "a part with 5,000 headers": _form(PART + b"\r\n" + b"a: b\r\n" * 5000 + b"\r\nx\r\n--b--\r\n"),
+    "a file name of 1 MB": _form(PART + b'; filename="' + b"x" * 1_000_000 + b'"\r\n\r\nx\r\n--b--\r\n'),
+    "a file name of escapes": _form(PART + b'; filename="\x1b[2J\x00=cmd"\r\n\r\nx\r\n--b--\r\n'),
+    "a form in a form": _form(PART + b"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+                              b"--c\r\n\r\nx\r\n--c--\r\n--b--\r\n"),
+    "top=10^6": b"POST /v1/predict?top=1000000 HTTP/1.1\r\nHost: x\r\n\r\n", "a query of 60 kB": (
+        b"POST /v1/predict?" + b"&".join([b"top=5"] * 10_000) + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+}

@@ -43,7 +43,8 @@ def created(name: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     for file in (PARAMS, GRAPH):
         if not (folder / file).exists():
-            shutil.copy(project / file, folder)
+            text = (project / file).read_text(encoding="utf-8")
+            (folder / file).write_text(text.replace("$schema=", "$schema=../../"), encoding="utf-8")   # for editors
     try:
         with contextlib.chdir(folder):
             yield

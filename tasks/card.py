@@ -47,7 +47,7 @@ def write(name: str) -> None:
         splits=artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS),
         chosen={"kept": artifacts.read_json(artifacts.FINETUNE_SUMMARY)["kept"],
                 "reason": artifacts.read_json(artifacts.CHOICE)["reason"]},
-        confidence=read_sections()["evaluate"]["confidence"],
+        confidence=read_sections()["evaluate"]["confidence"], verdict=artifacts.read_json(artifacts.VERDICT),
     )))
 
 

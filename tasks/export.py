@@ -13,7 +13,7 @@ from pydantic import Field
 
 from graft.errors import reported
 from tasks.features import read_features
-from tasks.formats import check_formats, find_losses, write_formats
+from tasks.formats import check_formats, keep_accurate, write_formats
 from tasks.params import DataParams, params, read_params
 
 PARITY_IMAGES = 64              # from val; at least one per class
@@ -168,17 +168,12 @@ def main() -> None:
     draft.mkdir(parents=True)
     write_bundle(draft, dataset, model, Path(data.images), export, summary)
     write_formats(draft, dataset, model, Path(data.images), export.formats)
-    losses = find_losses(draft, dataset.splits["val"], Path(data.images), export.formats)
-    for format in losses:
-        (draft / bundle.FORMATS[format][0]).unlink()
-    kept = replace(export, formats=[each for each in export.formats if each not in losses])
+    kept = replace(export, formats=keep_accurate(draft, dataset.splits["val"], Path(data.images), export.formats))
     images = [Path(data.images, path) for path in parity.sample_each_class(dataset.splits["val"], PARITY_IMAGES)]
     agreements = check_formats(draft, model, images, kept)
     bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)
     draft.rename(artifacts.BUNDLE)
-    for format, loss in losses.items():
-        print(f"{format}: not kept, because it is less accurate: {loss}")
     for format, found in agreements.items():
         print(f"{format}: agrees with Keras within {found['largest_difference']:.0e} in probability, the same label on "
               f"{found['same_label']:.1%} of {found['images']} val images")

@@ -37,31 +37,43 @@ def write_formats(folder: Path, dataset, model, images: Path, names: list[str]) 
                              f"pip install 'graft[{extra}]', or remove the format.") from error
 
 
-def find_losses(folder: Path, val, images: Path, names: list[str]) -> dict[str, str]:
-    """The int8 formats whose accuracy is lower than ONNX's by a paired test, and its result in words.
+def keep_accurate(folder: Path, val, images: Path, names: list[str]) -> list[str]:
+    """Remove the int8 formats that a paired test finds less accurate than ONNX, and say so.
 
     Args:
         folder: the bundle.
         val: `pipeline.training.examples.Examples`.
         images: the folder of the images.
         names: the formats.
+
+    Returns:
+        The other formats.
     """
+    from graft.model.bundle import FORMATS
+    from pipeline.evaluation.paired import chance_of
+
+    is_right, kept = _are_right(folder, val, images, names), list(names)
+    for name in sorted(is_right.keys() - {"onnx"}):
+        lost, won = (int((is_right[one] & ~is_right[other]).sum()) for one, other in (("onnx", name), (name, "onnx")))
+        if chance_of(lost, won) < SIGNIFICANCE:
+            (folder / FORMATS[name][0]).unlink()
+            kept = [each for each in kept if each != name]
+            print(f"{name}: not kept, because it is less accurate: of {len(is_right[name])} val images, {lost} are "
+                  f"right by onnx alone and {won} by {name} alone")
+    return kept
+
+
+def _are_right(folder: Path, val, images: Path, names: list[str]) -> dict:
+    """Whether answers to val images are right, bool `(images,)`, by ONNX and each int8 format; empty without one."""
     import pandas as pd
 
-    from pipeline.evaluation.paired import chance_of
     from pipeline.training import parity
 
     chosen = parity.sample_each_class(val, PAIRED_IMAGES)
-    labels = pd.Series(val.labels, val.paths)[chosen].to_numpy()
+    paths, labels = [images / path for path in chosen], pd.Series(val.labels, val.paths)[chosen].to_numpy()
     int8 = [name for name in sorted(set(names)) if name.endswith("_int8")]
-    is_right = {name: parity.published_answers(folder, [images / path for path in chosen], name)[0].argmax(axis=1)
-                == labels for name in ["onnx", *int8] * bool(int8)}
-    found = {}
-    for name in int8:
-        lost, won = (int((is_right[one] & ~is_right[other]).sum()) for one, other in (("onnx", name), (name, "onnx")))
-        if chance_of(lost, won) < SIGNIFICANCE:
-            found[name] = f"of {len(chosen)} val images, {lost} are right by onnx alone and {won} by {name} alone"
-    return found
+    return {name: parity.published_answers(folder, paths, name)[0].argmax(axis=1) == labels
+            for name in ["onnx", *int8] * bool(int8)}
 
 
 def check_formats(folder: Path, model, images: list[Path], export) -> dict[str, dict]:

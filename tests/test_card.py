@@ -57,6 +57,8 @@ def test_the_text_says_where_it_fails_and_what_people_wrote(written):
     for line in ("| this model | mit |", "| the images that it was trained on | CC0 |",
                  "| the weights that the training began with | not stated |"):
         assert line in written.splitlines()
+    for row in artifacts.read_json(artifacts.VERDICT):
+        assert f"- **{row['question']}** " in written
     classes = artifacts.read_table(artifacts.CLASSES, artifacts.CLASS_COLUMNS)
     for row in classes.itertuples():
         assert f"| {row[1]} | 10 | 10 | 20 | {row.recall:.1%} (" in written

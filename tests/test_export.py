@@ -97,7 +97,7 @@ def test_a_format_of_another_network_is_not_kept(folder, model, images, tmp_path
         task_formats.check_formats(tmp_path / "mixed", model, images, PARAMS)
 
 
-def test_an_int8_format_that_is_less_accurate_is_named(folder, images, tmp_path):
+def test_an_int8_format_that_is_less_accurate_is_removed(folder, images, tmp_path, capsys):
     answers = graft.load(str(folder)).predict([str(path) for path in images])
     labels = np.array([CLASSES.index(each.label) for each in answers])
     root = images[0].parents[1]
@@ -106,8 +106,9 @@ def test_an_int8_format_that_is_less_accurate_is_named(folder, images, tmp_path)
     spoilt = shutil.copytree(folder, tmp_path / "spoilt")
     formats.write_onnx_int8(*(spoilt / name for name in ("model.onnx", "model.int8.onnx")),
                             np.zeros((1, *SIZE, 3), np.uint8))        # calibrated on black: all else is cut off
-    found = task_formats.find_losses(spoilt, val, root, FORMATS)
-    assert list(found) == ["onnx_int8"] and "are right by onnx alone and 0 by onnx_int8 alone" in found["onnx_int8"]
+    kept = task_formats.keep_accurate(spoilt, val, root, FORMATS)
+    assert kept == [each for each in FORMATS if each != "onnx_int8"] and not (spoilt / "model.int8.onnx").exists()
+    assert "are right by onnx alone and 0 by onnx_int8 alone" in capsys.readouterr().out
 
 
 def test_two_processes_write_the_same_bytes(images, tmp_path):

@@ -27,6 +27,7 @@ from graft.model import bundle as bundles
 from graft.model.classifier import Classifier
 from graft.predict.sources import expand, read_source
 from graft.registry import address, log, manifest
+from graft.server.protocol import read_request
 from graft.store import Damaged
 from pipeline.intake.fingerprint import take_fingerprint
 from pipeline.intake.listing import list_files
@@ -220,6 +221,24 @@ def bundle(tmp_path_factory):
 def server(bundle):
     with live_server(bundle) as client:
         yield client
+
+
+TENSOR = {"name": "images", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [[[[1, 2, 3], [4, 5, 6]]] * 2]}
+FILES = {"name": "images", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}
+BODIES = [json.dumps({"id": "a", "inputs": [TENSOR], "outputs": [{"name": "label"}]}).encode(),
+          json.dumps({"inputs": [FILES | {"data": ["aGVsbG8="]}]}).encode(),
+          json.dumps({"inputs": [FILES]}).encode() + b"\5\0\0\0hello"]
+
+
+@given(damaged(BODIES) | JSON.map(lambda content: json.dumps({"inputs": [content]}).encode()),
+       st.none() | st.sampled_from([str(len(BODIES[2]) - 9), "-1", "9" * 5000, "¹", "x"]))
+def test_any_request_for_a_tensor_is_read_or_refused(body, json_bytes):
+    try:
+        content, images = read_request(body, json_bytes, (2, 2), 8)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert len(images) == content["inputs"][0]["shape"][0]
 
 
 FORM = (b"POST /v1/predict?top=2 HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"

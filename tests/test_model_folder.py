@@ -47,6 +47,7 @@ def test_a_second_model_gets_a_folder_and_a_schedule_and_the_first_stays_as_it_i
         assert line in said
     assert (project / "params.yaml").read_bytes() == before
     sections = read_sections(project / OTHER / "params.yaml")
+    assert (project / OTHER / "params.yaml").read_text().startswith("# yaml-language-server: $schema=../../")
     assert sections["data"]["images"] == "../../data/fruit" and sections["publish"]["name"] == "other"
     assert sections["split"]["salt"] == "mine", "what the project has set holds for its other models, too"
     assert (project / OTHER / "dvc.yaml").read_bytes() == (project / "dvc.yaml").read_bytes()

@@ -287,6 +287,7 @@ def test_the_model_is_replaced_when_the_alias_moves_and_no_request_is_lost(bundl
         assert metric(server, "graft_model_info", model="colours@2") == 1
         shutil.rmtree(store)
         wait_for(lambda: metric(server, "graft_reloads_total", outcome="failed") > 0)
+        assert server.get("/readyz").json()["not_loaded"].startswith(store)
         assert server.post("/v1/predict", content=images[0].read_bytes(), headers=PNG).json()["model"] == "colours@2"
     right = {f"colours@{n}": expected(folder, images[0], "image") for n, folder in ((1, bundle), (2, renamed))}
     assert {each.json()["model"] for each in answers} == set(right)

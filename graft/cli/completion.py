@@ -1,6 +1,7 @@
 """The subcommand `completion`: print the script by which a shell completes `graft`."""
 
 import argparse
+from functools import partial
 
 from graft.cli.arguments import Subparsers, add_command
 
@@ -11,20 +12,18 @@ WHERE = {
 }
 
 
-def add_commands(subparsers: Subparsers) -> None:
-    """Declare this subcommand."""
+def add_commands(subparsers: Subparsers, whole: argparse.ArgumentParser) -> None:
+    """Declare this subcommand, which completes the `whole` command line."""
     places = "; ".join(f"{shell}: {place}" for shell, place in WHERE.items())
-    parser = add_command(subparsers, "completion", _completion, "print the script by which a shell completes graft",
+    parser = add_command(subparsers, "completion", partial(_completion, whole),
+                         "print the script by which a shell completes graft",
                          f"Write it where your shell looks for it. {places}.")
     parser.add_argument("shell", choices=[*WHERE])
 
 
-def _completion(arguments: argparse.Namespace) -> None:
+def _completion(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     import shtab
 
-    from graft.cli.main import make_parser
-
-    parser = make_parser()
     [commands] = [each.choices for each in parser._actions if isinstance(each.choices, dict)]
     for command in commands.values():
         for action in command._actions:

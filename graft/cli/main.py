@@ -10,6 +10,7 @@ from graft.errors import GraftError, reported
 EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
               "one message, for what you can correct; 130 after Ctrl-C.")
 
+
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
     with reported():
@@ -24,9 +25,9 @@ def make_parser() -> argparse.ArgumentParser:
                                      epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands,
-                completion.add_commands):
+    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
         add(subparsers)
+    completion.add_commands(subparsers, parser)
     return parser
 
 

@@ -38,6 +38,7 @@ class Sources:
         splits: a table with the columns label and split, of every image.
         chosen: `kept`, the stage whose model it is, and the `reason`.
         confidence: of the intervals, 0 to 1.
+        verdict: rows of `question` and `answer`, see `pipeline.evaluation.verdict.give_verdict`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Sources:
     splits: pd.DataFrame
     chosen: dict
     confidence: float
+    verdict: list[dict]
 
 
 def write_card(sources: Sources) -> str:
@@ -59,7 +61,7 @@ def write_card(sources: Sources) -> str:
     return render_markdown(
         Path(__file__).with_name("card.md"), front_matter=front_matter(sources), name=sources.name,
         description=sources.description, images=len(sources.answers.labels), confidence=sources.confidence,
-        words=sources.words, not_stated=NOT_STATED,
+        words=sources.words, not_stated=NOT_STATED, verdict=sources.verdict,
         chosen=sources.chosen, splits=SPLITS, counts=counts.to_dict("index"), metrics=sources.metrics,
         classes=sources.classes.to_dict("records"), metric_rows=metric_rows(sources.metrics),
         sure=_sure(sources), worst=worst.to_dict("records"), mistakes=_mistakes(sources.answers), metric=_metric,
