@@ -120,7 +120,7 @@ def test_two_processes_write_the_same_bytes(images, tmp_path):
     assert [each.wait() for each in both] == [0, 0]
     digests = [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in each.iterdir()}
                for each in folders]
-    assert digests[0] == digests[1] and len(digests[0]) == 6
+    assert digests[0] == digests[1] and len(digests[0]) == 7
 
 
 def test_compare_by_hand():
