@@ -9,8 +9,9 @@ from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output
-LONGEST_FIRST = ("test_end_to_end", "test_handover", "test_deployments", "test_choose", "test_readme", "test_starter",
-                 "test_ray_cluster", "test_automations", "test_registry_kills", "test_registry_faults", "test_code")
+LONGEST_FIRST = ("test_end_to_end", "test_registry_kills", "test_handover", "test_deployments", "test_choose",
+                 "test_readme", "test_starter", "test_ray_cluster", "test_automations", "test_registry_faults",
+                 "test_code")    # the second needs no small project, which the first is making
 
 
 def pytest_collection_modifyitems(items):
