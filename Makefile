@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help:           ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/installed  ## install the locked packages into .venv: 4 GB of disk, a few minutes
+setup: .venv/installed  ## install the locked packages into .venv: 4 GB of disk (with an NVIDIA GPU 9), a few minutes
 
 demo: setup     ## run the whole pipeline on sample images: validate … publish, pull, predict
 	@$(RUN) PREFECT_HOME="$(CURDIR)/.prefect" GRAFT_HOME="$(CURDIR)/.graft/home" python -m flows.demo
@@ -37,6 +37,7 @@ lock: setup     ## update requirements/*.txt from pyproject.toml
 	$(COMPILE) --group dev pyproject.toml --output-file requirements/dev.txt
 	$(COMPILE) --group gpu pyproject.toml --output-file requirements/gpu.txt
 	$(COMPILE) --group cpu pyproject.toml --output-file requirements/cpu.txt
+	$(COMPILE:--all-extras=) --extra serve --extra sign --constraint requirements/dev.txt pyproject.toml --output-file requirements/serve.txt
 	echo 'uv' | $(COMPILE:--all-extras=) - --output-file requirements/uv.txt
 
 # The project does not depend on JAX, so JAX has its own environment.
@@ -47,20 +48,10 @@ lock: setup     ## update requirements/*.txt from pyproject.toml
 	  boto3 h5py jax keras numpy opencv-python-headless pandas pillow pydantic pytest pytest-timeout ruamel-yaml scikit-learn tqdm
 	@touch $@
 
-# A folder .venv without pip is what an interrupted start leaves. uv compiles the bytecode, because otherwise each process
-# of the pipeline starts several seconds later.
-.venv/installed: requirements/uv.txt requirements/dev.txt pyproject.toml
+.venv/installed: requirements/uv.txt requirements/dev.txt requirements/gpu.txt requirements/install.py pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: Graft needs Python 3.11, 3.12 or 3.13, and there is no command" \
 	  "$(PYTHON). Install Python, or name another one: make setup PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else \
 	  "error: Graft needs Python 3.11, 3.12 or 3.13, found %d.%d. Name another one: make setup PYTHON=python3.12" % sys.version_info[:2])'
-	@test -x $(BIN)/pip || df -Pk . | awk 'NR == 2 && $$4 < 4000000 {printf "error: the packages need 4 GB of disk, and %s has " \
-	  "%.1f GB free. Free some space, or clone to another disk\n", $$6, $$4 / 1e6; exit 1}' >&2
-	@echo "setup 1/3  an environment of $$($(PYTHON) --version) in .venv: seconds"
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@echo "setup 2/3  the packages of requirements/dev.txt: 4 GB of disk, a few minutes, most of them for the download"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
-	@echo "setup 3/3  graft itself: seconds"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(PYTHON) requirements/install.py
 	@touch $@

@@ -1,11 +1,13 @@
 """Attack Graft, and print what held: a row for each attempt, and the sums by area.
 
-    python -m benchmarks.hostile [images] [server] [models]
+    python -m benchmarks.hostile [inputs] [images] [server] [models] [fairness]
 
+inputs      addresses, JSON, YAML, names, objects of a registry, files of .graft and raw HTTP: a row for each kind
 images      costly files, each in a fresh process: at most 5 s of processor time and 500 MB besides the file
 server      what a client sends or does not read, while another one asks: that one is answered, memory comes back, and
             SIGTERM ends the server
 models      versions that answer NaN, never end or want all memory, promoted while a server answers
+fairness    honest clients while another sends the costliest pictures for a minute: see `benchmarks.fairness`
 """
 
 import contextlib
@@ -20,9 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-import psutil
 
 from benchmarks.command import run_parts
+from benchmarks.fairness import memory_mb
 from benchmarks.markdown import print_head, print_row
 from benchmarks.processes import end
 from benchmarks.serve import start
@@ -48,7 +50,7 @@ print(time.process_time() - began, peak_mb() - before, said, sep="|")
 
 
 def main() -> None:
-    run_parts(__doc__ or "", images=images, server=server, models=models)
+    run_parts(__doc__ or "", inputs=inputs, images=images, server=server, models=models, fairness=fairness)
 
 
 def report(area: str, attempts: Iterator[tuple[str, bool, str]]) -> None:
@@ -60,6 +62,38 @@ def report(area: str, attempts: Iterator[tuple[str, bool, str]]) -> None:
         print_row(name, "yes" if is_held else "NO", happened)
     print_row(f"**{area}**", f"{sum(held)} of {len(held)}", "")
     print()
+
+
+def inputs() -> None:
+    from benchmarks.hostile_inputs import attempts
+
+    print_head("inputs", "held", "those that did not")
+    held: dict[str, list[bool]] = {}
+    failed: dict[str, list[str]] = {}
+    for kind, name, holds in attempts():
+        held.setdefault(kind, []).append(_holds(holds))
+        failed.setdefault(kind, []).extend([] if held[kind][-1] else [name])
+    for kind, each in held.items():
+        print_row(kind, f"{sum(each)} of {len(each)}", ", ".join(failed[kind]))
+    every = [each for kind in held.values() for each in kind]
+    print_row("**inputs**", f"{sum(every)} of {len(every)}", "")
+    print()
+
+
+def _holds(holds: Callable[[], bool]) -> bool:
+    from benchmarks.hostile_inputs import Hangs
+
+    try:
+        return holds()
+    except (Exception, Hangs) as error:     # noqa: BLE001 - any other end is one with a traceback
+        print(f"{error!r:.200}", file=sys.stderr)
+        return False
+
+
+def fairness() -> None:
+    from benchmarks.fairness import measure
+
+    report("fairness", iter(measure(seconds=60, clients=4)))
 
 
 def images() -> None:
@@ -99,7 +133,7 @@ def _attack(name: str) -> tuple[str, bool, str]:
         process, port = start(make_bundle(Path(folder, "model")))
         try:
             _ask(port, image)
-            before = _memory_mb(process.pid)
+            before = memory_mb(process.pid)
             with ThreadPoolExecutor(1) as attacker:
                 attack = attacker.submit(ATTACKS[name], port)
                 time.sleep(0.5)
@@ -107,7 +141,7 @@ def _attack(name: str) -> tuple[str, bool, str]:
             with contextlib.suppress(OSError, httpx.TransportError):        # the server ended the connection
                 attack.result()
             statuses.append(_ask(port, image))
-            growth, began = _memory_mb(process.pid) - before, time.monotonic()
+            growth, began = memory_mb(process.pid) - before, time.monotonic()
             process.send_signal(signal.SIGTERM)
             process.wait(GRACE_S)
             took = time.monotonic() - began
@@ -125,11 +159,6 @@ def _ask(port: int, image: bytes) -> int:
     with httpx.Client(transport=transport, timeout=20) as client:
         url = f"http://127.0.0.1:{port}/v1/predict"
         return client.post(url, content=image, headers={"Content-Type": "image/png"}).status_code
-
-
-def _memory_mb(pid: int) -> float:
-    process = psutil.Process(pid)
-    return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) / 1e6
 
 
 def _flood(begin: bytes, piece: bytes) -> Callable[[int], None]:
@@ -196,7 +225,7 @@ def _promote(make: Callable[[Path], Path]) -> tuple[str, bool, str]:
         registry.promote("m@1", registry=store)
         with live_server("m", store, poll_s=0.1) as client:
             registry.promote("m@2", registry=store)
-            until = time.monotonic() + 120
+            until = time.monotonic() + 400
             while "not put to work" not in (metrics := client.get("/metrics").text) and time.monotonic() < until:
                 time.sleep(0.2)
             now = client.get("/readyz").json()["model"]

@@ -20,7 +20,7 @@ from benchmarks.markdown import print_head, print_row
 from benchmarks.scratch import Project
 from graft.errors import reported
 
-FORMATS = ["litert", "litert_int8", "openvino"]
+FORMATS = ["onnx_int8", "litert", "litert_int8", "openvino"]
 OF_EACH_KIND = 20
 ORIENTATION = 0x0112            # EXIF's tag; 6 is a quarter turn
 SAVE = {

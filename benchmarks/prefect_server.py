@@ -1,14 +1,13 @@
 """A private Prefect server with workers, on loopback, for benchmarks and tests."""
 
-import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 from benchmarks.processes import ENDS_WITH_PARENT, end, free_port, wait_for
+from infra import gpu_scaling
 
 BIN = Path(sys.executable).parent
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -25,6 +24,7 @@ class Server:
         self.environment = {
             **clean, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
             "PREFECT_API_URL": f"{address}/api", "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **settings,
         }
         self.api = self.environment["PREFECT_API_URL"]
@@ -49,9 +49,7 @@ class Server:
 
     def ask(self, path: str, body: dict | None = None):
         """The API's reply to a GET, or to a POST of `body`."""
-        data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"}), timeout=20) as reply:
-            return json.load(reply)
+        return gpu_scaling.ask(self.api, path, body, self.environment.get("PREFECT_API_AUTH_STRING", ""))
 
     def prefect(self, folder: Path, *arguments: str) -> str:
         """Run the command `prefect` in a folder and return its output; it imports that folder's code."""

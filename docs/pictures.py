@@ -30,10 +30,11 @@ RUN_PX, PORTRAIT_PX = (1160, 575), (600, 950)
 UNSURE = "data/sample/3/1603.png"       # a test image whose answer is right, but not certain
 SHORTEN = """                           // the report is ten screens long: keep what fits into one
     const part = name => document.querySelector(name).closest("body > *");
-    const heading = each => each.matches("h2") ? each : heading(each.previousElementSibling);
+    const heading = each => each.matches("h2, h3") ? each : heading(each.previousElementSibling);
     const [matrix, heatmaps] = [part(".matrix"), part(".pairs")];
-    document.body.replaceChildren(part("h1"), part(".tiles"), heading(matrix), matrix, heading(heatmaps), heatmaps);
+    document.body.replaceChildren(part("h1"), part(".verdict"), heading(matrix), matrix, heading(heatmaps), heatmaps);
     document.querySelectorAll(".pairs figure").forEach((figure, index) => index < 2 || figure.remove());
+    document.body.style.zoom = 0.87;
 """
 
 
@@ -54,7 +55,7 @@ def draw(folder: Path) -> None:
         print(project.run("python", "-m", "flows.demo", **places, PREFECT_API_URL=server.api).stdout)
         with browser.tab() as tab, served("digits", project.folder, project.environment(**places)) as address:
             photograph_run(tab, server, PICTURES / "run.png")
-            photograph_report(tab, project.folder / "outputs/evaluate/report.html", PICTURES / "report.png")
+            photograph_report(tab, project.folder / "outputs/gate/report.html", PICTURES / "report.png")
             images = [project.folder / UNSURE, draw_smile(folder / "smile.png")]
             photograph_page(tab, address, images, PICTURES / "page.png")
     finally:

@@ -3,6 +3,7 @@
     failed run        if one of our runs failed or crashed: notify
     stuck run         if a run sent no heartbeat for ten minutes: mark it as crashed, which frees its slot, and notify
     stale champion    if no version was promoted for a month: notify
+    verdict           if the gate judged a new model: tell the verdict
 
 Notifications go to GRAFT_WEBHOOK, an address that accepts `{"text": "…"}`, as Slack's and Mattermost's do. Applying
 again changes only what differs; Prefect itself has no such command (PrefectHQ/prefect#18918).
@@ -52,6 +53,8 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
     stale = EventTrigger(
         after={"model.promoted"}, expect={"model.promoted"}, match={"prefect.resource.id": "graft.model.*"},
         posture=Posture.Proactive, threshold=1, within=stale_after, for_each=each)
+    judged = EventTrigger(
+        expect={"model.judged"}, match={"prefect.resource.id": "graft.model.*"}, posture=Posture.Reactive, threshold=1)
     crash = ChangeFlowRunState(state="CRASHED", name="Crashed", force=True,
                                message="no heartbeat: its process or its host is gone")
 
@@ -67,6 +70,8 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
                    f"{RUN} sent no heartbeat for {stuck_after}: it is marked as crashed", crash),
         automation("stale champion", "Report a champion that nothing has replaced for a long time.", stale,
                    f"{{{{ event.resource.name }}}}: no version was promoted for {stale_after}"),
+        automation("verdict", "Tell the gate's verdict on a new model.", judged,
+                   "{{ event.payload.run }}: {{ event.payload.reasons }}"),
     ]
 
 

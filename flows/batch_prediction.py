@@ -12,12 +12,12 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows import preflight
-from flows.show import quoted
 from flows.stages import plain_task, without_traceback
 from graft.errors import printable, reported
 from graft.predict.find import find_model
 from graft.predict.sources import name_others
 from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
+from pipeline.pages import quoted
 
 
 @flow(name="batch-prediction", persist_result=False)

@@ -17,7 +17,7 @@ EVERY_S = 120           # between two copies
 FOLDER = "checkpoints"  # beside DVC's own `files` and `runs`
 LARGEST_BYTES = 4 << 30 # of a checkpoint; the optimizer's state of the largest backbone takes about half
 PART_BYTES = 8 << 20    # of a checkpoint, in one request
-PATTERN = "*/[!.]*.npz" # below .graft; their names contain a digest, see pipeline.training.checkpoints
+PATTERNS = "*/[!.]*.npz", "*/*/[!.]*.npz"       # below .graft, by stage and cut; see pipeline.training.checkpoints
 
 
 @contextmanager
@@ -68,7 +68,7 @@ class _Mirror:
     def push(self) -> None:
         """Copy new and changed checkpoints, and mark those whose training has ended."""
         with self._warning():
-            here = {path.relative_to(CACHE).as_posix(): path for path in CACHE.glob(PATTERN)}
+            here = {path.relative_to(CACHE).as_posix(): path for pattern in PATTERNS for path in CACHE.glob(pattern)}
             for key, path in here.items():
                 if (changed := path.stat().st_mtime) != self.known.get(key):
                     self.store.replace(key, path)
@@ -86,10 +86,15 @@ class _Mirror:
 
 
 def _path(stored: Stored) -> Path:
-    """Where a checkpoint belongs: STAGE/NAME.npz below .graft. Raises `GraftError` for any other object."""
+    """Where a checkpoint belongs: STAGE/NAME.npz or STAGE/CUT/NAME.npz below .graft.
+
+    Raises:
+        GraftError: for any other object.
+    """
     stage, _, name = stored.key.partition("/")
     path = inside(inside(CACHE, stage), name)           # the stage's folder may be a link to the worker's
-    if path.parent.parent != CACHE or path.suffix != ".npz" or stored.size_bytes > LARGEST_BYTES:
+    if CACHE not in path.parents[1:3] or path.suffix != ".npz" or stored.size_bytes > LARGEST_BYTES:
         raise GraftError(f"{stored.key[:200]!r} ({stored.size_bytes:,} bytes) is no checkpoint. Expected "
-                         f"STAGE/NAME.npz of at most {LARGEST_BYTES:,} bytes. Ask who wrote it, and remove it there.")
+                         f"STAGE/NAME.npz or STAGE/CUT/NAME.npz of at most {LARGEST_BYTES:,} bytes. Ask who wrote it, "
+                         "and remove it there.")
     return path

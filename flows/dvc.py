@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows.dvc_worker import ANSWER, END, GRACE_S
 from graft.errors import GraftError
+from pipeline.code import ROOT
 
 ERROR = "error:"                # how a stage's error message begins
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
@@ -30,7 +31,8 @@ class Dvc:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PATH": here + os.pathsep + os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PATH": _before(here, "PATH"), "PYTHONPATH": _before(str(ROOT), "PYTHONPATH"),
+                 "PYTHONUNBUFFERED": "1"},      # a stage runs this flow's code, whichever folder it runs in
             start_new_session=True,
         )
         threading.Thread(target=self._end_group, daemon=True).start()
@@ -104,6 +106,11 @@ class Dvc:
         """Run one of the worker's own commands and return its answer."""
         self.run(*arguments, on_line=lambda line: None)
         return self._answer
+
+
+def _before(folder: str, variable: str) -> str:
+    """The value of an environment variable with one more folder, at its beginning."""
+    return os.pathsep.join([folder, *filter(None, [os.environ.get(variable)])])
 
 
 def outcome(lines: list[str]) -> str:

@@ -15,11 +15,12 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 from pydantic import Field
 
-from flows import checkpoint_mirror, show, workspace
+from flows import checkpoint_mirror, model_folder, show, workspace
 from flows.dvc import Dvc
 from flows.stages import run_stage, without_traceback
 from graft.errors import GraftError
 from tasks.code import GPU_VARIABLE
+from tasks.repository import project_folder
 
 ATTEMPTS = 5                                    # number of hosts to try if hosts are lost
 POLL_S = 2
@@ -30,13 +31,14 @@ DataFiles = dict[Annotated[str, Field(pattern=r"^data/[^.][^\\]*\.dvc$")], str]
 
 @flow(name="stages", persist_result=False)
 @without_traceback
-def stages(names: Names, commit: str, data: DataFiles) -> None:
+def stages(names: Names, commit: str, data: DataFiles, folder: str = ".") -> None:
     """Run some stages of dvc.yaml and push their outputs, for the flow `training`.
 
     Args:
         names: stages of dvc.yaml, in order.
         commit: the commit of the run that hands over; this run must have the same.
         data: path -> content of that run's `.dvc` files below data/, because a refresh is not committed.
+        folder: of the model, see `flows.model_folder`.
     """
     if commit != workspace.commit():
         raise GraftError(f"the training run has commit {commit}, this deployment has {workspace.commit()}. Deploy both "
@@ -44,18 +46,23 @@ def stages(names: Names, commit: str, data: DataFiles) -> None:
     for path, text in data.items():
         Path(path).write_text(text, encoding="utf-8")
     remote = _remote()
-    with checkpoint_mirror.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
+    with model_folder.entered(folder), checkpoint_mirror.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
         workspace.prepare(dvc)
-        plan = dvc.plan(names[-1])
-        if unknown := set(names) - set(plan):
-            raise GraftError(f"dvc.yaml: {names[-1]} needs no such stage: {', '.join(sorted(unknown))}")
-        progress = show.Progress(len(plan))
-        for name in plan:
-            if name not in names and not dvc.restore(name):
-                raise GraftError(f"the DVC remote {remote} lacks the outputs of stage {name}: they were not pushed.")
-            progress.add(run_stage(name, dvc, pull=True))
-            if name in names:
-                dvc.run("push", "--run-cache", name, on_line=lambda line: None)
+        _run_here(names, dvc, remote)
+
+
+def _run_here(names: list[str], dvc: Dvc, remote: str) -> None:
+    """Restore the stages before `names` from the remote, run these, and push each."""
+    plan = dvc.plan(names[-1])
+    if unknown := set(names) - set(plan):
+        raise GraftError(f"dvc.yaml: {names[-1]} needs no such stage: {', '.join(sorted(unknown))}")
+    progress = show.Progress(len(plan))
+    for name in plan:
+        if name not in names and not dvc.restore(name):
+            raise GraftError(f"the DVC remote {remote} lacks the outputs of stage {name}: they were not pushed.")
+        progress.add(run_stage(name, dvc, pull=True))
+        if name in names:
+            dvc.run("push", "--run-cache", name, on_line=lambda line: None)
 
 
 def names_from(stage: str, plan: list[str]) -> list[str]:
@@ -73,9 +80,12 @@ def hand_over(names: list[str], dvc: Dvc) -> None:
     """
     if dvc.restore(names[0]):
         return
-    dvc.run("push", "--run-cache", on_line=get_run_logger().info)
-    data = {path.as_posix(): path.read_text(encoding="utf-8") for path in Path("data").glob("**/*.dvc")}
-    asked = {"names": names, "commit": workspace.commit() or "", "data": data}
+    dvc.run(*workspace.PUSH, on_line=get_run_logger().info)
+    project = project_folder()
+    data = {os.path.relpath(file, project): Path(file).read_text(encoding="utf-8")
+            for file in workspace.tracked_images()}
+    asked = {"names": names, "commit": workspace.commit() or "", "data": data,
+             "folder": os.path.relpath(Path.cwd(), project)}
     for _ in range(ATTEMPTS):
         state = _run(os.environ[GPU_VARIABLE], asked)
         if not state.is_crashed():

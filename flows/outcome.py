@@ -9,6 +9,7 @@ All are of the type COMPLETED, because the run itself did not fail: what waits f
 """
 
 from prefect import get_client
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
@@ -31,7 +32,14 @@ def ended(model: str, result: dict, accuracy: float) -> State:
         client.update_flow_run(flow_run.id, name=headline(model, result, accuracy),
                                tags=sorted({*flow_run.tags, model, *_tags(result)})).raise_for_status()
     reasons = "; ".join(result.get("reasons", []))
+    if "verdict" in result and not _is_known(result):
+        emit("model.judged", model, {"run": headline(model, result, accuracy), "reasons": reasons})
     return Completed(name=_state(result), message=reasons or None, data=result)
+
+
+def emit(event: str, model: str, payload: dict) -> None:
+    """Emit an event for Prefect's automations, with the model as its resource, so that they can distinguish models."""
+    emit_event(event, {"prefect.resource.id": f"graft.model.{model}", "prefect.resource.name": model}, payload=payload)
 
 
 def headline(model: str, result: dict, accuracy: float) -> str:

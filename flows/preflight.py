@@ -12,15 +12,16 @@ from types import ModuleType
 
 from ruamel.yaml import YAML
 
-from flows import surroundings
+from flows import model_folder, surroundings, workspace
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
+from tasks.code import check_folder
 from tasks.params import PARAMS, DataParams, read_params, read_sections
-from tasks.publish import ATTACHED
-from tasks.repository import state
+from tasks.publish import ATTACHED, PublishParams
+from tasks.repository import git, state
 
 ANSWER_S = 15                       # how long Prefect's server may take to answer
-STEPS = ("gate", "publish")         # what the flow does after the stages
+STEPS = ("gate", "card", "publish")         # what the flow does after the stages
 
 
 def check() -> None:
@@ -37,9 +38,18 @@ def check() -> None:
     if not wrong["data"]:
         ready = [module for name, module in modules.items() if not wrong[name]]
         problems += _images(Path(read_params("data", DataParams).images), ready)
-    problems += _problem(check_repository)
+    problems += _problem(check_repository) + _problem(check_folder)
+    if not wrong["publish"]:
+        problems += _problem(check_name, read_params("publish", PublishParams).name)
     if problems:
         raise GraftError("\n       ".join(problems))
+
+
+def check_name(name: str) -> None:
+    """Raise `GraftError` if another model of this project is published under the name of this one."""
+    for other in model_folder.find_namesakes(name):
+        raise GraftError(f"{PARAMS}: publish.name: {other} publishes another model as '{name}', and each would replace "
+                         "the other. Give one of them another name.")
 
 
 def check_all(publish: bool = True) -> None:
@@ -146,8 +156,28 @@ def check_repository() -> None:
 
 
 def imported_data() -> list[str]:
-    """The `.dvc` files below data/ that DVC imported and can update from their source."""
-    return [str(file) for file in sorted(Path("data").glob("**/*.dvc")) if "deps:" in file.read_text(encoding="utf-8")]
+    """The `.dvc` files of this model's images that DVC imported and can update from their source.
+
+    Raises:
+        GraftError: if `dvc exp run` has recorded the present state of a source without fetching it, as DVC 3.67 does
+            with a frozen import: `dvc update` would then find nothing new.
+    """
+    files = [file for file in workspace.tracked_images() if "deps:" in Path(file).read_text(encoding="utf-8")]
+    if touched := [shlex.quote(file) for file in files if _is_touched(file)]:
+        names = " ".join(touched)
+        raise GraftError(f"{names}: `dvc exp run` has recorded that the source has changed, but has not fetched it, so "
+                         f"that `dvc update` would skip it. Run `git checkout {names}` first.")
+    return files
+
+
+def _is_touched(file: str) -> bool:
+    """Whether an import's source differs from the last commit's, and its data do not."""
+    try:
+        committed = YAML(typ="safe").load(git("show", f"HEAD:./{file}"))
+    except GraftError:                  # it is not committed yet
+        return False
+    now = YAML(typ="safe").load(Path(file))
+    return committed.get("outs") == now.get("outs") and committed.get("deps") != now.get("deps")
 
 
 if __name__ == "__main__":

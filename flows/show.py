@@ -1,10 +1,13 @@
-"""Fill a run's page in Prefect's UI: its progress, each stage's outputs, the metrics, the verdict and the report.
+"""Fill a run's page in Prefect's UI: its progress, each stage's outputs, what the model is good for, and the verdict.
 
-The outputs of a stage are read from dvc.lock, so no stage is named here.
+The outputs of a stage are read from dvc.lock, so no stage is named here. Artifacts are keyed by the model, as in
+`pets-evaluation`: Prefect shows the history of a key.
 """
 
+import base64
 import csv
 import json
+import os
 import re
 import shlex
 from collections import Counter
@@ -19,10 +22,26 @@ from prefect.artifacts import (
 from ruamel.yaml import YAML
 
 from graft.errors import printable
-from pipeline.evaluation.report_tables import class_rows, confusion_rows, markdown, metric_rows
+from pipeline.evaluation.report_tables import class_rows, markdown, metric_rows
+from pipeline.pages import quoted
 from tasks import artifacts, publish
+from tasks.params import read_params
 
+REPORTS_VARIABLE = "GRAFT_REPORTS"      # the address of `graft serve --reports`
+PICTURES = {"confusion": "What was taken for what",
+            "coverage": "What it costs to be sure: the share of right answers among those that are kept"}
+PICTURE_BYTES = 100_000     # of a plot; a larger one is in the report only
 ROWS = 40                   # longer tables are not shown
+
+
+def model_name() -> str:
+    """The name of the model in the registry."""
+    return read_params("publish", publish.PublishParams).name
+
+
+def key_of(what: str) -> str:
+    """The key of an artifact, for which Prefect takes lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{model_name()}-{what}")
 
 
 class Progress:
@@ -30,7 +49,7 @@ class Progress:
 
     def __init__(self, total: int):
         self.total, self.runs = total, []
-        self._identity = create_progress_artifact(0.0, key="progress", description=f"none of {total} stages")
+        self._identity = create_progress_artifact(0.0, key=key_of("progress"), description=f"none of {total} stages")
 
     def add(self, run) -> None:
         """Record that another stage is done; `run` is its `flows.stages.StageRun`."""
@@ -47,14 +66,14 @@ def stage(run) -> None:
     more = [f"… and {len(files) - ROWS} more files"] if len(files) > ROWS else []
     outcome = f"{run.outcome} in {run.seconds:.1f} s"
     parts = [f"# {run.stage}: {outcome}", _table(files[:ROWS]), *more, *tables]
-    create_markdown_artifact(key=run.stage.replace("_", "-"), description=outcome, markdown="\n\n".join(parts) + "\n")
+    create_markdown_artifact(key=key_of(run.stage), description=outcome, markdown="\n\n".join(parts) + "\n")
 
 
 def stages(runs: list) -> None:
     """Show the outcome and duration of each stage; `runs` are `flows.stages.StageRun`."""
     heading = counted(runs)
     rows = [{"stage": run.stage, "outcome": run.outcome, "seconds": f"{run.seconds:.1f}"} for run in runs]
-    create_markdown_artifact(key="stages", description=heading, markdown=f"# {heading}\n\n{markdown(rows)}\n")
+    create_markdown_artifact(key=key_of("stages"), description=heading, markdown=f"# {heading}\n\n{markdown(rows)}\n")
 
 
 def counted(runs: list) -> str:
@@ -64,20 +83,22 @@ def counted(runs: list) -> str:
 
 
 def evaluation() -> None:
-    """Show the report's tables: metrics, classes and the confusion matrix."""
-    metrics = metric_rows(artifacts.read_json(artifacts.METRICS))
-    tables = {
-        "metrics": (metrics, "{metric} {value} ({interval}) on {images} images".format(**metrics[0])),
-        "classes": (class_rows(artifacts.CLASSES), "each class with its intervals"),
-        "confusion": (confusion_rows(artifacts.PLOTS / "confusion.csv"), "true and predicted classes"),
-    }
-    for key, (rows, description) in tables.items():
-        create_markdown_artifact(key=key, description=description, markdown=f"# {key}\n\n{_table(rows)}\n")
+    """Say what the model may be used for, with pictures; then show the metrics and the classes, the weakest first."""
+    metrics, verdict = metric_rows(artifacts.read_json(artifacts.METRICS)), artifacts.read_json(artifacts.VERDICT)
+    classes = class_rows(artifacts.CLASSES)[:ROWS]
+    parts = [f"# {quoted(model_name())}: accuracy {metrics[0]['value']} ({metrics[0]['interval']})",
+             *(f"**{each['question']}** {quoted(each['answer'])}" for each in verdict),
+             *map(_picture, PICTURES), "## Figures", _table(metrics),
+             "## Classes, the weakest first", _table(classes)]
+    create_markdown_artifact(key=key_of("evaluation"), description=printable(verdict[0]["answer"]),
+                             markdown="\n\n".join(parts) + "\n")
 
 
-def quoted(text: str) -> str:
-    """Markdown that shows a text of others, such as a class's name, as it is: no link, picture or HTML in it works."""
-    return re.sub(r"([\\`*_\[\]<>|#!~&]|:(?=//))", r"\\\1", printable(text))
+def _picture(name: str) -> str:
+    """A plot in Markdown, which Prefect's page shows without asking for a file; nothing if it is large."""
+    data = (artifacts.PLOTS / f"{name}.png").read_bytes()
+    picture = f"## {PICTURES[name]}\n\n![{name}](data:image/png;base64,{base64.b64encode(data).decode()})"
+    return picture if len(data) <= PICTURE_BYTES else ""
 
 
 def _table(rows: list[dict[str, str]]) -> str:
@@ -91,37 +112,47 @@ def _quoted_cell(text: str) -> str:
 
 def images(version: int, text: str) -> None:
     """Show how the images differ from a published version's; `text` is from `pipeline.intake.comparison.as_text`."""
-    create_markdown_artifact(key="images", markdown=f"# Images since version {version}\n\n{text}\n")
+    create_markdown_artifact(key=key_of("images"), markdown=f"# Images since version {version}\n\n{text}\n")
 
 
 def gate(report: dict) -> None:
     """Show the verdict and its reasons; for `report`, see `tasks.gate.judge`."""
     reasons = "\n".join(f"- {quoted(reason)}" for reason in report["reasons"])
     description = printable(f"{report['verdict']}: {report['reasons'][0]}")
-    create_markdown_artifact(key="gate", description=description, markdown=f"# {report['verdict']}\n\n{reasons}\n")
+    create_markdown_artifact(key=key_of("gate"), description=description,
+                             markdown=f"# {quoted(model_name())}: {report['verdict']}\n\n{reasons}\n")
 
 
 def published(version) -> None:
-    """Show the published version, how to pull it, and a link to its report.
+    """Show the published version, how to pull it, how to open its report, and a link to that, if it has an address.
 
     Args:
         version: a `graft.registry.Published`.
     """
-    outcome = publish.outcome(version)
-    create_markdown_artifact(key="version", description=outcome, markdown=(
-        f"# {outcome}\n\n```sh\ngraft pull {shlex.quote(version.address)} --attachments\n```\n\n"
-        "fetches the model with its report, predictions.csv, metrics.json, params.yaml and dvc.lock.\n"))
-    if link := _report_link(version):
-        create_link_artifact(link, link_text="report.html", key="report", description=version.address)
+    outcome, address = publish.outcome(version), shlex.quote(version.address)
+    create_markdown_artifact(key=key_of("version"), description=outcome, markdown=(
+        f"# {outcome}\n\nThis opens its reports, and this fetches the model:\n\n"
+        f"```sh\ngraft report {address}\ngraft pull {address}\n```\n"))
+    _, _, card = artifacts.CARD.read_text(encoding="utf-8").split("---\n", 2)      # without the front matter
+    create_markdown_artifact(key=key_of("card"), description=f"the model card of {version.address}", markdown=card)
+    if link := report_link(version):
+        create_link_artifact(link, link_text=f"the report of {version.name} {version.version}", key=key_of("report"),
+                             description=version.address)
 
 
-def _report_link(version) -> str | None:
-    """The report's URL for a browser: a signed link to S3, or a file in a local registry."""
+def report_link(version) -> str | None:
+    """The report's address for a browser: at GRAFT_REPORTS, else a signed one on S3; None if it has none.
+
+    Args:
+        version: a `graft.registry.Published`.
+    """
     from graft.registry import manifest
     from graft.store import open_store
 
-    store = open_store(version.registry)
-    report = manifest.read(store, version.name, version.version).attachments.get(artifacts.REPORT.name)
+    store, page = open_store(version.registry), artifacts.REPORT.name
+    report = manifest.read(store, version.name, version.version).attachments.get(page)
+    if report and (served := os.environ.get(REPORTS_VARIABLE)):
+        return f"{served.rstrip('/')}/{version.name}@{version.version}/{page}"
     return store.link(report.key, "text/html") if report else None
 
 

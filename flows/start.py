@@ -1,14 +1,16 @@
 """Set the project up for a folder of images: `python -m flows.start data/pets`.
 
 It looks at the folder, writes the values that fit it to params.yaml, tracks the folder by DVC, and prints the next
-command. Running it again changes nothing.
+command. Running it again changes nothing. `--model NAME` does so for another model, in models/NAME.
 """
 
 import argparse
+import os
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
-from flows import preflight
+from flows import model_folder, preflight
 from flows.dvc import Dvc
 from flows.waiting import Waiting
 from graft.errors import GraftError, reported
@@ -17,49 +19,58 @@ from pipeline.intake.obstacles import refuse_obstacles
 from pipeline.intake.survey import Survey, survey
 from tasks import choices
 from tasks.params import PARAMS, named, read_params
+from tasks.repository import project_folder
 from tasks.validate import ValidateParams
 
 CLASSES = 6             # named with their numbers of images
 SAMPLE = Path("data/sample")
 
 
-def start(folder: str, weights: str | None = None) -> None:
+def start(folder: str, weights: str | None = None, model: str | None = None) -> None:
     """Set the project up for a folder of images, and print what was seen, chosen and done.
 
     Args:
         folder: the images, inside the project.
         weights: see `tasks.choices.find_weights`; None keeps the weights of a project that is set up for the folder.
+        model: the name of another model, in a folder of its own; None for the model of this folder.
 
     Raises:
         GraftError: if the folder cannot be used as it is. Nothing is changed then.
     """
     preflight.check_repository()
-    images = _inside(folder)
+    here, images = Path.cwd(), _inside(folder)
+    weights = str(Path(weights).absolute()) if weights and model and Path(weights).is_file() else weights
+    with model_folder.created(model) if model else nullcontext():
+        _set_up(Path(os.path.relpath(images)), weights, model, here)
+
+
+def _set_up(images: Path, weights: str | None, model: str | None, here: Path) -> None:
+    """`start` for the model of this folder; `here` is where the user is, to whom paths are shown from there."""
     seen = look(images)
-    for line in describe(images, seen):
+    for line in describe(os.path.relpath(images.absolute(), here), seen):
         print(line)
-    values = None if choices.is_chosen(images) and weights is None else _choose(images, seen, weights)
+    values = None if choices.is_chosen(images) and weights is None else _choose(images, seen, weights, model)
     print(f"tracking {len(seen.listing.files):,} files: DVC hashes them", flush=True)
     with Dvc() as dvc, Waiting("tracking", print):
         dvc.run("add", images.as_posix(), on_line=lambda line: None)
     changed = choices.write_params(values) if values else []
-    print(f"wrote    {PARAMS}: {', '.join(changed)}" if changed else f"kept     {PARAMS}: it has the right values")
+    params = os.path.relpath(PARAMS.absolute(), here)
+    print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it has the right values")
     preflight.check()
-    _print_next(images)
+    _print_next(images, here)
 
 
 def _inside(folder: str) -> Path:
-    """The folder, relative to the project. Raises `GraftError` if it is not inside it, or belongs to a stage."""
-    here, path = Path.cwd(), Path(folder).absolute()
+    """The folder, with its whole path. Raises `GraftError` if it is outside of the project, or belongs to a stage."""
+    project, path = project_folder(), Path(os.path.normpath(Path(folder).absolute()))
     for each in (path, path.resolve()):
-        if each.is_relative_to(here) and each != here:
-            images = each.relative_to(here)
-            if images == SAMPLE:
-                raise GraftError(f"{images} is made by the stage `sample`. For the demo, run `make demo`; for your own "
+        if each.is_relative_to(project) and each != project:
+            if each.relative_to(project) == SAMPLE:
+                raise GraftError(f"{SAMPLE} is made by the stage `sample`. For the demo, run `make demo`; for your own "
                                  "images, name their folder, such as data/pets.")
-            return images
+            return each
     target = f"data/{choices.model_name(path)}"
-    raise GraftError(f"{folder} is not inside the project {here}, so DVC would not track it. Copy it: "
+    raise GraftError(f"{folder} is not inside the project {project}, so DVC would not track it. Copy it: "
                      f"`cp -rL {shlex.quote(folder)} {target}`, then run `python -m flows.start {target}`.")
 
 
@@ -72,8 +83,8 @@ def look(images: Path) -> Survey:
         return survey(images, validate.labels_from, validate.check_folders)
 
 
-def describe(images: Path, seen: Survey) -> list[str]:
-    """What was seen, as lines for people."""
+def describe(images: str, seen: Survey) -> list[str]:
+    """What was seen in the folder, as lines for people."""
     listing = seen.listing
     counts = {name: sum(file.label == name for file in listing.files) for name in sorted(listing.class_names)}
     named_classes = shorten([f"{name} {count}" for name, count in counts.items()], CLASSES)
@@ -94,10 +105,12 @@ def describe(images: Path, seen: Survey) -> list[str]:
     return lines
 
 
-def _choose(images: Path, seen: Survey, wanted: str | None) -> dict[str, object]:
+def _choose(images: Path, seen: Survey, wanted: str | None, model: str | None) -> dict[str, object]:
     """The values for this folder, key of params.yaml -> value; prints them."""
     weights = choices.find_weights(wanted)
     values = choices.choose(images, seen, weights)
+    values["publish.name"] = model or values["publish.name"]
+    preflight.check_name(values["publish.name"])
     size = values["extract.backbone.image_size"]
     print(f"chose    MobileNetV2 at {size[0]} pixels, with {weights.origin}")
     mirrors = "mirror images where they help" if values["extract.augmentation.horizontal_flip"] else "no mirror images"
@@ -108,9 +121,17 @@ def _choose(images: Path, seen: Survey, wanted: str | None) -> dict[str, object]
     return values
 
 
-def _print_next(images: Path) -> None:
-    print(f"tracked  {images}.dvc. To record this: `git add {PARAMS} {shlex.quote(f'{images}.dvc')} && git commit`")
-    print("\nnext:    python -m flows.training")
+def _print_next(images: Path, here: Path) -> None:
+    """Print the commands that record this and that train, as the user at `here` can paste them."""
+    tracked, changed = os.path.relpath(f"{images.absolute()}.dvc", here), [PARAMS.absolute()]
+    folder = os.path.relpath(Path.cwd(), here)
+    if Path.cwd() != project_folder():
+        changed = [Path.cwd(), project_folder() / model_folder.DEPLOYMENTS]
+        if model_folder.schedule():
+            print(f"schedule {os.path.relpath(changed[1], here)}: retraining of {folder}, at the time of the others")
+    files = " ".join(shlex.quote(os.path.relpath(each, here)) for each in changed)
+    print(f"tracked  {tracked}. To record this: `git add {files} {shlex.quote(tracked)} && git commit`")
+    print("\nnext:    " + f"cd {shlex.quote(folder)} && " * (folder != ".") + "python -m flows.training")
 
 
 def main() -> None:
@@ -119,8 +140,9 @@ def main() -> None:
     parser.add_argument("folder", help="a folder of class folders, or one with a labels.csv, such as data/pets")
     parser.add_argument("--weights", help="imagenet, starter, or a file or s3:// address of MobileNetV2's weights "
                                           "without its top (default: ImageNet's, otherwise the starter's)")
+    parser.add_argument("--model", help="the name of another model in this project, in the folder models/NAME")
     arguments = parser.parse_args()
-    start(arguments.folder, arguments.weights)
+    start(**vars(arguments))
 
 
 if __name__ == "__main__":

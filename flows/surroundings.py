@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.registry.address import REGISTRY_VARIABLE, check_registry, default_registry
+from graft.registry.address import REGISTRY_VARIABLE, check_registry
 from tasks import artifacts, choices
 from tasks.params import PARAMS, read_sections
+from tasks.repository import default_registry
 
 LEAST_DISK_BYTES = 500_000_000      # the outputs of a small run, and its copies in DVC's cache
 LEAST_MEMORY_BYTES = 1_000_000_000  # TensorFlow and Prefect's server; 25,000 images need 1.4 GB (benchmarks/memory.py)

@@ -9,38 +9,51 @@ params.yaml sets *what* is made, the flow's parameters *whether* to refresh and 
 """
 
 import argparse
+import os
 import time
+from pathlib import Path
 
-from prefect import flow, get_run_logger
-from prefect.events import emit_event
+from prefect import flow, get_client, get_run_logger
 
-from flows import handover, outcome, preflight, show, workspace
+from flows import handover, model_folder, outcome, preflight, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
 from tasks import artifacts
-from tasks.params import read_params
-from tasks.publish import PublishParams
+from tasks.repository import project_folder
 
 
 @flow(name="training", persist_result=False)
 @without_traceback
-def training(refresh: bool = False, publish: bool = True):
-    """Bring the model up to date, and publish it unless the gate rejects it.
+def training(refresh: bool = False, publish: bool = True, folder: str = "."):
+    """Bring a model up to date, and publish it unless the gate rejects it.
 
     Args:
         refresh: first update the data that came by `dvc import` or `dvc import-url`.
         publish: run the gate and publish; if false, the flow ends after the last stage.
+        folder: of the model, relative to the project, such as models/pets.
 
     Returns:
         A state, see `flows.outcome`, from which Prefect hands a dict to the caller: `stages`, a list of {stage,
         outcome, seconds}. If `publish` is true, also the gate's `verdict` and `reasons`,
         `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
-    preflight.check()
+    with model_folder.entered(folder):
+        with Waiting("checks", get_run_logger().info):
+            preflight.check()
+        runs = bring_up_to_date(refresh)
+        result = {"stages": [vars(run) for run in runs]}
+        if publish:
+            result |= decide_and_publish({run.stage: run.seconds for run in runs})
+        return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
+
+
+def bring_up_to_date(refresh: bool) -> list[StageRun]:
+    """Run every stage, show what came out, and push it if there is a DVC remote."""
     with Dvc() as dvc:
-        workspace.prepare(dvc)
+        with Waiting("data", get_run_logger().info):
+            workspace.prepare(dvc)
         if refresh:
             refresh_data(dvc)
         has_remote = dvc.remote() is not None
@@ -50,20 +63,13 @@ def training(refresh: bool = False, publish: bool = True):
         show.evaluation()
         if has_remote:                      # before a published version refers to them
             push_results(dvc)
-    result = {"stages": [vars(run) for run in runs]}
-    if publish:
-        result |= decide_and_publish({run.stage: run.seconds for run in runs})
-    return outcome.ended(model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
-
-
-def model_name() -> str:
-    """The name of the model in the registry."""
-    return read_params("publish", PublishParams).name
+    return runs
 
 
 def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
     """Run every stage in order. Those that need a GPU are handed over if GRAFT_GPU_DEPLOYMENT is set."""
-    plan = dvc.plan()
+    with Waiting("plan", get_run_logger().info):
+        plan = dvc.plan()
     progress = show.Progress(len(plan))
     for stage in plan:
         if names := handover.names_from(stage, plan):
@@ -74,7 +80,7 @@ def run_stages(dvc: Dvc, has_remote: bool) -> list[StageRun]:
 
 @plain_task(task_run_name="refresh")
 def refresh_data(dvc: Dvc) -> None:
-    """Run `dvc update` for each import below data/."""
+    """Run `dvc update` for each import of this model's images."""
     imports = preflight.imported_data()
     if imports:
         with Waiting("refresh", get_run_logger().info) as waiting:
@@ -87,7 +93,7 @@ def refresh_data(dvc: Dvc) -> None:
 def push_results(dvc: Dvc) -> None:
     """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
     with Waiting("push", get_run_logger().info) as waiting:
-        dvc.run("push", "--run-cache", on_line=waiting.heard)
+        dvc.run(*workspace.PUSH, on_line=waiting.heard)
 
 
 @plain_task(task_run_name="gate")
@@ -123,10 +129,12 @@ def run_publish(gate: dict, seconds: dict[str, float]):
     if published is None:
         return None
     show.published(published)
+    told = {"version": published.version, "address": published.address, "verdict": gate["verdict"],
+            "reasons": gate["reasons"]}
     if published.is_new:
-        emit("model.published", published, gate)
+        outcome.emit("model.published", published.name, told)
     if gate["verdict"] == "PROMOTE" and is_champion(published):
-        emit("model.promoted", published, gate)
+        outcome.emit("model.promoted", published.name, told)
     return published
 
 
@@ -138,13 +146,6 @@ def is_champion(published) -> bool:
 
     store = open_store(published.registry)
     return log.head(store, published.name).version_of(CHAMPION) == published.version
-
-
-def emit(event: str, published, gate: dict) -> None:
-    """Emit an event for Prefect's automations, with the model as its resource, so that they can distinguish models."""
-    resource = {"prefect.resource.id": f"graft.model.{published.name}", "prefect.resource.name": published.name}
-    emit_event(event, resource, payload={"version": published.version, "address": published.address,
-                                         "verdict": gate["verdict"], "reasons": gate["reasons"]})
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:
@@ -161,7 +162,7 @@ def compare_data():
     from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import gate
 
-    champion = gate.pull_champion(model_name())
+    champion = gate.pull_champion(show.model_name())
     if champion is None:
         get_run_logger().info("no version was ever promoted: no images to compare with")
         return None
@@ -180,13 +181,20 @@ def summary(result: dict, seconds: float) -> str:
         lines += [f"gate       {result['verdict']}: " + "; ".join(result["reasons"])]
         before = "" if result["is_new"] or not result["published"] else ", before this run"
         lines += [f"published  {result['published'] or 'nothing'}{before}"]
-    return "\n".join([*lines, "report     outputs/evaluate/report.html"])
+    return "\n".join([*lines, f"report     {artifacts.JUDGED_REPORT if 'verdict' in result else artifacts.REPORT}"])
 
 
 def run(**parameters) -> dict:
-    """Run the flow here and now. A check before it reports mistakes without starting a server first."""
-    preflight.check_all(publish=parameters.get("publish", True))
-    return training(**parameters)
+    """Run the flow here and now for the model of this folder.
+
+    A check before it reports mistakes without starting a server first.
+    """
+    print("checking params.yaml, images, registry and Prefect's server", flush=True)
+    with Waiting("checks", print):
+        preflight.check_all(publish=parameters.get("publish", True))
+    with Waiting("Prefect's server", print), get_client(sync_client=True) as client:    # starts it, if none is named
+        client.api_healthcheck()
+    return training(**parameters, folder=os.path.relpath(Path.cwd(), project_folder()))
 
 
 def main() -> None:

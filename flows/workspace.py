@@ -17,11 +17,13 @@ from ruamel.yaml import YAML
 from flows.dvc import Dvc
 from graft.errors import GraftError
 from graft.machine.files import expanded
-from graft.registry.address import REGISTRY_VARIABLE, default_registry
+from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
 from tasks.artifacts import CACHE
-from tasks.repository import git, state
+from tasks.params import DataParams, read_params
+from tasks.repository import git, project_folder, state
 
 SHARED_VARIABLE = "GRAFT_SHARED"
+PUSH = ("push", "--run-cache", "--with-deps", "dvc.yaml")       # this model's data and outputs: DVC's arguments
 
 
 def source() -> dict[str, str]:
@@ -60,9 +62,19 @@ def prepare(dvc: Dvc) -> None:
 
     if deployment.id:
         _share(dvc, shared_folder())
-    missing = [file for file in map(str, Path("data").glob("**/*.dvc")) if not Path(file.removesuffix(".dvc")).exists()]
-    if missing:
-        _pull(dvc, sorted(missing))
+    if missing := [file for file in tracked_images() if not Path(file.removesuffix(".dvc")).exists()]:
+        _pull(dvc, missing)
+
+
+def tracked_images() -> list[str]:
+    """The `.dvc` files below data/ that track this model's images, relative to this folder.
+
+    They belong to the images' folder, to one around it or to something in it.
+    """
+    images = Path(os.path.normpath(Path(read_params("data", DataParams).images).absolute()))
+    found = sorted((project_folder() / "data").glob("**/*.dvc"))
+    return [os.path.relpath(file) for file in found
+            if (data := file.with_suffix("")).is_relative_to(images) or images.is_relative_to(data)]
 
 
 def _pull(dvc: Dvc, files: list[str]) -> None:
@@ -103,15 +115,16 @@ def _share(dvc: Dvc, shared: Path) -> None:
         CACHE.mkdir(exist_ok=True)
         if not (CACHE / name).exists():
             (CACHE / name).symlink_to(shared / CACHE / name)
-    known = shared / ".dvc/config.local"            # may have the keys of the DVC remote
-    if known.exists() and shared.absolute() != Path.cwd():
-        Path(".dvc/config.local").write_text(known.read_text(encoding="utf-8"), encoding="utf-8")
+    known, own = shared / ".dvc/config.local", project_folder() / ".dvc"    # may have the keys of the DVC remote
+    if known.exists() and shared.absolute() != project_folder():
+        (own / "config.local").write_text(known.read_text(encoding="utf-8"), encoding="utf-8")
     settings = {"cache.dir": str(shared / ".dvc/cache"), "cache.type": "reflink,hardlink,copy",
-                "core.site_cache_dir": str(Path(".dvc/tmp/site").absolute())}
+                "core.site_cache_dir": str(own / "tmp/site")}
     for key, value in settings.items():
         dvc.run("config", "--local", key, value)
-    if "://" not in default_registry():             # a folder in the clone would be lost after the run
-        os.environ[REGISTRY_VARIABLE] = str(shared / default_registry())
+    registry = os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
+    if "://" not in registry:                       # a folder in the clone would be lost after the run
+        os.environ[REGISTRY_VARIABLE] = str(shared / registry)
 
 
 def _remote_with(commit: str) -> str | None:

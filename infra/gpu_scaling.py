@@ -4,9 +4,11 @@ Runs beside Prefect's server (compose.yaml, profile `aws`). Each look reads the 
 process may be killed at any moment. There is at most one GPU host: a spot host, or an on-demand host if no spot host
 comes.
 
-Environment: PREFECT_API_URL, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group) and AWS's own variables.
+Environment: PREFECT_API_URL, PREFECT_API_AUTH_STRING, GRAFT_GPU_GROUPS (the spot group, a comma, the on-demand group)
+and AWS's own variables.
 """
 
+import base64
 import json
 import os
 import sys
@@ -15,7 +17,7 @@ import urllib.request
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-POOL = "gpu"
+POOL, CLIENT = "gpu", "graft-gpu-scaling"
 LOOK_S = 30
 LEAD = timedelta(minutes=6)         # starts a host this long before a scheduled run, to boot and pull the image
 KEEP = timedelta(minutes=10)        # keeps it this long after a run, for the run that may follow
@@ -42,16 +44,32 @@ class Group:
     max_size: int
 
 
+def ask(api: str, path: str, body: dict | None = None, login: str = ""):
+    """The reply of Prefect's API to a GET, or to a POST of `body`.
+
+    Args:
+        login: USER:PASSWORD, if the server demands one.
+
+    Raises:
+        OSError: if there is no reply, or another status than 2xx.
+    """
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    if body is not None:        # a token that no page of another origin can read
+        token = ask(api, f"csrf-token?client={CLIENT}", login=login)["token"]
+        headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": CLIENT}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{api}/{path}", data, headers), timeout=20) as reply:
+        return json.load(reply)
+
+
 def flow_runs(api: str, condition: dict) -> list[dict]:
     """All runs of the pool that match `condition`, a `FlowRunFilter` of Prefect's API. Raises `OSError`."""
     found = []
     while True:
         body = {"flow_runs": condition, "work_pools": {"name": {"any_": [POOL]}}, "limit": PAGE, "offset": len(found)}
-        request = urllib.request.Request(
-            f"{api}/flow_runs/filter", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            page = json.load(reply)
+        page = ask(api, "flow_runs/filter", body, os.environ.get("PREFECT_API_AUTH_STRING", ""))
         found += page
         if len(page) < PAGE:
             return found

@@ -96,7 +96,7 @@ def emulator() -> Iterator[str]:
 def variables(address: str) -> list[str]:
     values = {
         "alert_email": "ops@example.org", "endpoint": address, "github_repository": "example/graft",
-        "image_tag": "test",
+        "image_tag": "test", "prefect_password": "0123456789abcdef",
         "gpu_image_id": IMAGE, "server_image_id": IMAGE,
     }
     return [f"-var={name}={value}" for name, value in values.items()]

@@ -21,7 +21,7 @@ DISTRIBUTIONS = {       # where the package that is installed has another name t
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
 }
 WITHOUT_EFFECT = {"botocore", "boto3", "pydantic", "ray", "ruamel", "tqdm"}     # they read, show progress or distribute
-TEMPLATES = (".css", ".html", ".jinja", ".js")
+TEMPLATES = (".css", ".html", ".js")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 STRING_OR_COMMENT = re.compile(     # as Python 3.11 reads them; a prefix such as r or f makes no difference here
     r'"""(?:[^\\]|\\.)*?"""' r"|'''(?:[^\\]|\\.)*?'''" r'|"(?:[^"\\\n]|\\.)*"' r"|'(?:[^'\\\n]|\\.)*'|#[^\n]*",

@@ -121,7 +121,7 @@ def choose(images: Path, seen: Survey, weights: Weights) -> dict[str, object]:
     """The values for a folder of images: key of params.yaml -> value, a text as YAML reads it.
 
     Args:
-        images: the folder, relative to the project.
+        images: the folder, relative to the model's.
         seen: what it contains.
         weights: from `find_weights`.
     """

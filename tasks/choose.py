@@ -224,6 +224,7 @@ def main() -> None:
     curve = quadrant.curve
     artifacts.write_table(artifacts.TRIALS, pd.DataFrame(trial_rows(trials), columns=list(artifacts.TRIAL_COLUMNS)),
                           artifacts.TRIAL_COLUMNS)
+    artifacts.write_arrays(artifacts.TRIAL_LOSSES, [trial.losses for trial in trials if trial.setting])
     artifacts.write_json(artifacts.CHOICE, choice | {
         "quadrant": quadrant.name, "gain": quadrant.gain, "chance": quadrant.chance, "halving": quadrant.halving,
         "curve": {"images": curve.images.tolist(), "accuracy": curve.right.mean(axis=1).tolist(),

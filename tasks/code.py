@@ -5,22 +5,25 @@ the precision that this machine computes in.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from graft.errors import reported
-from pipeline.code import code_of
+from graft.errors import GraftError, reported
+from pipeline.code import ROOT, code_of
 from pipeline.hardware import fastest_policy
 from tasks.params import read_sections
+from tasks.repository import project_folder
 
 OWN_NAME = "code"
+GRAPH = Path("dvc.yaml")
 GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # a deployment for a GPU host, such as stages/gpu; if unset, all runs here
 
 
 def collect() -> dict:
     """Stage -> `pipeline.code.code_of` its module; and `precision`, see `precision`."""
-    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    stages = YAML(typ="safe").load(GRAPH)["stages"]
     return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {"precision": precision()}
 
 
@@ -32,10 +35,27 @@ def precision() -> str:
     return "mixed_float16" if os.environ.get(GPU_VARIABLE) else fastest_policy()
 
 
+def check_folder() -> None:
+    """Raise `GraftError` if the folder of a second model has another dvc.yaml or another code than its project.
+
+    In the project's own folder, Python finds the code that is there.
+    """
+    here, project = Path.cwd(), project_folder()
+    if here == project:
+        return
+    if project.resolve() != ROOT:
+        raise GraftError(f"{here}: this Python runs the code of {ROOT}, which is another checkout. Use this one's "
+                         f"environment, made by `make setup`, or set PYTHONPATH={shlex.quote(str(project))}.")
+    if GRAPH.is_file() and GRAPH.read_bytes() != (project / GRAPH).read_bytes():
+        raise GraftError(f"{here / GRAPH} differs from {project / GRAPH}: all models have one graph. Copy it: "
+                         f"`cp {shlex.quote(str(project / GRAPH))} {shlex.quote(str(here))}`.")
+
+
 def main() -> None:
     """Write code.json."""
     from tasks import artifacts
 
+    check_folder()
     artifacts.write_json(artifacts.CODE, collect())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, params, read_params
+from tasks.params import DataParams, params, read_params, read_sections
 
 
 @params
@@ -17,7 +17,7 @@ class EvaluateParams:
     seed: int = Field(ge=0)
 
 
-def write_plots(folder: Path, answers, description, histories: dict, choice: dict) -> None:
+def write_plots(folder: Path, answers, description, histories: dict, choice: dict, confidence: float) -> None:
     """Write each plot as a PNG, and as a CSV file for `dvc plots`.
 
     Args:
@@ -26,9 +26,11 @@ def write_plots(folder: Path, answers, description, histories: dict, choice: dic
         description: the bundle's `graft.model.bundle.Description`.
         histories: stage -> table with `artifacts.HISTORY_COLUMNS`.
         choice: the content of choice.json.
+        confidence: of the intervals, 0 to 1.
     """
     from pipeline.evaluation import plots
     from pipeline.evaluation.choice import draw_choice
+    from pipeline.evaluation.coverage import draw_coverage
 
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
@@ -40,6 +42,7 @@ def write_plots(folder: Path, answers, description, histories: dict, choice: dic
         "training": plots.draw_training(tables["training"]), "confusion": plots.draw_confusion(answers),
         "roc": plots.draw_roc(answers), "precision_recall": plots.draw_precision_recall(answers),
         "reliability": plots.draw_reliability(tables["reliability"]), "choice": draw_choice(choice),
+        "coverage": draw_coverage(answers, confidence),
     }
     if description.unknown_threshold is not None:
         figures["unknown"] = plots.draw_unknown(answers, description.unknown_threshold)
@@ -96,6 +99,8 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     """
     from graft.model.classifier import Classifier
     from pipeline.evaluation import metrics, predictions, report
+    from pipeline.evaluation.suspects import label_suspects
+    from pipeline.evaluation.verdict import give_verdict
     from tasks import artifacts
 
     classifier = Classifier(artifacts.BUNDLE)
@@ -108,16 +113,27 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
     overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
     (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
-    write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"])
+    suspects = label_suspects(answers)
+    verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"],
+                           classifier.description.unknown_threshold is not None)
+    write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
     artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
-        classifier=classifier, answers=answers, images=images, metrics=overall, classes=classes, splits=splits,
-        copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS, stages=summaries, chosen=chosen,
-        confidence=evaluate.confidence,
+        model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,
+        metrics=overall, classes=classes, splits=splits, copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS,
+        stages=summaries, chosen=chosen, confidence=evaluate.confidence, verdict=verdict, suspects=suspects,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
     artifacts.write_json(artifacts.METRICS, overall)
+    artifacts.write_json(artifacts.SUMMARY, summarize(overall))
+    artifacts.write_json(artifacts.VERDICT, [{"question": each, "answer": verdict[each]} for each in verdict])
     return overall
+
+
+def summarize(overall: dict) -> dict[str, float]:
+    """What `dvc metrics show` prints in a row: some metrics, the lower end of the accuracy's interval, the images."""
+    values = {name: overall[name]["value"] for name in ("accuracy", "balanced_accuracy", "log_loss")}
+    return values | {"accuracy_low": overall["accuracy"]["low"], "images": overall["accuracy"]["images"]}
 
 
 def main() -> None:

@@ -6,19 +6,17 @@ fails and the previous bundle stays.
 
 import shutil
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from graft.errors import GraftError, reported
+from graft.errors import reported
 from tasks.features import read_features
+from tasks.formats import check_formats, keep_accurate, write_formats
 from tasks.params import DataParams, params, read_params
 
 PARITY_IMAGES = 64              # from val; at least one per class
-CALIBRATION_IMAGES = 200        # from train, for the ranges of an int8 model; LiteRT's guide advises 100 to 500
-AGREEMENTS = {"same_label": "label", "same_unknown": "answer to whether an image is unknown"}
 
 
 @params
@@ -26,8 +24,9 @@ class ExportParams:
     """Which formats are written, and how closely each must agree with Keras."""
 
     unknown_acceptance: float = Field(ge=0.5, le=1)
+    wanted_precision: float = Field(ge=0, le=0.9999)
     parity_tolerance: float = Field(gt=0, le=0.1)
-    formats: list[Literal["litert", "litert_int8", "openvino"]]
+    formats: list[Literal["onnx_int8", "litert", "litert_int8", "openvino"]]
     int8_agreement: float = Field(ge=0, le=1)
 
 
@@ -93,6 +92,27 @@ def fit_unknown(dataset, images: Path, kept: str) -> tuple:
     return unknown.fit(features, labels, classes), np.concatenate(scores)
 
 
+def operating_point(logits, labels, temperature: float, wanted_precision: float) -> float | None:
+    """The probability up to which an answer is unsure; None if no precision is wanted.
+
+    Args:
+        logits: float `(images, classes)`, of images that were not learnt from.
+        labels: int `(images,)`, the true classes.
+    """
+    from pipeline.evaluation import calibration, operating_point
+
+    if not wanted_precision:
+        return None
+    probabilities = calibration.softmax(logits / temperature)
+    is_right, confidences = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
+    found = operating_point.find(confidences, is_right, wanted_precision)
+    print(f"{(confidences > found).mean():.1%} of {len(labels)} held-out answers are surer than {found:.1%}: "
+          f"these reach params.yaml: export.wanted_precision ({wanted_precision:g})" if found < 1 else
+          f"{len(labels)} held-out answers prove params.yaml: export.wanted_precision ({wanted_precision:g}) for no "
+          "probability: every answer will be unsure. Wish for less, or add images")
+    return found
+
+
 def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParams, summary: dict) -> None:
     """Write model.onnx, unknown.npz and model.json.
 
@@ -116,81 +136,18 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     answered, logits = held_out.of_kept(kept)
     labels, _ = artifacts.read_labels(answered)
     reference, scores = fit_unknown(dataset, images, kept)
+    temperature = fit_temperature(logits, labels)
     onnx_file.write_onnx(model, folder / bundle.MODEL)
     unknown.save(folder / bundle.UNKNOWN, reference)
     bundle.write_description(folder, bundle.Description(
         class_names=dataset.class_names,
         image_size=list(dataset.part.image_size),
         backbone={key: part[key] for key in ("name", "alpha", "weights", "weights_sha256", "licence", "cut")},
-        temperature=fit_temperature(logits, labels),
+        temperature=temperature,
         unknown_threshold=unknown.threshold(scores, export.unknown_acceptance),
+        unsure_up_to=operating_point(logits, labels, temperature, export.wanted_precision),
         training={"kept": kept, "held_out_images": len(labels), "log_loss": float(log_losses(logits, labels).mean())},
     ))
-
-
-def write_formats(folder: Path, dataset, model, images: Path, names: list[str]) -> None:
-    """Write further formats of the model.
-
-    Args:
-        folder: the bundle.
-        dataset: see `pipeline.training.examples.open_dataset`.
-        model: see `load_model`.
-        images: the folder of the images, some of which calibrate an int8 model.
-        names: the formats.
-
-    Raises:
-        GraftError: if a format's library is not installed.
-    """
-    from pipeline.training import formats, parity
-
-    chosen = parity.sample_each_class(dataset.splits["train"], CALIBRATION_IMAGES)
-    calibration = partial(parity.read_images, [images / path for path in chosen], dataset.part.image_size)
-    for format in sorted(set(names)):
-        try:
-            formats.write(format, model, folder, calibration)
-        except ImportError as error:
-            extra = format.partition("_")[0]
-            raise GraftError(f"params.yaml: export.formats: {format} needs '{error.name}': "
-                             f"pip install 'graft[{extra}]', or remove the format.") from error
-
-
-
-
-def check_formats(folder: Path, model, images: list[Path], export: ExportParams) -> dict[str, dict]:
-    """Measure how closely each format agrees with Keras.
-
-    Args:
-        folder: the bundle.
-        model: see `load_model`.
-        images: paths of val images.
-        export: the stage's parameters.
-
-    Returns:
-        format -> see `pipeline.training.parity.compare`.
-
-    Raises:
-        GraftError: if a probability differs by more than params.yaml allows; for int8, if too many answers differ.
-    """
-    from pipeline.training import parity
-
-    expected = parity.keras_answers(folder, model, images)
-    agreements = {format: parity.compare(expected, parity.published_answers(folder, images, format))
-                  for format in ("onnx", *sorted(set(export.formats)))}
-    problems = []
-    for format, found in agreements.items():
-        if format == "litert_int8":
-            problems += [f"{format} gives Keras's {what} for {found[key]:.1%} of {len(images)} val images, less than "
-                         f"params.yaml: export.int8_agreement ({export.int8_agreement:.1%})"
-                         for key, what in AGREEMENTS.items() if found[key] < export.int8_agreement]
-        elif not found["largest_difference"] <= export.parity_tolerance:
-            problems.append(f"{format} differs from Keras by {found['largest_difference']:.1e} in probability, more "
-                            f"than params.yaml: export.parity_tolerance ({export.parity_tolerance:g})")
-    if problems:
-        raise GraftError("the exported model is rejected: " + "; ".join(problems) + ".")
-    return agreements
-
-
-
 
 
 def main() -> None:
@@ -211,8 +168,9 @@ def main() -> None:
     draft.mkdir(parents=True)
     write_bundle(draft, dataset, model, Path(data.images), export, summary)
     write_formats(draft, dataset, model, Path(data.images), export.formats)
+    kept = replace(export, formats=keep_accurate(draft, dataset.splits["val"], Path(data.images), export.formats))
     images = [Path(data.images, path) for path in parity.sample_each_class(dataset.splits["val"], PARITY_IMAGES)]
-    agreements = check_formats(draft, model, images, export)
+    agreements = check_formats(draft, model, images, kept)
     bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)
     draft.rename(artifacts.BUNDLE)

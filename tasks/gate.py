@@ -8,15 +8,16 @@ The champion predicts the same test images again, with its own preprocessing; it
 import filecmp
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field
 
 from graft.errors import GraftError, printable, reported
 from tasks.params import DataParams, params, read_params
-from tasks.publish import PublishParams
+from tasks.publish import ATTACHED, PublishParams
+from tasks.repository import default_registry, state
 
-SHOWN = 24          # images of each kind of disagreement on the page
 REPEATED = 8        # test images that the new model predicts again, to verify that the stored answers are its own
 
 
@@ -38,7 +39,7 @@ def pull_champion(name: str):
     """
     from graft import registry
     from graft.registry import log
-    from graft.registry.address import CHAMPION, default_registry
+    from graft.registry.address import CHAMPION
     from graft.store import open_store
 
     number = log.head(open_store(default_registry()), name).version_of(CHAMPION)
@@ -120,7 +121,6 @@ def find_known(bundle: Path, name: str, pulled) -> tuple[int, str] | None:
         pulled: the champion, see `pull_champion`.
     """
     from graft import registry
-    from graft.registry.address import default_registry
 
     if pulled and is_same(bundle, pulled.folder):
         return pulled.version, f"this model is already the champion, version {pulled.version}"
@@ -195,39 +195,36 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
         "champion_version": pulled.version if pulled else None, "rules": vars(gate),
         "copies": int(test["is_copy"].sum()), **decision.figures,
     }
-    artifacts.write_text(artifacts.GATE_PAGE, render_page(report, version, table, predicted, champion, images))
+    write_pages(report, version, table, predicted, champion, images)
     artifacts.write_json(artifacts.GATE, report)
     return report
 
 
-def render_page(report: dict, version: int | None, table, predicted, champion, images: Path) -> str:
-    """The report as HTML, with the images on which the two models disagree.
+def write_pages(report: dict, *judged) -> None:
+    """Write the gate's page, and the evaluation's report with the verdict, the day and the commit in its head.
+
+    Unlike a stage, the gate runs at a time that its result depends on; so these pages alone may name it.
 
     Args:
         report: see `judge`.
-        version: see `find_known`.
-        table: the test images, with the columns path and label.
-        predicted: the new model's answers, str `(images,)`.
-        champion: a `pipeline.evaluation.decision.Champion`, or None.
-        images: the folder of the images.
+        judged: the other arguments of `pipeline.evaluation.gate_page.render_gate`, after the stamp.
     """
-    from pipeline.evaluation import pictures
-    from pipeline.evaluation.render import render
+    from pipeline.evaluation.gate_page import render_gate
+    from pipeline.evaluation.report import stamp
+    from tasks import artifacts
 
-    if champion is None:
-        return render("gate.html", champion=None, version=version, **report)
-    paths, labels = table["path"].to_numpy(str), table["label"].to_numpy(str)
+    head = f"Candidate of {datetime.now(UTC):%Y-%m-%d}, {commit_named()}."
+    artifacts.write_text(artifacts.GATE_PAGE, render_gate(report, head, *judged))
+    if artifacts.REPORT.exists():
+        verdict = f"The gate: {report['verdict']}, {'; '.join(report['reasons'])}."
+        page = stamp(artifacts.REPORT.read_text(encoding="utf-8"), head, verdict)
+        artifacts.write_text(artifacts.JUDGED_REPORT, page)
 
-    def shown(rows, who: str, answers) -> list[dict]:
-        return [{"url": pictures.data_url(pictures.thumbnail(images / paths[row])), "path": paths[row],
-                 "label": labels[row], "who": who, "predicted": answers[row]} for row in rows[:SHOWN]]
 
-    counts = True if champion.has_learnt is None else ~champion.has_learnt
-    is_right, was_right = predicted == labels, champion.predicted == labels
-    won, lost = (counts & right & ~other for right, other in ((is_right, was_right), (was_right, is_right)))
-    return render("gate.html", version=version, **report,
-                  won_images=shown(won.nonzero()[0], "the champion", champion.predicted),
-                  lost_images=shown(lost.nonzero()[0], "the new model", predicted))
+def commit_named() -> str:
+    """The commit of this checkout for people, such as `commit 8cace04 with changes`."""
+    found = state(ATTACHED)
+    return f"commit {found['commit'][:7]}{' with changes' * found['dirty']}" if found["commit"] else "no commit known"
 
 
 def run(pulled) -> dict:

@@ -24,10 +24,16 @@ def transfer_logits():
 
 
 def chance_against_transfer(losses) -> float:
-    """The chance of losses on val that much lower than those of transfer's head if the models were equally good."""
-    from pipeline.probing.comparison import chance_of_gain
+    """The chance of losses on val that much lower than those of transfer's head if the models were equally good.
 
-    return chance_of_gain(judge(transfer_logits()[None])[1] - losses)
+    Args:
+        losses: float `(images,)`, of the best of the settings that `choose` tried, if it tried any.
+    """
+    from pipeline.probing.comparison import chance_of_gain
+    from tasks import artifacts
+
+    head = judge(transfer_logits()[None])[1]
+    return chance_of_gain(head - losses, [head - tried for tried in artifacts.read_arrays(artifacts.TRIAL_LOSSES)])
 
 
 def of_kept(kept: str) -> tuple:

@@ -16,11 +16,11 @@ from graft.errors import GraftError, printable, reported
 from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
 from tasks.params import PARAMS, params, read_params, read_sections
-from tasks.repository import state
+from tasks.repository import default_registry, state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # published with the version, or recorded in dvc.lock
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # of all models: published with a version, or recorded in dvc.lock
 
 
 @params
@@ -47,11 +47,11 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     """
     from graft import registry
     from graft.model.bundle import read_description
-    from graft.registry.address import default_registry
-    from tasks import artifacts
+    from tasks import artifacts, card
 
     if gate["verdict"] == "REJECT":
         return None
+    card.write(publish.name)
     facts = {**provenance(), **data_facts(artifacts), "params": read_sections(), "gate": gate, "seconds": seconds or {},
              "metrics": artifacts.read_json(artifacts.METRICS),
              "backbone": read_description(artifacts.BUNDLE).backbone}
@@ -109,9 +109,11 @@ def data_facts(artifacts) -> dict:
 
 
 def _attachments(artifacts) -> dict[str, Path]:
-    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.REPORT, artifacts.IMAGES, artifacts.SPLITS,
-              artifacts.DATA_REPORT, artifacts.DATA_DOCS, artifacts.GATE_PAGE, PARAMS, LOCK]
+    wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
+              artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, artifacts.CARD,
+              PARAMS, LOCK]
     names = {artifacts.DATA_REPORT: "data.html"}
+    # of the two report.html, the later one is attached: the one with the gate's verdict
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 
 

@@ -1,8 +1,22 @@
-"""The state of this checkout in git."""
+"""This checkout: its folder, its registry and its state in git."""
 
+import os
 import subprocess
+from pathlib import Path
 
 from graft.errors import GraftError
+from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
+
+
+def project_folder() -> Path:
+    """The DVC repository that the current folder is in: the project, with all its models. Without one, this folder."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+
+
+def default_registry() -> str:
+    """The registry in GRAFT_REGISTRY, otherwise the folder `registry` of the project, which its models share."""
+    return os.environ.get(REGISTRY_VARIABLE) or os.path.relpath(project_folder() / LOCAL_REGISTRY)
 
 
 def git(*arguments: str) -> str:
@@ -23,13 +37,14 @@ def state(ignored: list[str]) -> dict:
     """The commit of the code, and whether tracked files differ from it.
 
     Args:
-        ignored: patterns of files whose changes do not count.
+        ignored: names or patterns of files whose changes do not count, wherever they are.
 
     Returns:
         `commit` and `dirty`; if git failed, both are None, and `git` is its message.
     """
     try:
-        changes = git("status", "--porcelain", "--untracked-files=no", "--", *[f":!{pattern}" for pattern in ignored])
+        others = [f":(top,exclude,glob)**/{pattern}" for pattern in ignored]
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", *others)
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changes)}
     except GraftError as error:
         return {"commit": None, "dirty": None, "git": str(error)}

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import work_units
+from heartbeat import Heartbeat
 from prefect_server import prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
@@ -20,6 +21,17 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """See `work_units`; the order within a file stays."""
     items.sort(key=lambda item: work_units.place(item.path.stem))
+
+
+def pytest_configure(config):
+    """The process that prints, and none of its workers, names what runs for long."""
+    def say(text: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(say))
 
 
 @pytest.fixture(scope="session")

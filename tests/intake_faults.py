@@ -64,6 +64,7 @@ def _truncated() -> dict[str, tuple[bytes, str]]:
             "truncated",
         ),
         "header_only.jpg": (files["baseline.jpg"][:200], "truncated"),
+        "begin_of_a_marker.jpg": (b"\xff\xd8\xff", "broken or truncated JPEG header"),
         "header_only.png": (files["photo.png"][:33], "truncated"),
         "without_its_end.png": (files["photo.png"][:-12], "truncated"),
         "cut_before_its_thumbnail_ends.jpg": (_with_thumbnail()[:3000], "truncated"),

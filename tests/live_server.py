@@ -15,7 +15,13 @@ from graft.server.uploads import Limits
 @contextlib.contextmanager
 def live_server(model, registry=None, poll_s=60.0, **limits):
     """Yields an `httpx.Client` whose requests go to the server."""
-    app = create_app(ServedModel(str(model), registry), Limits(**limits), poll_s)
+    with serving(create_app(ServedModel(str(model), registry), Limits(**limits), poll_s)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def serving(app):
+    """The same for any application."""
     server = uvicorn.Server(configure(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -1,5 +1,6 @@
 """A real Prefect server, one for all tests."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ __all__ = ["INFRA", "SERVICES", "Server", "prefect_server", "wait_for"]
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory):
     """As compose.yaml sets it up, but with SQLite and a loopback port."""
-    settings = {key: value for key, value in SERVICES["server"]["environment"].items()
+    settings = {key: re.sub(r"\$\{PREFECT_PASSWORD.*\}", "secret", value)
+                for key, value in SERVICES["server"]["environment"].items()
                 if "DATABASE" not in key and "UI" not in key}
-    server = Server(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY="PT1S", **settings)
+    server = Server(tmp_path_factory.mktemp("prefect"), PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY="PT1S", **settings,
+                    PREFECT_API_AUTH_STRING=settings["PREFECT_SERVER_API_AUTH_STRING"])
     yield server
     server.stop()

@@ -71,6 +71,21 @@ def test_what_is_cached_is_what_the_network_says(data):
         assert np.allclose(row, direct(dataset, view), atol=1e-2)
 
 
+def test_a_damaged_row_is_computed_again(data, tmp_path, capsys):
+    data().fill()
+    dataset = data()
+    train = dataset.splits["train"]
+    views = [train.view(0, 0), train.view(1, 1)]
+    rows = data().splits["train"].activations.batch(views)
+    [shard] = train.activations.shards.folder.glob("*.npy")
+    content = shard.read_bytes()
+    shard.write_bytes(content[:300] + bytes([content[300] ^ 64]) + content[301:])
+    assert np.array_equal(train.activations.batch(views), rows)
+    assert f"{shard}: damaged, so it is made again" in capsys.readouterr().out
+    data().fill()
+    assert shard.read_bytes() == content
+
+
 def test_over_budget_the_same_numbers_come_without_a_cache(data, tmp_path, capsys):
     cached, live = data(), data(cache="other", cache_gigabytes=0.0)
     cached.fill()

@@ -13,7 +13,7 @@ from prefect_server import wait_for
 from flows.automations import HEARTBEAT, automations
 from pipeline.code import ROOT
 
-NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion"]
+NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graft: verdict"]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,8 @@ with get_client(sync_client=True) as client:
     client.pause_automation({before[NAMES[1]]["id"]!r})
 """
     assert run(prefect_server, "-c", code).returncode == 0
-    assert applied(prefect_server, **there) == dict(zip(NAMES, ("created", "updated", "unchanged")))
+    assert applied(prefect_server, **there) == dict(
+        zip(NAMES, ("created", "updated", "unchanged", "unchanged")))
     assert all(each["enabled"] for each in on_server(prefect_server).values())
 
 
@@ -79,13 +80,14 @@ PROGRAM = """
 import sys, time
 from datetime import timedelta
 from prefect import flow
-from prefect.events import emit_event
 from flows.automations import BLOCK, apply, automations
+from flows.outcome import emit
 from prefect.blocks.webhook import Webhook
 
 identity = Webhook.load(BLOCK)._block_document_id
 apply(automations(identity, stuck_after=timedelta(seconds=10), stale_after=timedelta(seconds=10)))
-emit_event("model.promoted", {"prefect.resource.id": "graft.model.tiny", "prefect.resource.name": "tiny"})
+emit("model.promoted", "tiny", {})
+emit("model.judged", "tiny", {"run": "tiny 2: HOLD 93.2%", "reasons": 'a "close" race'})
 
 @flow(name="training")
 def training(kill: bool):
@@ -101,7 +103,7 @@ def heartbeats(server) -> int:
     return server.ask("events/filter", {"filter": {"event": {"name": [HEARTBEAT]}}})["total"]
 
 
-def test_a_failed_a_killed_and_a_stale_one_are_reported(prefect_server, webhook):
+def test_a_failed_a_killed_and_a_stale_one_and_a_verdict_are_reported(prefect_server, webhook):
     """With ten seconds in place of ten minutes and of a month: the shortest that Prefect takes."""
     assert {each.trigger.within for each in automations()} >= {timedelta(minutes=10), timedelta(days=31)}
     assert run(prefect_server, "-c", PROGRAM, "fail").returncode == 1
@@ -111,7 +113,8 @@ def test_a_failed_a_killed_and_a_stale_one_are_reported(prefect_server, webhook)
     wait_for(lambda: heartbeats(prefect_server) > before)
     killed.kill()
     killed.wait()
-    for words in ('a "quoted" mistake', "sent no heartbeat", "tiny: no version was promoted"):
+    for words in ('a "quoted" mistake', "sent no heartbeat", "tiny: no version was promoted",
+                  'tiny 2: HOLD 93.2%: a "close" race'):
         wait_for(lambda words=words: any(words in text for text in webhook.texts))
     killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
     assert any(run["state"]["message"].startswith("no heartbeat") for run in killed)

@@ -88,6 +88,8 @@ def test_changed_images_and_another_model_are_predicted_again(bundle, images, tm
     assert Batch(str(images), output, bundle, shard_size=4).pending == []
     shutil.copy(images / "blue" / "00.png", images / "red" / "00.png")
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [3]
+    batch.shards[0].part.write_text("half a")
+    assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [1, 3]
     other = make_bundle(tmp_path / "other", temperature=2.0)
     assert len(Batch(str(images), output, other, shard_size=4).pending) == 4
 

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
@@ -36,11 +39,16 @@ def test_it_tries_settings_within_its_budget_and_takes_the_one_with_the_lowest_l
     assert choice["curve"]["images"] == sorted(choice["curve"]["images"])
 
 
-def test_a_second_run_from_nothing_chooses_the_same_bytes(chosen):
-    outputs = chosen.folder / "outputs/choose"
+def test_a_killed_run_continues_and_chooses_the_same_bytes(chosen):
+    outputs, cache = chosen.folder / "outputs/choose", chosen.folder / ".graft"
     first = {path.name: path.read_bytes() for path in outputs.iterdir()}
-    shutil.rmtree(chosen.folder / ".graft")
-    chosen.run("dvc", "repro", "--single-item", "--force", "choose")
+    shutil.rmtree(cache)
+    with subprocess.Popen([sys.executable, "-m", "tasks.choose"], cwd=chosen.folder, env=chosen.environment(),
+                          stdout=subprocess.DEVNULL) as killed:
+        while not any(cache.glob("finetune/*/[!.]*.npz")) and killed.poll() is None:
+            time.sleep(0.05)
+        killed.kill()
+    assert "continuing at epoch" in chosen.run("python", "-m", "tasks.choose").stdout
     assert {path.name: path.read_bytes() for path in outputs.iterdir()} == first
 
 

@@ -100,6 +100,13 @@ def test_files_that_do_not_belong_together_are_refused(folder, tmp_path, changes
         Classifier(change(folder, tmp_path, **changes))
 
 
+def test_a_bundle_says_nothing_of_unsure_answers_unless_it_has_them_and_then_a_probability(folder, tmp_path):
+    assert "unsure_up_to" not in json.loads((folder / bundle.DESCRIPTION).read_text())
+    assert not Classifier(folder).predict(plain(COLOURS["red"])).is_unsure
+    with pytest.raises(GraftError, match="unsure_up_to: expected a number from 0 to 1, or null, received 2"):
+        Classifier(change(folder, tmp_path, unsure_up_to=2))
+
+
 def test_a_reference_of_another_model_is_refused(folder, tmp_path):
     copy = change(folder, tmp_path)
     features = np.random.default_rng(1).normal(size=(20, 8))

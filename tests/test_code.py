@@ -50,8 +50,8 @@ def test_comments_docstrings_and_blank_lines_do_not_count_and_all_else_does(befo
 
 def test_a_stage_depends_on_what_it_imports_and_on_its_templates_and_libraries():
     found = code_of("tasks.evaluate")
-    assert {"graft/images.py", "pipeline/evaluation/templates/style.css", "matplotlib"} <= found.keys()
-    assert not {"pipeline/intake/scan.py", "pipeline/intake/report.html.jinja", "keras", "tqdm", "os"} & found.keys()
+    assert {"graft/images.py", "graft/style.css", "matplotlib"} <= found.keys()
+    assert not {"pipeline/intake/scan.py", "pipeline/intake/data_report.html", "keras", "tqdm", "os"} & found.keys()
     assert found["numpy"] == __import__("numpy").__version__
 
 

@@ -1,5 +1,5 @@
 """prefect.yaml against a real server and worker: what is deployed, that it is so twice, that the clock makes runs, and
-that a run works in a clone of its own.
+that a run works in a clone of its own. The project has two models: the folder of the second one has its own test.
 """
 
 import json
@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import HTTPError
 
 import pytest
 from prefect_server import wait_for
 
+from benchmarks.scratch import TINY, Project, write_some_digits
 from pipeline.code import ROOT
+
+OTHER = "models/other"      # the folder of the second model
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -22,13 +26,25 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkout(project, prefect_server, tmp_path_factory) -> Path:
-    """The small project, trained once, its data tracked, committed, pushed and deployed."""
+def two_models(project, tmp_path_factory) -> Path:
+    """The small project, trained once, with a second model, which DVC has trained, too."""
     folder = tmp_path_factory.mktemp("deployed") / "checkout"
     shutil.copytree(project.folder, folder, symlinks=True)
+    write_some_digits(folder / "data/other", "23", images=30, size_px=32)
     for name in ("registry", ".prefect"):
         shutil.rmtree(folder / name)
-    subprocess.run(["dvc", "add", "--quiet", "data/tiny"], cwd=folder, check=True, env=project.environment())
+    run(folder, "dvc", "add", "--quiet", "data/tiny")
+    run(folder, "python", "-m", "flows.start", "data/other", "--weights", "starter", "--model", "other")
+    Project.change(SimpleNamespace(folder=folder / OTHER), {key: value for key, value in TINY.items()
+                                                            if not key.endswith((".images", ".name"))})
+    run(folder / OTHER, "dvc", "repro", "--quiet", "evaluate")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(two_models, prefect_server) -> Path:
+    """The project of two models, committed, pushed and deployed."""
+    folder = two_models
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "Begin")
     git(folder.parent, "clone", "--quiet", "--bare", str(folder), "remote.git")
@@ -37,6 +53,35 @@ def checkout(project, prefect_server, tmp_path_factory) -> Path:
     prefect_server.create_pool("default")
     prefect_server.prefect(folder, "deploy", "--all")
     return folder
+
+
+def run(folder: Path, *command: str) -> str:
+    """The output of a command in a folder of the project of two models."""
+    project = next(each for each in (folder, *folder.parents) if (each / ".dvc").exists())
+    environment = Project.environment(SimpleNamespace(folder=project))
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_second_model_is_trained_and_kept_apart_by_dvc_and_the_flow_alike(two_models):
+    """Every command works on the model of its folder: what DVC made there, the flow finds done, and publishes."""
+    locks = {path: path.read_bytes() for path in (two_models / "dvc.lock", two_models / OTHER / "dvc.lock")}
+    assert len(set(locks.values())) == 2
+    said = run(two_models / OTHER, "python", "-m", "flows.training")
+    stages = [line.split()[1] for line in said.splitlines() if re.match(r"\w+ +(ran|restored|unchanged) ", line)]
+    assert stages == ["unchanged"] * 8 and "published  " in said and "registry/other@1" in said
+    assert "Running stage 'validate'" not in run(two_models, "dvc", "repro", "evaluate")
+    assert {path: path.read_bytes() for path in locks} == locks
+    run(two_models, "python", "-m", "tasks.gate")
+    run(two_models, "python", "-m", "tasks.publish")
+    assert all(re.search(rf"^{name}@1 ", run(two_models / OTHER, "graft", "list"), re.M) for name in ("tiny", "other"))
+    assert "2 " in run(two_models / OTHER, "graft", "compare", "other@champion", "outputs")
+    assert "60 images before, 60 now" in run(two_models / OTHER, "python", "-m", "tasks.compare", "other@champion",
+                                             "outputs/validate")
+    classes = [(two_models / folder / "outputs/evaluate/classes.csv").read_text() for folder in (".", OTHER)]
+    assert [re.findall(r"^\d", text, re.M) for text in classes] == [["1", "4", "7"], ["2", "3"]]
+    shutil.rmtree(two_models / "registry")
 
 
 def deployments(server) -> dict:
@@ -48,7 +93,8 @@ def test_there_is_training_on_demand_and_retraining_by_the_clock(checkout, prefe
     found = deployments(prefect_server)
     assert set(found) == {"training", "retraining"}
     assert found["training"]["schedules"] == []
-    assert [each["schedule"]["cron"] for each in found["retraining"]["schedules"]] == ["0 3 * * 1"]
+    clocks = {each["slug"]: (each["schedule"]["cron"], each["parameters"]) for each in found["retraining"]["schedules"]}
+    assert clocks == {"project": ("0 3 * * 1", {}), "other": ("0 3 * * 1", {"folder": OTHER})}
     assert found["training"]["parameters"] == {"refresh": False, "publish": True}
     assert found["retraining"]["parameters"] == {"refresh": True, "publish": True}
     assert not any(each["concurrency_limit"] for each in found.values())        # it would kill long runs
@@ -80,6 +126,7 @@ def test_the_clock_makes_runs(checkout, prefect_server):
     wait_for(lambda: prefect_server.ask("flow_runs/filter", wanted))
     runs = prefect_server.ask("flow_runs/filter", wanted)
     assert all(re.match(r"\d{4}-\d\d-\d\dT03:00", run["expected_start_time"]) for run in runs)
+    assert {run["parameters"].get("folder", ".") for run in runs} == {".", OTHER}
 
 
 def test_a_parameter_that_is_wrong_is_refused_before_a_run_exists(checkout, prefect_server):
@@ -90,31 +137,34 @@ def test_a_parameter_that_is_wrong_is_refused_before_a_run_exists(checkout, pref
         prefect_server.prefect(checkout, "deployment", "run", "training/training", "--param", "pubish=true")
 
 
-def test_two_runs_at_once_work_in_clones_of_their_own_and_publish_one_version(checkout, prefect_server):
-    """Both restore every stage from the cache that they share, as a run on a second machine does from the remote."""
+def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_each_model(checkout, prefect_server):
+    """All restore every stage from the cache that they share, as a run on a second machine does from the remote."""
     (checkout / "params.yaml").write_text("what is not committed is not run")
-    with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry"):
-        runs = [prefect_server.start("training/training") for _ in range(2)]
+    with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry",
+                                GRAFT_REPORTS="http://127.0.0.1:8000/"):
+        runs = [prefect_server.start("training/training", **of) for of in ({}, {}, {"folder": OTHER})]
         ended = [prefect_server.wait_for_end(run) for run in runs]
-        assert [run["state_type"] for run in ended] == ["COMPLETED", "COMPLETED"]
+        assert [run["state_type"] for run in ended] == ["COMPLETED"] * 3
         logs = [partial(prefect_server.log, run) for run in runs]
         wait_for(lambda: all(log().count("is cached - skipping run") == 8 for log in logs))     # the last come late
         assert not any("Running stage" in log() for log in logs)
-    versions = checkout / "registry/models/tiny/versions"
-    assert [path.name for path in versions.iterdir()] == ["1"] or len(list(versions.iterdir())) == 1
-    assert not (checkout / "registry/models/tiny/log").joinpath("2.json").exists()
+    for name in ("tiny", "other"):
+        assert len(list((checkout / f"registry/models/{name}/versions").iterdir())) == 1
+        assert len(list((checkout / f"registry/models/{name}/log").iterdir())) == 1
 
     shown = prefect_server.artifacts(runs[0])
-    assert {"progress", "stages", "validate", "finetune", "metrics", "classes", "confusion", "gate", "version",
-            "report"} <= set(shown)
-    assert float(shown["progress"]["data"]) == 100
-    finetune = shown["finetune"]["data"].replace("\\", "")      # Markdown's escapes
+    assert {f"tiny-{key}" for key in ("progress", "stages", "validate", "finetune", "evaluation", "gate", "version",
+                                      "report")} <= set(shown)
+    assert float(shown["tiny-progress"]["data"]) == 100
+    finetune = shown["tiny-finetune"]["data"].replace("\\", "")      # Markdown's escapes
     assert "## history.csv" in finetune and "val_loss" in finetune
-    report = re.search(r"\(file://([^)]+)\)", shown["report"]["data"])[1]
-    assert "<html" in Path(report).read_text(encoding="utf-8")
+    evaluation = shown["tiny-evaluation"]["data"]
+    assert "**May it be used?** Only where" in evaluation and evaluation.count("](data:image/png;base64,") == 2
+    assert "(http://127.0.0.1:8000/tiny@1/report.html)" in shown["tiny-report"]["data"]
+    assert "file:" not in json.dumps(shown)
 
     def told(event: str) -> int:
         return prefect_server.ask("events/filter", {"filter": {"event": {"name": [event]}}})["total"]
 
-    wait_for(lambda: told("model.promoted"))
-    assert told("model.published") == 1
+    wait_for(lambda: told("model.promoted") == 2)
+    assert told("model.published") == 2

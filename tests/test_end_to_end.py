@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from photographs import real_data, real_weights
 
+from benchmarks import browser
 from benchmarks.scratch import Project
 
 STAGES = ["validate", "split", "extract", "transfer", "choose", "finetune", "export", "evaluate"]
@@ -64,12 +65,32 @@ def test_a_forced_rerun_of_every_stage_leaves_the_same_bytes(project):
     assert (project.folder / "dvc.lock").read_bytes() == lock
 
 
+def tested(project) -> int:
+    """The number of test images."""
+    return sum(",test" in line for line in (project.folder / "outputs/split/splits.csv").read_text().splitlines())
+
+
 def test_metrics_can_be_read_by_dvc_and_say_what_they_rest_on(project):
     accuracy = json.loads((project.folder / "outputs/evaluate/metrics.json").read_text())["accuracy"]
-    tested = sum(",test" in line for line in (project.folder / "outputs/split/splits.csv").read_text().splitlines())
-    assert accuracy["images"] == tested
+    assert accuracy["images"] == tested(project)
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
-    assert "accuracy.value" in project.run("dvc", "metrics", "show").stdout
+    heading, row = project.run("dvc", "metrics", "show").stdout.splitlines()
+    assert heading.split() == ["Path", "accuracy", "accuracy_low", "balanced_accuracy", "images", "log_loss"]
+    assert row.split()[:2] == ["outputs/evaluate/summary.json", f"{round(accuracy['value'], 5)}"] and len(row) < 120
+
+
+@pytest.mark.skipif(browser.executable() is None, reason="no Chromium here: apt-get install chromium")
+def test_dvcs_page_of_plots_needs_no_other_host(project):
+    """DVC's own page loads Vega from the internet; a browser without one shows ours."""
+    project.run("dvc", "plots", "show")
+    page = project.folder / "dvc_plots/index.html"
+    assert "<script src" not in page.read_text() and "<link" not in page.read_text()
+    with browser.tab() as tab:
+        tab.open(page.as_uri(), 1280, 900)
+        headings, cells, lines = (tab.run(f"[...document.querySelectorAll('{what}')].map(each => each.textContent)")
+                                  for what in ("h2", "td", "svg path[d^=M]"))
+    assert {"confusion", "roc", "precision recall"} <= set(headings)
+    assert len(cells) == 9 and sum(map(int, filter(str.isdigit, cells))) == tested(project) and len(lines) >= 4
 
 
 def test_real_photographs_are_told_apart(tmp_path):

@@ -15,7 +15,8 @@ from tasks import artifacts, evaluate, params
 
 ROOT = Path(__file__).parent.parent
 HISTORY = "epoch,learning_rate,accuracy,loss,val_accuracy,val_loss\n1,0.01,0.5,1.2,0.6,1.0\n2,0.01,0.7,0.9,0.7,0.8\n"
-PARAMS = "data:\n  images: data/colours\nevaluate:\n  confidence: 0.95\n  bootstrap_draws: 200\n  seed: 1\n"
+PARAMS = ("data:\n  images: data/colours\nevaluate:\n  confidence: 0.95\n  bootstrap_draws: 200\n  seed: 1\n"
+          "publish:\n  name: colours\n")
 
 
 def make_project(folder: Path, images=12, **bundle) -> Path:
@@ -168,17 +169,18 @@ def test_a_second_run_writes_the_same_bytes(project):
         return {path: path.read_bytes() for path in sorted(Path("outputs/evaluate").rglob("*")) if path.is_file()}
 
     first = run()
-    assert len(first) == 16
+    assert len(first) == 19
     assert run() == first
 
 
 def test_every_listed_output_is_there_and_no_other(evaluated):
     outputs = {path.relative_to(evaluated) for path in (evaluated / "outputs/evaluate").iterdir()}
-    assert outputs == {artifacts.PREDICTIONS, artifacts.METRICS, artifacts.CLASSES, artifacts.REPORT, artifacts.PLOTS}
+    assert outputs == {artifacts.PREDICTIONS, artifacts.METRICS, artifacts.SUMMARY, artifacts.CLASSES,
+                       artifacts.REPORT, artifacts.VERDICT, artifacts.PLOTS}
     assert {path.name for path in (evaluated / artifacts.PLOTS).iterdir()} == {
         f"{name}.{suffix}" for name in ("training", "confusion", "roc", "precision_recall", "reliability")
         for suffix in ("csv", "png")
-    } | {"choice.png", "unknown.png"}
+    } | {"choice.png", "coverage.png", "unknown.png"}
 
 
 def test_no_epoch_of_finetuning_is_no_error(project):

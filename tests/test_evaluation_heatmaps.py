@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.evaluation import heatmaps
+from graft.model import heatmaps
 
 
 class BrightCorner:

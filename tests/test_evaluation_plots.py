@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from populations import answers, draw
-from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
+from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from pipeline.evaluation import plots
 
@@ -37,6 +37,17 @@ def test_area_under_the_mean_curve_is_the_mean_area(given):
     table = plots.roc_table(given)
     expected = roc_auc_score(np.eye(3)[given.labels], given.probabilities)
     assert auc(table["false_positive_rate"], table["true_positive_rate"]) == pytest.approx(expected, abs=0.01)
+
+
+def test_curves_are_those_of_scikit_learn():
+    given = answers(*draw(np.random.default_rng(3), 90, 3, 1.5))
+    coarse = answers(given.probabilities.round(1), given.labels)        # many images have the same probability
+    for each, index in ((given, 0), (coarse, 1)):
+        own, scores = each.labels == index, each.probabilities[:, index]
+        for found, expected in zip(plots._roc(each, index), roc_curve(own, scores, drop_intermediate=False)):
+            np.testing.assert_allclose(found, expected)
+        precision, recall, _ = precision_recall_curve(own, scores)
+        np.testing.assert_allclose(plots._precision_recall(each, index), (recall[::-1], precision[::-1]))
 
 
 def test_mean_precision_is_the_best_at_each_recall_or_above(given):

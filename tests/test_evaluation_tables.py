@@ -22,24 +22,6 @@ def test_undefined_metrics_of_a_class_are_a_dash(tmp_path):
     assert (row["class"], row["precision"], row["recall"]) == ("a,b", "–", "50.0% (50.0% to 50.0%)")
 
 
-def test_confusion_counts_each_pair(tmp_path):
-    (tmp_path / "confusion.csv").write_text("actual,predicted\na,a\na,b\na,b\nb,b\n")
-    assert report_tables.confusion_rows(tmp_path / "confusion.csv") == [
-        {"label": "a", "predicted a": "1", "predicted b": "2"}, {"label": "b", "predicted a": "0", "predicted b": "1"},
-    ]
-
-
-def test_many_classes_list_the_pairs_that_were_confused(tmp_path):
-    names = [f"class {number:04}" for number in range(1000)]
-    right = "".join(f"{name},{name}\n" for name in names)
-    wrong = "class 0007,class 0001\nclass 0003,class 0002\nclass 0003,class 0002\n"
-    (tmp_path / "confusion.csv").write_text(f"actual,predicted\n{right}{wrong}")
-    assert report_tables.confusion_rows(tmp_path / "confusion.csv") == [
-        {"label": "class 0003", "predicted": "class 0002", "images": "2"},
-        {"label": "class 0007", "predicted": "class 0001", "images": "1"},
-    ]
-
-
 def test_markdown_of_cells_with_bars_keeps_its_columns():
     assert report_tables.markdown([{"x": "a|b", "y": "c\nd"}]) == "| x | y |\n| --- | --- |\n| a\\|b | c d |"
     assert report_tables.markdown([]) == ""

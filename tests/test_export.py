@@ -21,11 +21,13 @@ from graft.model.inference import open_runtime
 from pipeline.code import ROOT
 from pipeline.training import formats, heads, onnx_file, parity
 from tasks import export
+from tasks import formats as task_formats
 
-FORMATS = ["litert", "litert_int8", "openvino"]
+FORMATS = ["onnx_int8", "litert", "litert_int8", "openvino"]
 SIZE = (24, 32)
 CLASSES = ["blue", "green", "red"]
-PARAMS = export.ExportParams(unknown_acceptance=0.95, parity_tolerance=1e-4, formats=FORMATS, int8_agreement=0.9)
+PARAMS = export.ExportParams(unknown_acceptance=0.95, wanted_precision=0.0, parity_tolerance=1e-4, formats=FORMATS,
+                             int8_agreement=0.9)
 
 
 def network(seed: int) -> keras.Model:
@@ -65,8 +67,8 @@ def folder(tmp_path_factory, model, images):
 
 
 def test_every_format_says_what_keras_says(folder, model, images):
-    agreements = export.check_formats(folder, model, images, PARAMS)
-    assert list(agreements) == ["onnx", *FORMATS]
+    agreements = task_formats.check_formats(folder, model, images, PARAMS)
+    assert list(agreements) == ["onnx", *sorted(FORMATS)]
     for format in ("onnx", "litert", "openvino"):
         assert agreements[format]["largest_difference"] <= 1e-5 and agreements[format]["same_label"] == 1
     assert 1e-5 < agreements["litert_int8"]["largest_difference"] < 0.2
@@ -77,7 +79,7 @@ def test_the_outputs_are_the_same_numbers_for_any_batch(folder, images, format):
     pixels = parity.read_images(images, SIZE)
     logits, features = open_runtime(folder, format).run(pixels)
     expected = open_runtime(folder).run(pixels)
-    tolerance = 0.3 if format == "litert_int8" else 1e-4
+    tolerance = 0.3 if format.endswith("_int8") else 1e-4
     assert abs(logits - expected[0]).max() < tolerance and abs(features - expected[1]).max() < tolerance
     classifier = graft.load(str(folder), format=format)
     alone = [classifier.predict(path).probability for path in images[:3]]
@@ -92,7 +94,21 @@ def test_a_format_of_another_network_is_not_kept(folder, model, images, tmp_path
                   lambda: parity.read_images(images, SIZE))
     with pytest.raises(GraftError, match=r"is rejected: litert differs from Keras by .*parity_tolerance \(0.0001\); "
                                          r"litert_int8 gives Keras's label for .*export.int8_agreement \(90.0%\)"):
-        export.check_formats(tmp_path / "mixed", model, images, PARAMS)
+        task_formats.check_formats(tmp_path / "mixed", model, images, PARAMS)
+
+
+def test_an_int8_format_that_is_less_accurate_is_removed(folder, images, tmp_path, capsys):
+    answers = graft.load(str(folder)).predict([str(path) for path in images])
+    labels = np.array([CLASSES.index(each.label) for each in answers])
+    root = images[0].parents[1]
+    val = SimpleNamespace(paths=[str(path.relative_to(root)) for path in images], labels=labels,
+                          sha256s=[f"{number:02}" for number in range(len(images))])
+    spoilt = shutil.copytree(folder, tmp_path / "spoilt")
+    formats.write_onnx_int8(*(spoilt / name for name in ("model.onnx", "model.int8.onnx")),
+                            np.zeros((1, *SIZE, 3), np.uint8))        # calibrated on black: all else is cut off
+    kept = task_formats.keep_accurate(spoilt, val, root, FORMATS)
+    assert kept == [each for each in FORMATS if each != "onnx_int8"] and not (spoilt / "model.int8.onnx").exists()
+    assert "are right by onnx alone and 0 by onnx_int8 alone" in capsys.readouterr().out
 
 
 def test_two_processes_write_the_same_bytes(images, tmp_path):
@@ -104,7 +120,7 @@ def test_two_processes_write_the_same_bytes(images, tmp_path):
     assert [each.wait() for each in both] == [0, 0]
     digests = [{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in each.iterdir()}
                for each in folders]
-    assert digests[0] == digests[1] and len(digests[0]) == 6
+    assert digests[0] == digests[1] and len(digests[0]) == 7
 
 
 def test_compare_by_hand():
@@ -136,7 +152,7 @@ def test_formats_are_published_and_pulled(folder, images, tmp_path, monkeypatch)
 
 
 def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
-    with pytest.raises(GraftError, match="Expected one of: onnx, litert, litert_int8, openvino"):
+    with pytest.raises(GraftError, match="Expected one of: onnx, onnx_int8, litert, litert_int8, openvino"):
         graft.load(str(folder), format="tflite")
     shutil.copytree(folder, tmp_path / "less")
     (tmp_path / "less" / "model.tflite").unlink()

@@ -17,14 +17,14 @@ def test_the_next_host_finds_what_the_last_one_left(tmp_path, monkeypatch):
     for host in ("first", "second", "third"):
         (tmp_path / host).mkdir()
     monkeypatch.chdir(tmp_path / "first")
-    folder = tmp_path / "first/.graft/finetune"
+    folder = tmp_path / "first/.graft/finetune/block_2_add"
     with mirrored(tmp_path / "remote"):
         folder.mkdir(parents=True)
         (folder / "abc.npz").write_bytes(b"epoch 3")
         (folder / ".abc.npz.12.npz").write_bytes(b"half")
 
     monkeypatch.chdir(tmp_path / "second")
-    found = tmp_path / "second/.graft/finetune/abc.npz"
+    found = tmp_path / "second/.graft/finetune/block_2_add/abc.npz"
     with mirrored(tmp_path / "remote"):
         assert found.read_bytes() == b"epoch 3"
         assert [path.name for path in found.parent.iterdir()] == ["abc.npz"]
@@ -58,8 +58,8 @@ def test_a_remote_that_cannot_be_used_stops_no_training(tmp_path, monkeypatch):
 
 
 HOSTILE = ["../sitecustomize.py", "../../escaped.npz", "finetune/../../x.npz", "/tmp/absolute.npz",
-           "finetune//tmp/x.npz", "finetune/a/b.npz", "finetune/.hidden.npz", "finetune/x.py", "x.npz", "finetune/", "",
-           "finetune\\x.npz", "finetune/x\x1b[2J.npz", f"finetune/{'x' * 300}.npz", "..", "finetune/con.npz",
+           "finetune//tmp/x.npz", "finetune/a/b/c.npz", "finetune/.hidden.npz", "finetune/x.py", "x.npz", "finetune/",
+           "", "finetune\\x.npz", "finetune/x\x1b[2J.npz", f"finetune/{'x' * 300}.npz", "..", "finetune/con.npz",
            "./finetune/x.npz"]
 
 

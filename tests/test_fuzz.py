@@ -1,10 +1,13 @@
 """Inputs that Hypothesis makes up: each is read or refused with a reason, and never ends in another exception.
 
     FUZZ_EXAMPLES=20000 pytest tests/test_fuzz.py       many more of each
+    python -m benchmarks.fuzz --minutes 60              as many as there is time for, with limits of memory and time
 """
 
+import contextlib
 import json
 import os
+import socket
 import string
 import tempfile
 from importlib import import_module
@@ -21,8 +24,10 @@ from tiny_bundle import make_bundle
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_image
 from graft.model import bundle as bundles
+from graft.model.classifier import Classifier
 from graft.predict.sources import expand, read_source
 from graft.registry import address, log, manifest
+from graft.server.protocol import read_request
 from graft.store import Damaged
 from pipeline.intake.fingerprint import take_fingerprint
 from pipeline.intake.listing import list_files
@@ -43,9 +48,9 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | TE
 
 
 @st.composite
-def damaged(draw) -> bytes:
-    """The bytes of a picture, some of which are changed, cut out or doubled."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
+def damaged(draw, seeds=SEEDS) -> bytes:
+    """The bytes of a picture, or of another file, some of which are changed, cut out or doubled."""
+    data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
         end = at + draw(st.integers(0, 64))
@@ -140,6 +145,56 @@ def test_any_entry_and_manifest_of_a_registry_is_refused(data):
             decode()
 
 
+VERSION = manifest.Manifest("pets", 1, {name: manifest.File("0" * 64, 9) for name in ("model.onnx", "model.json")},
+                            ["cat", "dog"], {"name": "images"}, "2026-01-01T00:00:00+00:00", facts={"a": [1.5]})
+ENTRY = log.Entry(1, log.PROMOTE, "champion", 1, at="2026-01-01T00:00:00+00:00", by="me", gate={"verdict": "PROMOTE"},
+                  aliases={"champion": {"version": 1, "manifest": "0" * 64}})
+
+
+@given(damaged([manifest.encode(VERSION), log.encode(ENTRY)]))
+def test_a_damaged_entry_or_manifest_is_read_or_refused(data):
+    for decode in (lambda: log.decode(data, "there"), lambda: manifest.decode(data, "pets", 1, "there")):
+        try:
+            assert decode().format == 1
+        except Damaged as error:
+            assert "there" in str(error)
+
+
+@given(damaged([b"extract:\n  views: 3\n  backbone: {name: MobileNetV2, cut: auto}\nsplit: &a [1, 2.5, *a]\n"]))
+def test_damaged_yaml_is_read_or_refused(data):
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, "params.yaml").write_bytes(data)
+        try:
+            assert isinstance(read_sections(Path(name, "params.yaml")), dict)
+        except GraftError as error:
+            assert "params.yaml" in str(error)
+
+
+@given(damaged([b"path,label,group,split\na.jpg,cat,1,train\n\"b,\".jpg,\"d\"\"og\",,test\n",
+                "path;label\na.jpg;é\n".encode("utf-16")]))
+def test_a_damaged_label_table_is_read_or_refused(data):
+    with tempfile.TemporaryDirectory() as name:
+        for path, content in (("a.jpg", b"x"), ("b,.jpg", b"x"), ("labels.csv", data)):
+            Path(name, path).write_bytes(content)
+        try:
+            list_files(Path(name))
+        except GraftError as error:
+            assert str(error)
+
+
+@given(st.data())
+def test_a_damaged_bundle_is_read_or_refused(bundle, data):
+    with tempfile.TemporaryDirectory() as name:
+        changed = data.draw(st.sampled_from([bundles.DESCRIPTION, bundles.UNKNOWN]))
+        for file in bundle.iterdir():
+            Path(name, file.name).write_bytes(file.read_bytes())
+        Path(name, changed).write_bytes(data.draw(damaged([(bundle / changed).read_bytes()])))
+        try:
+            Classifier(name)
+        except GraftError as error:
+            assert name in str(error)
+
+
 @given(TEXT | NAMES)
 def test_any_address_is_read_or_refused(text):
     try:
@@ -158,9 +213,52 @@ def test_any_source_is_read_or_refused(words):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with live_server(make_bundle(tmp_path_factory.mktemp("models") / "colours")) as client:
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("models") / "colours")
+
+
+@pytest.fixture(scope="module")
+def server(bundle):
+    with live_server(bundle) as client:
         yield client
+
+
+TENSOR = {"name": "images", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [[[[1, 2, 3], [4, 5, 6]]] * 2]}
+FILES = {"name": "images", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}
+BODIES = [json.dumps({"id": "a", "inputs": [TENSOR], "outputs": [{"name": "label"}]}).encode(),
+          json.dumps({"inputs": [FILES | {"data": ["aGVsbG8="]}]}).encode(),
+          json.dumps({"inputs": [FILES]}).encode() + b"\5\0\0\0hello"]
+
+
+@given(damaged(BODIES) | JSON.map(lambda content: json.dumps({"inputs": [content]}).encode()),
+       st.none() | st.sampled_from([str(len(BODIES[2]) - 9), "-1", "9" * 5000, "¹", "x"]))
+def test_any_request_for_a_tensor_is_read_or_refused(body, json_bytes):
+    try:
+        content, images = read_request(body, json_bytes, (2, 2), 8)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert len(images) == content["inputs"][0]["shape"][0]
+
+
+FORM = (b"POST /v1/predict?top=2 HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"Content-Length: %d\r\n\r\n" + b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.png\"\r\n"
+        b"Content-Type: image/png\r\n\r\n" + SEEDS[0] + b"\r\n--b--\r\n")
+CHUNKED = (b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+           b"5\r\nhello\r\n3;a=b\r\nxyz\r\n0\r\nDigest: x\r\n\r\n")
+
+
+@given(damaged([FORM.replace(b"%d", b"%d" % (len(FORM.partition(b"\r\n\r\n")[2]))), CHUNKED]))
+def test_any_bytes_sent_to_the_server_leave_it_answering(server, data):
+    with socket.create_connection((server.base_url.host, server.base_url.port), timeout=30) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while received := sock.recv(65_536):
+                answer += received
+    assert answer[:9] in (b"HTTP/1.1 ", b"") and not answer[9:].startswith(b"500")
+    assert server.get("/healthz").status_code == 200
 
 
 @given(st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS"]),

@@ -1,10 +1,12 @@
 import filecmp
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_card import CARD
 from test_evaluate import PARAMS, add_copies, make_project, write_image_table
 from tiny_bundle import COLOURS, make_bundle
 
@@ -12,6 +14,8 @@ import tasks.publish
 from graft import registry
 from graft.errors import GraftError
 from graft.registry.compare import read_manifest
+from pipeline.evaluation.report import CANDIDATE
+from pipeline.evaluation.report import GATE as REPORT_GATE
 from tasks import artifacts, evaluate, gate
 
 GATE = "gate:\n  min_accuracy: 0.5\n  min_class_recall: 0.1\n  significance: 0.05\n  max_class_recall_drop: 0.1\n"
@@ -21,7 +25,7 @@ GATE = "gate:\n  min_accuracy: 0.5\n  min_class_recall: 0.1\n  significance: 0.0
 def project(tmp_path, monkeypatch):
     """A project before its first publication, with a registry and a user's cache of its own."""
     make_project(tmp_path, images=40)
-    (tmp_path / "params.yaml").write_text(PARAMS + GATE + "publish:\n  name: colours\n")
+    (tmp_path / "params.yaml").write_text(PARAMS + GATE + CARD)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
@@ -54,7 +58,11 @@ def worse_bundle(folder) -> Path:
 def test_the_first_model_is_held_to_the_floors(project):
     report = run()
     assert (report["verdict"], report["champion_version"]) == ("PROMOTE", None)
-    assert "the first model" in artifacts.GATE_PAGE.read_text()
+    page, judged = artifacts.GATE_PAGE.read_text(), artifacts.JUDGED_REPORT.read_text()
+    head = f"Candidate of {datetime.now(UTC):%Y-%m-%d}, no commit known."
+    assert "The first model" in page and head in page and head in judged
+    assert "The gate: PROMOTE, the first model" in judged
+    assert CANDIDATE in artifacts.REPORT.read_text() and not (CANDIDATE in judged or REPORT_GATE in judged)
 
 
 def test_copies_in_the_test_split_count_once(project):
@@ -182,7 +190,7 @@ def test_a_second_run_writes_the_same_bytes(project):
     run()
     shutil.copytree("outputs/gate", "first")
     run()
-    names = ["gate.json", "gate.html"]
+    names = ["gate.json", "gate.html", "report.html"]
     assert filecmp.cmpfiles("first", "outputs/gate", names, shallow=False)[0] == names
 
 

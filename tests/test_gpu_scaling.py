@@ -81,8 +81,9 @@ def groups():
         yield scaling
 
 
-def test_gpu_host_follows_the_runs_of_a_real_worker(prefect_server, deployment, groups, tmp_path):
+def test_gpu_host_follows_the_runs_of_a_real_worker(prefect_server, deployment, groups, tmp_path, monkeypatch):
     api, now = prefect_server.api, datetime.now(UTC)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", prefect_server.environment["PREFECT_API_AUTH_STRING"])
 
     def hosts(at: datetime) -> list[int]:
         gpu_scaling.look(api, groups, ["spot", "on-demand"], at)

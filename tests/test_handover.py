@@ -1,4 +1,7 @@
-"""Stages that want a GPU, run by another worker with a folder of its own: only the remote lies between the two."""
+"""Stages that want a GPU, run by another worker with a folder of its own: only the remote lies between the two.
+
+They are those of a model in a folder of its own: it is the harder case.
+"""
 
 import shutil
 import subprocess
@@ -14,7 +17,7 @@ from flows import handover
 
 PIPELINE = """
 stages:
-  prepare: {cmd: cp data/pets/one.txt one.txt && echo prepare >> $RAN, deps: [data/pets], outs: [one.txt]}
+  prepare: {cmd: 'cp ${data.images}/one.txt . && echo prepare >> $RAN', deps: ['${data.images}'], outs: [one.txt]}
   train: {cmd: cp one.txt two.txt && echo train >> $RAN, deps: [one.txt], outs: [two.txt], meta: {gpu: true}}
   tune: {cmd: cp two.txt three.txt && echo tune >> $RAN, deps: [two.txt], outs: [three.txt], meta: {gpu: true}}
   evaluate: {cmd: cp three.txt four.txt && echo evaluate >> $RAN, deps: [three.txt], outs: [four.txt]}
@@ -31,13 +34,16 @@ def parent():
 
 parent()
 """
+MODEL = "models/pets"
 
 
 @pytest.fixture
 def repository(tmp_path) -> Path:
     """The project's code with a light pipeline, its data and a DVC remote; committed."""
     project = Project(tmp_path / "checkout")
-    (project.folder / "dvc.yaml").write_text(PIPELINE)
+    (project.folder / MODEL).mkdir(parents=True)
+    (project.folder / MODEL / "dvc.yaml").write_text(PIPELINE)
+    (project.folder / MODEL / "params.yaml").write_text("data: {images: ../../data/pets}\n")
     (project.folder / "data/pets").mkdir(parents=True)
     (project.folder / "data/pets/one.txt").write_text("a cat")
     project.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
@@ -48,7 +54,7 @@ def repository(tmp_path) -> Path:
 
 
 def test_stages_follow_one_another_to_the_gpu(repository, monkeypatch):
-    monkeypatch.chdir(repository)
+    monkeypatch.chdir(repository / MODEL)
     plan = ["prepare", "train", "tune", "evaluate"]
     assert handover.names_from("train", plan) == []
     monkeypatch.setenv("GRAFT_GPU_DEPLOYMENT", "stages/gpu")
@@ -63,8 +69,8 @@ def test_gpu_stages_run_on_the_gpu_pool_and_only_once(repository, prefect_server
                   "RAN": str(tmp_path / "cpu.txt")}
 
     def parent() -> str:
-        done = subprocess.run([sys.executable, "-c", PARENT], cwd=repository, env=everything, capture_output=True,
-                              text=True)
+        done = subprocess.run([sys.executable, "-c", PARENT], cwd=repository / MODEL, env=everything,
+                              capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -73,11 +79,11 @@ def test_gpu_stages_run_on_the_gpu_pool_and_only_once(repository, prefect_server
     assert "('prepare', 'ran')\n('train', 'restored')\n('tune', 'restored')\n('evaluate', 'ran')" in said
     assert (tmp_path / "cpu.txt").read_text().split() == ["prepare", "evaluate"]
     assert (tmp_path / "gpu.txt").read_text().split() == ["train", "tune"]
-    assert (repository / "four.txt").read_text() == "a cat"
+    assert (repository / MODEL / "four.txt").read_text() == "a cat"
 
-    (repository / "dvc.lock").unlink()          # no worker runs now: what is in the run-cache is not asked for again
+    (repository / MODEL / "dvc.lock").unlink()  # no worker runs now: what is in the run-cache is not asked for again
     shutil.rmtree(repository / ".dvc/cache")
     for name in ("one", "two", "three", "four"):
-        (repository / f"{name}.txt").unlink()
+        (repository / MODEL / f"{name}.txt").unlink()
     subprocess.run(["dvc", "pull", "--quiet", "data/pets"], cwd=repository, env=everything, check=True)
     assert parent().count("'restored'") == 3

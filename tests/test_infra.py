@@ -178,7 +178,7 @@ def test_s3_itself_keeps_what_the_registry_writes_once(planned):
     statements = json.loads(planned['aws_s3_bucket_policy.this["registry"]']["policy"])["Statement"]
     covered = [arn.partition(":::")[2] for s in statements if s["Sid"] == "CreateOnly" for arn in s["Resource"]]
     kept = [key for key in KEYS if any(fnmatch(f"{REGISTRY}/registry/{key}", pattern) for pattern in covered)]
-    assert kept == [key for key in KEYS if key not in (BLOB, ALIASES, "dvc")]
+    assert kept == [key for key in KEYS if key not in (ALIASES, "dvc")]
 
 
 def test_only_the_server_may_scale_and_only_the_gpu_groups(planned):

@@ -29,7 +29,8 @@ def test_compose_is_valid(tmp_path):
     command += ["--env-file", INFRA / ".env.example", "-f", file]
     profiles = ["--profile", "local", "--profile", "gpu", "--profile", "aws"]
     command += [*profiles, "config", "--quiet"]
-    done = subprocess.run(command, env=os.environ | {"POSTGRES_PASSWORD": "x"}, capture_output=True, text=True)
+    passwords = {"POSTGRES_PASSWORD": "x", "PREFECT_PASSWORD": "x"}
+    done = subprocess.run(command, env=os.environ | passwords, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -30,6 +30,16 @@ def test_classes_of_any_depth(tmp_path, labels_from, labels):
     assert [file.path for file in listing.files] == ["Fruit/Apple/Pink-Lady/1.JPG", "Fruit/Pear/2.jpg", "Nut/3.png"]
 
 
+def test_a_link_that_leads_out_of_the_folder_is_followed_and_told(tmp_path):
+    touch(tmp_path, "images/cat/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "images/cat/2.jpg").symlink_to("../../elsewhere/2.jpg")
+    (tmp_path / "images/cat/3.jpg").symlink_to("1.jpg")
+    listing = list_files(tmp_path / "images")
+    assert [file.path for file in listing.files] == ["cat/1.jpg", "cat/2.jpg", "cat/3.jpg"]
+    [note] = listing.notes
+    assert f"cat/2.jpg -> {tmp_path / 'elsewhere/2.jpg'}" in note and "3.jpg" not in note
+
+
 def test_what_is_left_out_says_why(tmp_path):
     touch(
         tmp_path,

@@ -101,7 +101,8 @@ def test_the_wheel_holds_what_users_of_a_model_need_and_no_more(wheel):
     assert {"graft/cli", "graft/model", "graft/registry", "graft/py.typed", "graft/__init__.pyi"} <= packages
     assert {name.partition("/")[0] for name in names} == {"graft", "graft-0.1.0.dist-info"}
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
-    assert {line.split()[1].split(">")[0] for line in required} == {"boto3", "numpy", "onnxruntime", "pillow", "tqdm"}
+    assert {line.split()[1].split(">")[0] for line in required} == {
+        "boto3", "numpy", "onnxruntime", "pillow", "shtab", "tqdm"}
 
 
 def test_the_wheel_predicts_without_the_repository(wheel, model, image, tmp_path):

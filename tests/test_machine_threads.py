@@ -12,7 +12,7 @@ import pytest
 from graft.machine.threads import InThreads
 from pipeline.code import ROOT
 
-OPENS = {"InThreads", "ThreadPoolExecutor", "ProcessPoolExecutor", "Pool", "in_processes", "spread", "Popen", "Thread"}
+OPENS = {"InThreads", "ThreadPoolExecutor", "ProcessPoolExecutor", "Pool", "spread", "Popen", "Thread"}
 
 
 class Pixels:

@@ -1,6 +1,5 @@
 """The Makefile: its help, the files it names, and what `make setup` says where it cannot work."""
 
-import os
 import re
 
 import pytest
@@ -40,13 +39,3 @@ def test_setup_without_python_says_what_to_do(project):
     done = project.run("make", "setup", "PYTHON=python9", check=False)
     assert done.stdout == ""
     assert done.stderr.startswith("error: Graft needs Python 3.11, 3.12 or 3.13, and there is no command python9. ")
-
-
-def test_setup_on_a_full_disk_stops_before_it_writes(project, tmp_path):
-    """A stand-in for `df`, in the format of POSIX: no real disk can be filled here."""
-    (tmp_path / "df").write_text("#!/bin/sh\necho 'Filesystem 1024-blocks Used Available Capacity Mounted on'\n"
-                                 "echo '/dev/disk 90000000 87500000 2500000 97% /home'\n")
-    (tmp_path / "df").chmod(0o755)
-    done = project.run("make", "setup", check=False, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert done.stderr.startswith("error: the packages need 4 GB of disk, and /home has 2.5 GB free. ")
-    assert not (project.folder / ".venv").exists()

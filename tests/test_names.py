@@ -11,12 +11,15 @@ from graft.machine.names import inside, is_plain
 OURS = "a name, number or digest that the code itself makes"
 CHECKED = "checked before: a model's name by `address`, a sha256 and a file's name by `manifest.decode`"
 LOCAL = "a file of this machine, listed by the system or named by its user"
-ARITHMETIC = ("graft/model/unknown.py", "graft/model/classifier.py", "graft/machine/cores.py",
-              "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
+ARITHMETIC = ("graft/model/unknown.py", "graft/model/heatmaps.py", "graft/model/classifier.py",
+              "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
+    "flows/model_folder.py": {
+        "folder / file": OURS, "project / file": OURS, "project_folder() / folder": "checked there: inside the project",
+        "project_folder() / MODELS / check_name(name)": CHECKED},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},
-    "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / default_registry()": LOCAL},
+    "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / registry": LOCAL},
     "graft/machine/files.py": {"folder / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'": OURS},
     "graft/machine/names.py": {"folder.joinpath(*name.split('/'))": "the one parser"},
     "graft/model/inference.py": {"folder / files[0]": OURS, "folder / bundle.FORMATS[format][0]": OURS},
@@ -27,11 +30,12 @@ JOINS = {
         "home() / hashlib.sha256(where.encode()).hexdigest()[:16]": OURS,
         "home() / hashlib.sha256(where.encode()).hexdigest()[:16] / address.name": CHECKED,
         "self.folder / 'versions' / str(number)": OURS},
-    "graft/registry/copies.py": {"to / name": CHECKED, "to.with_name(f'.{to.name}.new')": LOCAL,
-                                 "to.with_name(f'.{to.name}.old')": LOCAL},
+    "graft/registry/copies.py": {"to / name": CHECKED, "source / name": CHECKED, "fresh / name": CHECKED,
+                                 "to.with_name(f'.{to.name}.new')": LOCAL, "to.with_name(f'.{to.name}.old')": LOCAL},
     "graft/registry/folder.py": {"folder.with_name(f'.{folder.name}.new')": OURS, "target / name": OURS,
                                  "incoming / file.sha256": CHECKED},
     "graft/registry/publication.py": {"folder / name": OURS, "Path(folder, files[0])": OURS},
+    "graft/registry/reports.py": {"folder / page": LOCAL},
     "graft/registry/signing.py": {"Path(temporary, f'{version.name}@{version.number}')": CHECKED},
     "graft/registry/transfer.py": {"folder / file.sha256": CHECKED},
     "graft/store/folder.py": {"self._root / key": "keys are made by `graft.registry` of checked names",

@@ -54,22 +54,3 @@ def test_input_and_outputs_are_the_contract(exported):
 def test_two_processes_write_the_same_bytes(exported, tmp_path):
     subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "again.onnx"], cwd=ROOT, check=True, capture_output=True)
     assert (tmp_path / "again.onnx").read_bytes() == exported[1].read_bytes()
-
-
-def test_a_reshape_that_changes_nothing_makes_no_other_file(exported):
-    """tf2onnx leaves such ones where a map is one pixel in size, and not in every process."""
-    def canonical(model) -> bytes:
-        return onnx_file.canonicalise(model, ["images"], ["logits", "features"]).SerializeToString(deterministic=True)
-
-    plain, padded = onnx.load(exported[1]), onnx.load(exported[1])
-    graph = padded.graph
-    place = next(place for place, node in enumerate(graph.node) if node.op_type == "Clip")
-    made = graph.node[place].output[0]
-    shape = next(each for each in onnx.shape_inference.infer_shapes(plain).graph.value_info if each.name == made)
-    wanted = [-1, *(size.dim_value for size in shape.type.tensor_type.shape.dim[1:])]
-    graph.initializer.append(onnx.numpy_helper.from_array(np.array(wanted, np.int64), "idle"))
-    for node in graph.node:
-        node.input[:] = ["idled" if value == made else value for value in node.input]
-    graph.node.insert(place + 1, onnx.helper.make_node("Reshape", [made, "idle"], ["idled"]))
-    onnx.checker.check_model(padded)
-    assert canonical(padded) == canonical(plain)

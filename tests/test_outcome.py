@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from prefect_server import wait_for
 
 from flows import outcome
 from pipeline.code import ROOT
@@ -47,3 +48,11 @@ def test_the_list_of_runs_shows_the_verdict(prefect_server, result, state, tags)
     [run] = prefect_server.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
     assert (run["state_type"], run["state_name"], sorted(run["tags"])) == ("COMPLETED", state, sorted(tags))
     assert run["state"]["message"] == result["reasons"][0]
+    wait_for(lambda: told(prefect_server, run) or result is KNOWN)
+    assert told(prefect_server, run) == ([] if result is KNOWN else [{"run": name, "reasons": result["reasons"][0]}])
+
+
+def told(server, run: dict) -> list[dict]:
+    """The payloads of the events that tell this run's verdict."""
+    found = server.ask("events/filter", {"filter": {"event": {"name": ["model.judged"]}}})["events"]
+    return [each["payload"] for each in found if each["payload"]["run"] == run["name"]]

@@ -1,6 +1,7 @@
 """The web page in a real browser: a picture is dropped, the answer is read."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from tiny_bundle import make_bundle, make_images
 
 from benchmarks import browser
+from graft.model.bundle import read_description, write_description
 from graft.model.classifier import Classifier
 
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="Chromium is not installed")
@@ -78,6 +80,28 @@ def test_a_dropped_picture_is_answered(tab, url, bundle, images, name, width_px,
     foreign = [each for each in tab.requests if not each.startswith((url, "data:", f"blob:{url}"))]
     assert foreign == []
     assert len(tab.complaints) == 1 and "422" in tab.complaints[0]      # the broken image's
+
+
+def test_an_unsure_answer_says_so(tab, images, tmp_path):
+    folder = make_bundle(tmp_path / "unsure")
+    write_description(folder, replace(read_description(folder), unsure_up_to=1.0))
+    with live_server(folder) as client:
+        tab.open(str(client.base_url), 375, 700, True)
+        tab.choose_files("#file", [images / "red" / "00.png"])
+        tab.wait_for("document.querySelectorAll('article .track').length === 3")
+        (card,) = read_cards(tab)
+    assert card["said"] == "Unsure: red" and "let a person decide" in card["text"]
+    keep(tab, "unsure.png")
+
+
+def test_a_picture_shows_on_demand_what_its_answer_rests_on(tab, url, images):
+    tab.open(url, 375, 700, True)
+    tab.choose_files("#file", [images / "red" / "00.png"])
+    tab.wait_for("document.querySelector('article .why')")
+    tab.run("document.querySelector('article .why').click()")
+    tab.wait_for("document.querySelector('article canvas')")
+    assert tab.run("document.querySelector('article canvas').width") == 32
+    keep(tab, "why.png")
 
 
 def test_class_names_are_text_and_never_markup(tab, images, tmp_path):

@@ -1,13 +1,15 @@
+import json
 import re
-from importlib import import_module
 from pathlib import Path
 
+import jsonschema
 import pytest
 from pydantic import Field
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
 from tasks.params import DataParams, params, read_params, read_sections
+from tasks.schema import SCHEMA, dataclass_of, schema
 
 
 @params
@@ -111,11 +113,6 @@ SHIPPED = Path("params.yaml")
 RANGE = re.compile(r"# (above )?(-?[\d.]+)(?: to ([\d.]+)| or more)")
 
 
-def dataclass_of(section: str):
-    module = "params" if section == "data" else section
-    return getattr(import_module(f"tasks.{module}"), f"{section.capitalize()}Params")
-
-
 def documented_ranges() -> list[tuple[str, str, float, float | None]]:
     """Each key of params.yaml whose comment gives a range: its path, "above" or "", the lower and the upper end."""
     found, path = [], []
@@ -154,9 +151,20 @@ def test_every_range_in_params_yaml_is_the_one_that_is_checked(tmp_path):
 
 def test_params_yaml_as_shipped_fills_every_dataclass():
     sections = read_sections(SHIPPED)
-    assert len(sections) == 12
+    assert len(sections) == 13
     for section in sections:
         read_params(section, dataclass_of(section))
+
+
+def test_the_schema_for_editors_is_current_and_checks_what_pydantic_checks():
+    assert SHIPPED.read_text().startswith(f"# yaml-language-server: $schema={SCHEMA}\n")
+    stored, sections = json.loads(SCHEMA.read_text()), read_sections(SHIPPED)
+    assert stored == schema(), "run `python -m tasks.schema`"
+    checker = jsonschema.Draft202012Validator(stored)
+    assert not list(checker.iter_errors(sections))
+    for section, key, value in [("split", "val_share", 0.9), ("transfer", "optimizer", "sdg"), ("finetune", "rate", 1),
+                                ("export", "formats", ["tflite"]), ("card", "licence", "My Own"), ("gate", "more", {})]:
+        assert list(checker.iter_errors(sections | {section: sections[section] | {key: value}})), key
 
 
 def test_fit_parameters_are_the_keyword_arguments_of_fit():

@@ -4,20 +4,25 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from intake_faults import encode
 from PIL import Image
+from test_decoding_budget import grey_png
 from tiny_bundle import COLOURS, make_bundle, make_images
 
 import graft
 from graft.cli import main as cli
 from graft.images import UnreadableImage, read_image
+from graft.model.bundle import read_description, write_description
 from graft.model.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
+from graft.predict.decoders import ENDED
 from graft.predict.sources import expand
 
 REPOSITORY = Path(__file__).parent.parent
@@ -41,9 +46,9 @@ def images(tmp_path):
 @pytest.fixture
 def predict(bundle, capsys):
     """Run the command; its exit code, and what it printed."""
-    def run(*arguments):
+    def run(*arguments, model=bundle):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["predict", *map(str, arguments), "--model", str(bundle)])
+            cli.main(["predict", *map(str, arguments), "--model", str(model)])
         printed = capsys.readouterr()
         return ended.value.code, printed.out, printed.err
 
@@ -61,7 +66,7 @@ def test_a_row_is_what_the_classifier_says_to_the_last_digit(predict, bundle, im
     assert code == 0
     assert json_rows(out) == [{
         "source": str(path), "label": expected.label, "probability": expected.probability,
-        "is_unknown": expected.is_unknown, "unknown_score": expected.unknown_score,
+        "is_unknown": expected.is_unknown, "is_unsure": False, "unknown_score": expected.unknown_score,
         "probabilities": expected.probabilities,
     }]
 
@@ -74,6 +79,16 @@ def test_broken_images_are_rows_with_their_reason_and_the_rest_goes_on(predict, 
     assert [row.get("label") for row in rows] == ["red", None, None, "blue"]
     assert rows[1] == {"source": str(images / "broken.jpg"), "error": "not an image"}
     assert rows[2]["error"] == "no such file or directory"
+
+
+def test_an_image_whose_decoding_does_not_end_is_a_row_and_the_rest_goes_on(predict, images, monkeypatch):
+    (images / "green" / "00.png").write_bytes(grey_png(10_000, 10_000))     # takes a second, as another takes for ever
+    monkeypatch.setattr("graft.predict.decoders.PROCESSOR_S", 0.3)
+    code, out, _ = predict(images, "--json")
+    said = {Path(row["source"]).relative_to(images).as_posix(): row.get("error") for row in json_rows(out)}
+    assert code == 1 and len(said) == 13
+    assert {name for name, error in said.items() if error} == {"broken.jpg", "green/00.png"}
+    assert said["green/00.png"] == ENDED
 
 
 def test_a_folder_stands_for_every_image_below_it_in_order(images):
@@ -182,7 +197,7 @@ def test_csv_has_a_column_for_every_class(predict, bundle, images):
     code, out, _ = predict(images, "--csv", "--top", "1")
     table = list(csv.DictReader(io.StringIO(out)))
     assert (code, len(table)) == (1, 13)
-    assert list(table[0])[6:] == ["probability_blue", "probability_green", "probability_red"]
+    assert list(table[0])[7:] == ["probability_blue", "probability_green", "probability_red"]
     expected = Classifier(bundle)
     for row in table:
         if row["error"]:
@@ -198,6 +213,19 @@ def test_text_names_the_top_classes_and_what_is_unknown(predict, images, tmp_pat
     assert code == 0 and out.startswith(f"{images}/red/00.png: red 99.") and out.count("%") == 2
     Image.new("RGB", (50, 50), (255, 0, 255)).save(tmp_path / "strange.png")
     assert "strange.png: unknown, most similar to " in predict(tmp_path / "strange.png")[1]
+
+
+def test_an_answer_that_is_not_sure_enough_says_so(predict, bundle, images, tmp_path):
+    sure, unsure = Classifier(bundle).predict(images / "red/00.png"), Classifier(bundle).predict(images / "blue/01.png")
+    assert unsure.probability < sure.probability and not unsure.is_unknown
+    wanting = shutil.copytree(bundle, tmp_path / "wanting")
+    write_description(wanting, replace(read_description(bundle), unsure_up_to=unsure.probability))
+    both = [images / "red/00.png", images / "blue/01.png"]
+    lines = predict(*both, model=wanting)[1].splitlines()
+    assert ": red 9" in lines[0] and ": unsure, most likely blue 9" in lines[1]
+    assert [row["is_unsure"] for row in json_rows(predict(*both, "--json", model=wanting)[1])] == [False, True]
+    assert [row["is_unsure"] for row in csv.DictReader(io.StringIO(predict(*both, "--csv", model=wanting)[1]))] == [
+        "False", "True"]
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -232,10 +260,23 @@ def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predic
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.png"]
 
 
+def test_the_explanation_is_a_heat_map_beside_the_picture(predict, images, tmp_path):
+    """Half red, half grey: hiding a part of the red half costs more of the answer "red"."""
+    picture = np.full((240, 320, 3), 128, dtype=np.uint8)
+    picture[:, :160] = COLOURS["red"]
+    Image.fromarray(picture).save(tmp_path / "half.png")
+    code, _, _ = predict(tmp_path / "half.png", images / "broken.jpg", "--explain", tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as plot:
+        heat = np.asarray(plot.convert("RGB"), dtype=float)[24:344, 368:688]    # the second column, first panel
+    left, right = heat[100:220, 20:140], heat[100:220, 180:300]
+    assert code == 1 and left[..., 0].mean() > right[..., 0].mean() + 50
+    assert "--explain out.jpg: expected a file name that ends in .png" in predict("a.png", "--explain", "out.jpg")[2]
+
+
 @pytest.mark.parametrize("top, bars", [("1", 1), ("2", 2), ("all", 3)])
 def test_the_plot_of_a_csv_has_a_bar_for_each_of_the_top_classes(predict, images, tmp_path, top, bars):
     code, out, _ = predict(images / "red/00.png", "--csv", "--top", top, "--plot", tmp_path / "out.png")
-    assert code == 0 and len(out.splitlines()[0].split(",")) == 6 + 3
+    assert code == 0 and len(out.splitlines()[0].split(",")) == 7 + 3
     with Image.open(tmp_path / "out.png") as plot:
         column = (np.asarray(plot.convert("RGB"))[:, 766] < 250).any(axis=1)        # through the end of each bar
     assert (np.diff(column.astype(int)) == 1).sum() == bars

@@ -100,6 +100,22 @@ def test_data_that_dvc_tracks_need_not_be_there_yet(project):
     assert preflight.imported_data() == ["data/pets.dvc"]
 
 
+def test_an_import_that_an_experiment_has_touched_is_named(project):
+    """`dvc exp run` writes the source's new hash to a frozen import and fetches nothing; `dvc update` then skips it."""
+    (project.folder / "data").mkdir()
+    project.change({"data.images": "data/my pets"})
+    file = project.folder / "data/my pets.dvc"
+    file.write_text("frozen: true\ndeps:\n- md5: '1'\n  path: s3://bucket\nouts:\n- md5: '1'\n  path: my pets\n")
+    project.run("git", "add", "data/my pets.dvc")
+    project.run("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "import")
+    assert preflight.imported_data() == ["data/my pets.dvc"]
+    file.write_text(file.read_text().replace("deps:\n- md5: '1'", "deps:\n- md5: '2'"))
+    with pytest.raises(GraftError, match="`dvc exp run` has recorded .* Run `git checkout 'data/my pets.dvc'` first"):
+        preflight.imported_data()
+    file.write_text(file.read_text().replace("outs:\n- md5: '1'", "outs:\n- md5: '2'"))     # as `dvc update` does
+    assert preflight.imported_data() == ["data/my pets.dvc"]
+
+
 def test_a_stage_that_somebody_adds_is_known(project):
     (project.folder / "tasks/mine.py").write_text(
         "from tasks.params import params\n\n\n@params\nclass MineParams:\n    size: int\n")

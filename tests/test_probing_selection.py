@@ -102,12 +102,25 @@ def test_an_overconfident_model_is_judged_at_its_best_temperature():
     assert comparison.scaled_loss(logits, labels) == pytest.approx(expected, rel=0.05)
 
 
-def test_a_gain_that_is_none_is_taken_for_one_in_at_most_the_promised_share():
+def test_a_gain_that_is_none_is_taken_for_one_in_at_most_the_promised_share(monkeypatch):
     """Heavy tails on both sides, as log losses have them."""
+    monkeypatch.setattr(comparison, "DRAWS", 199)
     random = np.random.default_rng(3)
     tries = random.standard_t(2, size=(400, 60)) * random.exponential(size=(400, 60))
     taken = np.mean([comparison.chance_of_gain(gains) <= 0.05 for gains in tries])
     assert taken < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_the_best_of_several_settings_that_are_no_better_is_taken_in_at_most_the_promised_share(monkeypatch):
+    """Four settings, and the best of them trained on; all are as good as the model that they would replace."""
+    monkeypatch.setattr(comparison, "DRAWS", 199)
+    random, taken, without = np.random.default_rng(4), 0, 0
+    for _ in range(300):
+        rivals = random.normal(size=60) + random.standard_t(3, size=(4, 60))
+        best = rivals[rivals.mean(axis=1).argmax()] + 0.5 * random.normal(size=60)
+        taken += comparison.chance_of_gain(best, rivals) <= 0.05
+        without += comparison.chance_of_gain(best) <= 0.05
+    assert taken / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300) < without / 300
 
 
 def test_a_clear_gain_is_found_and_few_images_decide_nothing():

@@ -14,16 +14,19 @@ from benchmarks.scratch import ROOT, Project, write_some_digits
 from docs import pictures
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md",
-                                      "starter/README.md", "infra/README.md")]
+                                      "starter/README.md", "infra/README.md", "docs/models.md")]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("sh", "python")}
 COMMANDS = [line for block in BLOCKS["sh"] for line in block.splitlines() if line]
+OF_MODELS = [line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS[-1].read_text(encoding="utf-8"), re.DOTALL)
+             for line in block.splitlines()]
 STEPS = [command for command in COMMANDS if command.startswith(("python -m flows.start", "git "))]     # run in order
 ELSEWHERE = {
     "make demo": "needs minutes; its target is checked below",
     "make test": "is what runs now",
     "python -m flows.training": "test_end_to_end.py",
+    "prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api": "test_the_server_is_found_from_every_terminal",
     "prefect server start": "test_deployments.py",
     "prefect worker start --pool default --type process": "test_infra_services.py",
     "prefect deploy --all": "test_deployments.py",
@@ -57,12 +60,27 @@ def test_a_command_runs(project, command):
     assert done.stdout
 
 
+@pytest.mark.parametrize("command", OF_MODELS)
+def test_a_command_for_users_of_models_runs(project, command):
+    done = project.run("bash", "-c", on_the_small_project(command), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
+
+
 def test_the_python_example_runs(project):
     [program] = BLOCKS["python"]
     label, probability, is_unknown = project.run("python", "-c", on_the_small_project(program)).stdout.split()
     assert label in "147"
     assert 1 / 3 <= float(probability) <= 1
     assert is_unknown in ("True", "False")
+
+
+def test_the_server_is_found_from_every_terminal(project, tmp_path):
+    [command] = [each for each in COMMANDS if each.startswith("prefect config set")]
+    home = {"PREFECT_HOME": str(tmp_path)}
+    project.run(*shlex.split(command), **home)
+    asked = "from prefect.settings import get_current_settings; print(get_current_settings().api.url)"
+    assert project.run("python", "-c", asked, **home).stdout.strip() == command.partition("=")[2]
 
 
 def test_what_is_run_elsewhere_is_in_the_readme():
@@ -115,7 +133,7 @@ def test_the_readme_is_short_and_its_pictures_are_light():
 def test_the_pictures_of_report_and_page_can_be_drawn_anew(project, tmp_path):
     images = [project.folder / "data/tiny/4/0004.png", pictures.draw_smile(tmp_path / "smile.png")]
     with browser.tab() as tab, pictures.served("tiny", project.folder, project.environment()) as address:
-        pictures.photograph_report(tab, project.folder / "outputs/evaluate/report.html", tmp_path / "report.png")
+        pictures.photograph_report(tab, project.folder / "outputs/gate/report.html", tmp_path / "report.png")
         pictures.photograph_page(tab, address, images, tmp_path / "page.png")
     for name in ("report.png", "page.png"):
         image = Image.open(tmp_path / name)

@@ -118,7 +118,7 @@ MISTAKES = [
     (["list", "known/nothing"], "no model 'nothing'"),
     (["list"], "there are no models in registry: the registry is empty or does not exist"),
     (["report", "known/colours@2"], "colours@2 carries no report: it was published without one"),
-    (["history", "known/colours@champion"], "expected a model's name without @champion"),
+    (["history", "known/colours@1", "--at", "2026-05-01"], "expected a model's name without @1"),
     (["publish", "BUNDLE", "known/colours@3"], "expected a model's name without @3"),
     (["history", "known/nothing"], "no model 'nothing'"),
     (["history", "known/colours", "--at", "last week"], "'last week' is not a time"),

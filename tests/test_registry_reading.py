@@ -1,6 +1,7 @@
 """What people look up in a registry: its versions, their reports, a candidate beside them, and what was withdrawn."""
 
 import json
+import shutil
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -63,6 +64,34 @@ def test_the_champions_report_is_fetched(graft, tmp_path):
     assert (code, first) == (0, "the reports of colours@1:")
     assert report.endswith("/colours/versions/1/attachments/report.html") and data.endswith("/data.html")
     assert report.strip().startswith("file:///")
+
+
+def test_the_card_of_a_version_is_pulled_where_hugging_face_looks_and_shown(graft, tmp_path):
+    (tmp_path / "card.md").write_text("---\nlicense: mit\n---\n\n# colours\n\nFor \x1b[2Jpaint.\n")
+    registry.publish(bundle(5), "colours", "registry",
+                     attachments={name: tmp_path / name for name in ("card.md", "report.html")})
+    assert graft("pull", "colours@4", "--to", "here", "--attachments")[0] == 0
+    assert (tmp_path / "here/README.md").read_bytes() == (tmp_path / "card.md").read_bytes()
+    assert graft("history", "colours@4") == (0, "# colours\n\nFor \\x1b[2Jpaint.\n")
+    assert graft("report", "colours@4")[1].splitlines()[-1].endswith("/versions/4/README.md")
+    code, said = graft("history", "registry/colours@1")
+    assert code == 0 and "promote" in said
+    assert said.endswith("colours@1 carries no card: it was published without one.\n")
+
+
+def test_a_pull_of_one_format_brings_no_other(graft, tmp_path):
+    folder = shutil.copytree(bundle(5), tmp_path / "both")
+    (folder / "model.tflite").write_bytes(b"for phones")
+    registry.publish(folder, "colours", "registry")
+    fetched = []
+    for format in ("litert", "onnx"):
+        assert graft("pull", "colours@4", "--format", format, "--to", "here")[0] == 0
+        fetched.append({path.name for path in (tmp_path / "here").iterdir()} - {"manifest.json"})
+    assert fetched == [{"model.tflite", "model.json", "unknown.npz"}, {"model.onnx", "model.json", "unknown.npz"}]
+    assert graft("pull", "colours@4", "--offline", "--to", "here")[0] == 0
+    assert {"model.tflite", "model.onnx"} <= {path.name for path in (tmp_path / "here").iterdir()}
+    code, said = graft("pull", "colours@4", "--format", "openvino")
+    assert (code, said) == (2, "error: colours@4 was not published as openvino. Available formats: onnx, litert.\n")
 
 
 def test_a_candidate_stands_beside_the_champion(graft, tmp_path):

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from live_server import live_server
 from PIL import Image
@@ -25,6 +26,7 @@ from graft import registry
 from graft.cli import main as cli
 from graft.images import UnreadableImage
 from graft.model.classifier import Classifier
+from graft.model.heatmaps import occlusion
 from graft.server.batching import Batcher
 
 REPOSITORY = Path(__file__).parent.parent
@@ -97,6 +99,19 @@ def test_many_images_of_a_form_and_broken_ones_among_them(server, bundle, images
     assert answer.status_code == 200
     assert rows.pop(3) == {"source": "broken.jpg", "error": "not an image"}
     assert rows == [expected(bundle, path, path.name) for path in images]
+
+
+def test_an_explanation_is_the_heat_map_of_the_classifier(server, bundle, images):
+    path = images[0]
+    answer = server.post("/v1/explain", content=path.read_bytes(), headers={"Content-Type": "image/png"}).json()
+    classifier = Classifier(bundle)
+    expected = occlusion(classifier, classifier.read(path))
+    assert answer["label"] == classifier.predict(path).label and len(answer["heat"]) == 8
+    assert np.array(answer["heat"]) == pytest.approx(expected, abs=1e-2)
+    broken = server.post("/v1/explain", content=b"text", headers={"Content-Type": "image/png"})
+    assert (broken.status_code, broken.json()["detail"]) == (422, "not an image")
+    two = server.post("/v1/explain", files=[("image", each.read_bytes()) for each in images[:2]])
+    assert (two.status_code, two.json()["detail"]) == (400, "expected one image, received 2")
 
 
 def test_when_no_image_can_be_read_the_status_says_so(server):
@@ -272,6 +287,7 @@ def test_the_model_is_replaced_when_the_alias_moves_and_no_request_is_lost(bundl
         assert metric(server, "graft_model_info", model="colours@2") == 1
         shutil.rmtree(store)
         wait_for(lambda: metric(server, "graft_reloads_total", outcome="failed") > 0)
+        assert server.get("/readyz").json()["not_loaded"].startswith(store)
         assert server.post("/v1/predict", content=images[0].read_bytes(), headers=PNG).json()["model"] == "colours@2"
     right = {f"colours@{n}": expected(folder, images[0], "image") for n, folder in ((1, bundle), (2, renamed))}
     assert {each.json()["model"] for each in answers} == set(right)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from pipeline import sealed
 from pipeline.shards import Shards
 
 
@@ -35,6 +36,24 @@ def test_a_shard_whose_keys_were_not_written_yet_does_not_count(tmp_path):
     """The keys are written last: a process that is killed before leaves a shard that nobody reads."""
     Shards(tmp_path).write(["a"], rows(1))
     keys = next(tmp_path.glob("*.json"))
-    assert json.loads(keys.read_text()) == ["a"]
+    assert json.loads(sealed.read(keys)) == ["a"]
     keys.unlink()
     assert "a" not in Shards(tmp_path)
+
+
+def test_damaged_rows_or_keys_are_missing_and_said(tmp_path, capsys):
+    Shards(tmp_path).write(["a", "b"], rows(2))
+    Shards(tmp_path).write(["c"], rows(1))
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for path, content in files.items():
+        for damaged in (b"", content[:-1], content[:40], content[:-90] + b"x" + content[-89:], None):
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            opened = Shards(tmp_path)
+            lost = [key for key in "abc" if not opened.hold([key])]
+            assert lost in (["a", "b"], ["c"])
+            assert capsys.readouterr().out.count("damaged, so it is made again") == (damaged is not None)
+            assert not opened.hold(["a", "b", "c"])
+            assert [key in Shards(tmp_path) for key in "abc"] == [key not in lost for key in "abc"]
+            for each, was in files.items():
+                each.write_bytes(was)
+    assert np.array_equal(Shards(tmp_path).read(["b", "c"]), np.stack([rows(2)[1], rows(1)[0]]))

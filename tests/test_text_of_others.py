@@ -9,13 +9,13 @@ import threading
 import pytest
 from tiny_bundle import make_bundle, make_images
 
-from flows.show import quoted
 from graft import registry
 from graft.cli import main as cli
 from graft.errors import LINES, GraftError, UnreadableImage, printable, reported
 from graft.model import bundle
 from graft.predict.urls import fetch
 from graft.predict.writers import csv_writer
+from pipeline.pages import quoted
 
 ATTACKS = ["\x1b[2J", "\x1b]0;x\x07", "\x9b31m", "a\rb", "a\nb", "a\bb", "\u202eexe.gnp", "\x00", "a\u2028b", "\x7f"]
 BAD = set("\x1b\x07\x9b\r\b\u202e\x00\u2028\x7f")
@@ -85,7 +85,7 @@ def test_no_cell_of_a_csv_file_is_a_formula(text, cell):
     csv_writer(stream, (text,))({"source": text, "label": text, "probability": -0.5, "probabilities": {text: 0.25}})
     stream.seek(0)
     header, row = csv.reader(stream)
-    assert row == [cell, cell, "-0.5", "", "", "", "0.25"]
+    assert (row[:3], row[-1]) == ([cell, cell, "-0.5"], "0.25")
     assert not header[-1].startswith(("=", "+", "-", "@"))
 
 

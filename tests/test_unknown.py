@@ -79,3 +79,16 @@ def test_saved_is_what_is_loaded_and_its_bytes_do_not_change(tmp_path):
     np.testing.assert_array_equal(
         unknown.score(features, unknown.load(tmp_path / "a.npz")), unknown.score(features, reference)
     )
+
+
+def test_fewer_images_than_units_give_the_covariance_of_all_units():
+    """The oracle decomposes the covariance of the units; `fit` decomposes the products of the images."""
+    features, labels = clouds(np.random.default_rng(8), images=12, units=90)
+    reference = unknown.fit(features, labels, 3)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    scatter = unit - np.stack([unit[labels == label].mean(axis=0) for label in range(3)])[labels]
+    variance, directions = np.linalg.eigh(np.cov(scatter.T, bias=True))
+    kept = reference.directions.shape[1]
+    assert kept == 7        # `clouds` varies in four directions, and scaling to length 1 adds each class's mean
+    np.testing.assert_allclose(reference.variances, variance[::-1][:kept].clip(reference.rest_variance), rtol=1e-4)
+    np.testing.assert_allclose(abs(reference.directions.T @ directions[:, ::-1][:, :kept]), np.eye(kept), atol=1e-4)

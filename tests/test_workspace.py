@@ -76,6 +76,7 @@ def clone(checkout, tmp_path, monkeypatch) -> Path:
         dvc.run("init", "--quiet", on_line=lambda line: None)
         (checkout / "data/pets").mkdir(parents=True)
         (checkout / "data/pets/one.txt").write_text("a cat")
+        (checkout / "params.yaml").write_text("data: {images: data/pets}\n")
         (checkout / "dvc.yaml").write_text("stages:\n  fit: {cmd: 'true', meta: {gpu: true}}\n  score: {cmd: 'true'}\n")
         dvc.run("add", "data/pets", on_line=lambda line: None)
     git(checkout, "add", "--all")

@@ -3,26 +3,31 @@
 import argparse
 import sys
 
-from graft.cli import reading, registry
+from graft.cli import completion, reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
+
+EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
+              "one message, for what you can correct; 130 after Ctrl-C.")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
     with reported():
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser().parse_args(argv)
         code = arguments.run(arguments)
     sys.exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(prog="graft", description="Use and publish image classifiers.",
-                                     epilog="`graft COMMAND --help` describes a command.")
+                                     epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
         add(subparsers)
+    completion.add_commands(subparsers, parser)
     return parser
 
 
@@ -55,6 +60,8 @@ def _add_predict(subparsers: Subparsers) -> None:
     style.add_argument("--csv", dest="style", action="store_const", const="csv",
                        help="print CSV with a column for every class")
     parser.add_argument("--plot", metavar="PNG", help="draw each image beside a bar chart of its most probable classes")
+    parser.add_argument("--explain", metavar="PNG", help="the same, with a heat map of each image: without the parts "
+                        "that are red, the model would be less sure of its answer")
     parser.add_argument("--allow-private-urls", action="store_true", help="also fetch URLs at private addresses")
     parser.set_defaults(style="text")
 
@@ -62,7 +69,7 @@ def _add_predict(subparsers: Subparsers) -> None:
 def _add_format(parser: argparse.ArgumentParser) -> None:
     from graft.model.bundle import FORMATS
 
-    parser.add_argument("--format", choices=FORMATS, default="onnx",
+    parser.add_argument("--format", choices=[*FORMATS], default="onnx",
                         help="the export format to run, if the model was published in it (default: onnx)")
 
 
@@ -81,9 +88,11 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _add_serve(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "serve", _serve, "serve predictions over HTTP, with a web page",
+    parser = add_command(subparsers, "serve", _serve, "serve predictions over HTTP, with a web page; or reports",
                          "Needs the extra `serve`: pip install 'graft[serve]'.")
-    parser.add_argument("model", help=MODEL_OR_FOLDER)
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument("model", nargs="?", help=MODEL_OR_FOLDER)
+    served.add_argument("--reports", action="store_true", help="serve the reports of all versions in the registry")
     add_registry(parser)
     _add_format(parser)
     parser.add_argument("--host", default="127.0.0.1",
@@ -107,9 +116,12 @@ def _seconds(text: str) -> float:
 
 def _serve(arguments: argparse.Namespace) -> None:
     try:
-        from graft.server.app import serve
+        from graft.server.app import serve, serve_reports
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
+    if arguments.reports:
+        serve_reports(arguments.registry, arguments.host, arguments.port, arguments.names)
+        return
     serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format,
           arguments.names)
 

@@ -4,10 +4,17 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
 
 from graft.cli.arguments import say
 from graft.errors import GraftError
-from graft.images import read_bytes
+from graft.images import UnreadableImage, read_bytes
+from graft.machine.cores import cpu_count
+from graft.model.classifier import Classifier
+from graft.predict.decoders import Decoders
 from graft.predict.find import load
 from graft.predict.rows import most_probable, rows
 from graft.predict.sources import STDIN, Found, expand, name_others, read_list, read_source
@@ -16,24 +23,29 @@ from graft.predict.writers import WRITERS
 
 ALL_READ, SOME_UNREADABLE = 0, 1       # exit codes; `reported` has the others
 URL_READERS = 16        # threads: they mostly wait for the network
+Kept: TypeAlias = dict[str, tuple[Image.Image, np.ndarray]]     # source -> its thumbnail, and its pixels for the model
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Predict every source and return the exit code. Raises `GraftError` for a user's mistake."""
     sources, others = _sources(arguments)
-    if arguments.plot:
-        _check_plot(arguments.plot, sources)
-    classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
-    read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
-    thumbnails: dict = {}
-    if arguments.plot:
-        read = _keeping(thumbnails, read)
-    top = None if arguments.style == "csv" else arguments.top
-    readers = URL_READERS if any(map(is_url, sources)) else None
-    with rows(classifier, sources, top, read, readers) as answers:
-        written = _write(answers, len(sources), arguments.style, classifier.class_names)
-    if arguments.plot:
-        _save_plot(arguments.plot, written, thumbnails, arguments.top)
+    drawn = {option: path for option in ("plot", "explain") if (path := getattr(arguments, option))}
+    for option, path in drawn.items():
+        _check_plot(path, sources, f"--{option}")
+    with Decoders(min(cpu_count(), len(sources))) as decoders:      # they start while the model is loaded
+        classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
+        read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
+        kept: Kept = {}
+        if drawn:
+            read = _keeping(kept, read, decoders, classifier.image_size)
+        top = None if arguments.style == "csv" else arguments.top
+        readers = URL_READERS if any(map(is_url, sources)) else None
+        with rows(classifier, sources, top, read, readers, decoders) as answers:
+            written = _write(answers, len(sources), arguments.style, classifier.class_names)
+    for option, path in drawn.items():
+        pictures = {source: _explained(classifier, *each) if option == "explain" else [each[0]]
+                    for source, each in kept.items()}
+        _save_plot(path, written, pictures, arguments.top, f"--{option}")
     if others:
         say(name_others(others), is_note=True)
     return _exit_code(written)
@@ -75,26 +87,35 @@ def _exit_code(written: list[dict]) -> int:
     return SOME_UNREADABLE if failed else ALL_READ
 
 
-def _check_plot(path: str, sources: list[str]) -> None:
+def _check_plot(path: str, sources: list[str], option: str) -> None:
     from graft.predict import plot
 
-    plot.check(path, sources)
+    plot.check(path, sources, option)
 
 
-def _keeping(thumbnails: dict, read: Callable[[str], str | bytes]) -> Callable[[str], str | bytes]:
-    """`read`, but keep a thumbnail of each source for the plot: standard input cannot be read twice."""
+def _keeping(kept: Kept, read: Callable[[str], str | bytes], decoders: Decoders, image_size: tuple[int, int],
+             ) -> Callable[[str], str | bytes]:
+    """`read`, but keep what is drawn of each source: standard input cannot be read twice."""
     from graft.predict import plot
 
     def reading(source: str) -> bytes:
         data = read_bytes(read(source))
-        thumbnails[source] = plot.thumbnail(data)
+        if not isinstance(pixels := decoders.read(data, image_size), UnreadableImage):     # within the limits
+            kept[source] = plot.thumbnail(data), pixels
         return data
 
     return reading
 
 
-def _save_plot(path: str, written: list[dict], thumbnails: dict, top: int | None) -> None:
+def _explained(classifier: Classifier, thumbnail: Image.Image, pixels: np.ndarray) -> list[Image.Image]:
+    from graft.model import heatmaps
+
+    return [thumbnail, heatmaps.overlay(thumbnail, heatmaps.occlusion(classifier, pixels))]
+
+
+def _save_plot(path: str, written: list[dict], pictures: dict[str, list[Image.Image]], top: int | None,
+               option: str) -> None:
     from graft.predict import plot
 
     shown = [each | {"probabilities": most_probable(each.get("probabilities", {}), top)} for each in written]
-    plot.save(path, shown, [thumbnails.get(each["source"]) for each in shown])
+    plot.save(path, shown, [pictures.get(each["source"], []) for each in shown], option)

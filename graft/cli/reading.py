@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from graft.cli.arguments import MODEL, NAME, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
+from graft.cli.arguments import MODEL, REGISTRY, Subparsers, add_command, add_public_key, add_registry, say
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -14,8 +14,9 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def _add_history(subparsers: Subparsers) -> None:
-    parser = add_command(subparsers, "history", _history, "list who promoted which version when and why")
-    parser.add_argument("model", metavar="NAME", help=NAME)
+    parser = add_command(subparsers, "history", _history, "list who promoted which version when and why",
+                         "For one version, also show its card: what it is for, and where it fails.")
+    parser.add_argument("model", metavar="NAME[@NUMBER]", help=f"the model's name, or one version of it: {MODEL}")
     parser.add_argument("--at", metavar="TIME",
                         help="show the aliases at this time: 2026-05-01 (the end of that day, UTC) or 2026-05-01T12:00")
     add_registry(parser)
@@ -26,8 +27,27 @@ def _history(arguments: argparse.Namespace) -> None:
     from graft.registry.log_text import aliases_at, as_table, read_moment
 
     moment = read_moment(arguments.at) if arguments.at else None
-    entries = history(arguments.model, arguments.registry)
-    say(aliases_at(entries, moment) if moment else as_table(entries))
+    if "@" in arguments.model.rpartition("/")[2] and not moment:
+        _show_version(arguments.model, arguments.registry)
+    else:
+        entries = history(arguments.model, arguments.registry)
+        say(aliases_at(entries, moment) if moment else as_table(entries))
+
+
+def _show_version(model: str, registry: str | None) -> None:
+    """Show the entries of the log that are about one version, and its card."""
+    from graft.registry import history
+    from graft.registry.log_text import as_table
+    from graft.registry.reports import read_card
+
+    pulled, card = read_card(model, registry)
+    entries = history(model.rpartition("@")[0], registry)
+    if about := [entry for entry in entries if pulled.version in (entry.version, entry.replaced)]:
+        say(as_table(about) + "\n")
+    if card is None:
+        say(f"{pulled.name}@{pulled.version} carries no card: it was published without one.", is_note=True)
+    else:
+        say(card)
 
 
 def _add_verify(subparsers: Subparsers) -> None:
@@ -89,12 +109,15 @@ def _add_report(subparsers: Subparsers) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     import webbrowser
 
+    from graft.registry.manifest import README
     from graft.registry.reports import fetch_reports
 
     model, reports = fetch_reports(arguments.model, arguments.registry)
     say(f"the reports of {model}:")
     for path in reports:
         say(f"  {path.as_uri()}")
+    if (card := reports[0].parents[1] / README).exists():
+        say(f"  {card.as_uri()}")
     if arguments.browser and _has_browser():
         webbrowser.open(reports[0].as_uri())
 

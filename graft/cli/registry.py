@@ -17,11 +17,14 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def _add_pull(subparsers: Subparsers) -> None:
+    from graft.model.bundle import FORMATS
+
     parser = add_command(subparsers, "pull", _pull, "fetch a published model and check every byte of it")
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--to", metavar="FOLDER", help="also copy it to this folder (default: only the user's cache)")
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version pulled before, after checking it again")
+    parser.add_argument("--format", choices=[*FORMATS], help="only in this export format (default: in all)")
     parser.add_argument("--attachments", action="store_true", help="also fetch its report, metrics, parameters …")
     add_public_key(parser, "refuse a version")
 
@@ -30,7 +33,7 @@ def _pull(arguments: argparse.Namespace) -> None:
     from graft.registry import pull
 
     pulled = pull(arguments.model, arguments.to, registry=arguments.registry, offline=arguments.offline,
-                  attachments=arguments.attachments, public_key=arguments.public_key)
+                  attachments=arguments.attachments, public_key=arguments.public_key, format=arguments.format)
     if pulled.note:
         say(pulled.note, is_note=True)
     amount = f"{pulled.transferred_bytes / 1e6:.1f} MB fetched" if pulled.transferred_bytes else "nothing to fetch"

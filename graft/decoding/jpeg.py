@@ -32,7 +32,7 @@ def first_scan(data: bytes) -> int | None:
     at, exif = 2, 0
     for _ in range(MAX_SEGMENTS):
         marker = data[at : at + 2]
-        if not marker or marker[0] != 0xFF:
+        if len(marker) < 2 or marker[0] != 0xFF:
             return 0
         if marker[1:] in ALONE:
             at += 1 if marker == b"\xff\xff" else 2       # the first of these two is a fill byte

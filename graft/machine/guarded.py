@@ -9,35 +9,46 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from types import ModuleType
 
-WALL_SHARE = 6          # how many times the processor time a process may take by the clock, on a busy machine
+WALL_SHARE, WALL_S = 6, 15      # a process may take that many times its processor time by the clock, and this at least
 PAGES = "/proc/self/statm"
+KILL = 9                # the signal; Windows has no name for it
 
 
 class Ended(Exception):
-    """The process was ended: it used up its processor time, or crashed."""
+    """The process was ended: it used up its processor time, or crashed.
+
+    Attributes:
+        is_killed: whether somebody else killed it, such as a system that ran out of memory.
+    """
+
+    is_killed = False
 
 
 class Guarded:
     """Runs one function in a fixed number of processes, each of which takes one call after the other.
 
-    A process is a fresh interpreter, as one that is forked from threads may wait for their locks for ever. It ends when
-    a call takes too long, and with this process, even when that is killed; the next call starts another.
+    A process is a fresh interpreter, as one that is forked from threads may wait for their locks for ever. All begin to
+    start at once. One ends when a call takes too long, and with this process, even when that is killed; the next call
+    starts another.
 
     Args:
         function: of a module, which returns bytes: what strangers' bytes may have taken over is not unpickled.
         processes: how many; as many threads may call at once.
         processor_s: processor time in seconds for one call; the start of a process does not count.
         memory_bytes: what a process may take in addition to what it has at its start; Linux alone holds it to this.
+        give_way: the processes' niceness, from 0 to 19; not on Windows.
     """
 
-    def __init__(self, function: Callable[..., bytes], processes: int, processor_s: float, memory_bytes: int):
-        self._limits = function, processor_s, memory_bytes
-        self._wall_s = WALL_SHARE * processor_s
+    def __init__(self, function: Callable[..., bytes], processes: int, processor_s: float, memory_bytes: int,
+                 give_way: int = 0):
+        self._limits = function, processor_s, memory_bytes, give_way
+        self._wall_s = max(WALL_S, WALL_SHARE * processor_s)
         self._lock, self._is_closed, self._running = threading.Lock(), False, set[_Process]()
         self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
         for _ in range(processes):
-            self._idle.put(None)
+            self._idle.put(self._start())
 
     def __call__(self, *arguments: object) -> bytes:
         """The function's result.
@@ -50,9 +61,9 @@ class Guarded:
             process = process or self._start()
             return process.call(arguments, self._wall_s)
         except (EOFError, OSError) as error:
-            self._end(process)
-            process = None
-            raise Ended(str(error)) from None
+            ended, code, process = Ended(str(error)), self._end(process), None
+            ended.is_killed = code == -KILL and not isinstance(error, TimeoutError)
+            raise ended from None
         finally:
             self._idle.put(process)
 
@@ -63,11 +74,13 @@ class Guarded:
             for each in self._running:
                 each.process.kill()
 
-    def _end(self, process: "_Process | None") -> None:
-        if process:
-            with self._lock:
-                self._running.discard(process)
-            process.close()
+    def _end(self, process: "_Process | None") -> int | None:
+        """End a process. Returns its exit code."""
+        if not process:
+            return None
+        with self._lock:
+            self._running.discard(process)
+        return process.close()
 
     def _start(self) -> "_Process":
         with self._lock:
@@ -86,7 +99,8 @@ class _Process:
         self._connection, theirs = context.Pipe()
         with theirs:
             self.process = context.Process(target=_work, args=(theirs, *limits), daemon=True)
-            self.process.start()
+            with _without_program():
+                self.process.start()
         self._is_ready = False
 
     def call(self, arguments: tuple, wall_s: float) -> bytes:
@@ -98,14 +112,28 @@ class _Process:
             raise TimeoutError("no answer")
         return self._connection.recv_bytes()
 
-    def close(self) -> None:
+    def close(self) -> int | None:
         self.process.kill()
         self.process.join()
         self._connection.close()
+        return self.process.exitcode
 
 
-def _work(connection: Connection, function: Callable[..., bytes], processor_s: float, memory_bytes: int) -> None:
+@contextmanager
+def _without_program() -> Iterator[None]:
+    """Let a process that starts not import the program that this one runs, which may take seconds."""
+    program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
+def _work(connection: Connection, function: Callable[..., bytes], processor_s: float, memory_bytes: int, give_way: int
+          ) -> None:
     """Answer calls until the other end is closed. The signals that end the caller let it answer what is under way."""
+    if hasattr(os, "nice"):
+        os.nice(give_way)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     limit_memory(memory_bytes)

@@ -29,7 +29,8 @@ from graft.model.json_rules import (
 
 MODEL, DESCRIPTION, UNKNOWN = "model.onnx", "model.json", "unknown.npz"
 FORMATS = {     # export format -> its files; every bundle contains ONNX
-    "onnx": (MODEL,), "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
+    "onnx": (MODEL,), "onnx_int8": ("model.int8.onnx",),
+    "litert": ("model.tflite",), "litert_int8": ("model.int8.tflite",),
     "openvino": ("openvino.xml", "openvino.bin"),
 }
 FORMAT = 1
@@ -44,6 +45,7 @@ class Description:
     backbone: dict                      # name, alpha, cut, weights, their sha256 and licence; for information
     temperature: float = 1.0            # above 0; the logits are divided by it before the softmax; fitted on val
     unknown_threshold: float | None = None      # images with a higher unknown score are unknown; None: no image is
+    unsure_up_to: float | None = None           # answers with at most this probability are unsure; None: no answer is
     format: int = FORMAT                # the version of this file's format
     formats: dict = field(default_factory=dict)     # export format -> its measured agreement with the Keras model
     training: dict = field(default_factory=dict)    # the stage whose model this is and why, seeds; for information
@@ -51,7 +53,10 @@ class Description:
 
 def write_description(folder: str | Path, description: Description) -> None:
     """Write `model.json`; the same description always gives the same bytes."""
-    text = json.dumps(asdict(description), indent=2, sort_keys=True, ensure_ascii=False)
+    content = asdict(description)
+    if description.unsure_up_to is None:
+        del content["unsure_up_to"]         # as in older bundles, which older programs read
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     Path(folder, DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
@@ -79,7 +84,7 @@ def _problems(content: object) -> list[str]:
     if isinstance(content, dict) and content.get("format") != FORMAT:
         return [f"format: expected {FORMAT}, received {content.get('format')!r} (another version of graft wrote it)"]
     if isinstance(content, dict):
-        content = {"formats": {}} | content         # which the first bundles did not have
+        content = {"formats": {}, "unsure_up_to": None} | content         # which the first bundles did not have
     return find_problems(content, _RULES)
 
 
@@ -97,6 +102,7 @@ _RULES: dict[str, Rule] = {
     "backbone": ("an object", is_object),
     "temperature": ("a number above 0", lambda value: is_number(value) and value > 0),
     "unknown_threshold": ("a number or null", or_null(is_number)),
+    "unsure_up_to": ("a number from 0 to 1, or null", or_null(lambda value: is_number(value) and 0 <= value <= 1)),
     "format": (str(FORMAT), lambda value: value == FORMAT),
     "formats": ("an object", is_object),
     "training": ("an object", is_object),

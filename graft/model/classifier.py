@@ -31,12 +31,14 @@ class Prediction:
         probabilities: class name -> calibrated probability in 0 to 1, in descending order; they add up to 1.
         unknown_score: how unlike the training images this image is, from 0; about 1 for an image like them.
         is_unknown: whether the score exceeds the model's threshold: the label is then not reliable.
+        is_unsure: whether the probability is too low for the precision that the model's publisher wanted.
     """
 
     label: str
     probabilities: dict[str, float]
     unknown_score: float
     is_unknown: bool
+    is_unsure: bool = False
 
     @property
     def probability(self) -> float:
@@ -175,12 +177,13 @@ class Classifier:
 
     def _prediction(self, probabilities: np.ndarray, score: float) -> Prediction:
         order = np.argsort(-probabilities, kind="stable")
-        limit = self.description.unknown_threshold
+        limit, unsure = self.description.unknown_threshold, self.description.unsure_up_to
         return Prediction(
             label=self.class_names[order[0]],
             probabilities=dict(zip([self.class_names[i] for i in order], probabilities[order].tolist())),
             unknown_score=float(score),
             is_unknown=bool(limit is not None and score > limit),
+            is_unsure=bool(unsure is not None and probabilities[order[0]] <= unsure),
         )
 
 

@@ -1,6 +1,7 @@
 """Run a published model with the runtime of one of its export formats.
 
     onnx            model.onnx                      ONNX Runtime; always available
+    onnx_int8       model.int8.onnx                 the same with int8 convolutions: less than half the size
     litert          model.tflite                    for phones and small machines (the extra `litert`)
     litert_int8     model.int8.tflite               a quarter of the size, with slightly different probabilities
     openvino        openvino.xml, openvino.bin      for Intel processors (the extra `openvino`)
@@ -99,7 +100,7 @@ class OpenVino(Runtime):
 
 
 RUNTIMES: dict[str, tuple[Any, str]] = {        # export format -> the class that runs it, and the package it needs
-    "onnx": (Onnx, "onnxruntime"), "litert": (LiteRT, "ai_edge_litert"),
+    "onnx": (Onnx, "onnxruntime"), "onnx_int8": (Onnx, "onnxruntime"), "litert": (LiteRT, "ai_edge_litert"),
     "litert_int8": (LiteRT, "ai_edge_litert"), "openvino": (OpenVino, "openvino"),
 }
 

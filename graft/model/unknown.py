@@ -48,13 +48,11 @@ def fit(features: np.ndarray, labels: np.ndarray, classes: int) -> Reference:
     """
     features = _to_length_1(features.astype(np.float64))
     means = np.stack([features[labels == label].mean(axis=0) for label in range(classes)])
-    scatter = features - means[labels]
-    variance, directions = np.linalg.eigh(scatter.T @ scatter / len(features))
-    variance, directions = variance[::-1].clip(0), directions[:, ::-1]      # in descending order of variance
-    units, kept = features.shape[1], min(DIRECTIONS, features.shape[1])
-    least = max(MIN_REST * variance.mean(), 1e-12)
+    variance, directions = _principal_directions(features - means[labels])
+    units, kept = features.shape[1], directions.shape[1]
+    least = max(MIN_REST * variance.sum() / units, 1e-12)
     rest = max(variance[kept:].sum() / max(units - kept, 1), least)
-    arrays = means, directions[:, :kept], np.maximum(variance[:kept], rest), np.float64(rest), np.float64(1)
+    arrays = means, directions, np.maximum(variance[:kept], rest), np.float64(rest), np.float64(1)
     reference = Reference(*(np.asarray(array, np.float32) for array in arrays))
     usual = max(score(features, reference).mean(), 1e-12)
     return replace(reference, usual=np.asarray(usual, np.float32))
@@ -96,6 +94,24 @@ def load(path: str | Path) -> Reference:
     """Read what `save` wrote. Raises `OSError`, `ValueError` or `KeyError` if the file contains no reference."""
     with np.load(Path(path), allow_pickle=False) as arrays:
         return Reference(**{name: arrays[name] for name in Reference.__dataclass_fields__})
+
+
+def _principal_directions(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Decompose the covariance of centred rows, float64 `(images, units)`.
+
+    Fewer images than units are decomposed by the products of the images instead: they have the same eigenvalues above
+    0, and a matrix of 300 images takes a thirtieth of the time of one of 1,280 units.
+
+    Returns:
+        The variances along all directions that have any, in descending order; and the first `DIRECTIONS` of these
+        directions, orthonormal `(units, directions)`.
+    """
+    images, units = scatter.shape
+    products = scatter @ scatter.T if images < units else scatter.T @ scatter
+    variance, vectors = (each[..., ::-1] for each in np.linalg.eigh(products / images))
+    kept = min(DIRECTIONS, int((variance > 1e-9 * variance[0]).sum()))
+    directions = scatter.T @ vectors[:, :kept] if images < units else vectors[:, :kept]
+    return variance.clip(0), directions / np.linalg.norm(directions, axis=0)
 
 
 def _to_length_1(features: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ def load(
 
     Args:
         model: a folder, or the address of a published model; see `graft.predict.find.find_model`.
-        format: the export format to run: onnx, litert, litert_int8 or openvino. All but onnx need an extra of this
-            package, and are available only if the model was published in them.
+        format: the export format to run: onnx, onnx_int8, litert, litert_int8 or openvino, if the model was published
+            in it. The last three need an extra of this package.
         registry: `s3://bucket/prefix` or a folder. By default the environment variable GRAFT_REGISTRY, otherwise the
             folder `registry`.
         offline: use the version that an earlier pull fetched, without asking the registry.

@@ -1,4 +1,4 @@
-"""Draw each image beside a bar chart of its most probable classes, with Pillow alone."""
+"""Draw each image, and what its answer rests on, beside a bar chart of its most probable classes, with Pillow alone."""
 
 from pathlib import Path
 
@@ -7,20 +7,21 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from graft.errors import GraftError
 from graft.images import decode, read_bytes
 from graft.machine.files import whole
+from graft.predict.writers import hedge
 
 MAX_PANELS = 20                     # in one file, below each other
 _PICTURE_PX, _BARS_PX, _MARGIN_PX, _LINE_PX = 320, 480, 24, 40
 _BLUE, _ORANGE, _PALE, _INK, _RED = "#2b6cb0", "#c05621", "#e2e8f0", "#1a202c", "#9b2c2c"
 
 
-def check(path: str, sources: list[str]) -> None:
-    """Raises `GraftError` if the plot cannot be written to `path`, or has too many images."""
+def check(path: str, sources: list[str], option: str = "--plot") -> None:
+    """Raises `GraftError`, which names the option, if the plot cannot be written to `path`, or has too many images."""
     if Path(path).suffix.lower() != ".png":
-        raise GraftError(f"--plot {path}: expected a file name that ends in .png")
+        raise GraftError(f"{option} {path}: expected a file name that ends in .png")
     if not Path(path).absolute().parent.is_dir():
-        raise GraftError(f"--plot {path}: the folder {Path(path).absolute().parent} does not exist")
+        raise GraftError(f"{option} {path}: the folder {Path(path).absolute().parent} does not exist")
     if len(sources) > MAX_PANELS:
-        raise GraftError(f"--plot {path}: expected at most {MAX_PANELS} images, received {len(sources)}")
+        raise GraftError(f"{option} {path}: expected at most {MAX_PANELS} images, received {len(sources)}")
 
 
 def thumbnail(source: str | bytes) -> Image.Image:
@@ -29,9 +30,10 @@ def thumbnail(source: str | bytes) -> Image.Image:
     return ImageOps.contain(image, (_PICTURE_PX, _PICTURE_PX))
 
 
-def save(path: str, rows: list[dict], pictures: list[Image.Image | None]) -> None:
-    """Draw one panel a row, and write the PNG whole or not at all."""
-    panels = [_panel(row, picture) for row, picture in zip(rows, pictures)]
+def save(path: str, rows: list[dict], pictures: list[list[Image.Image]], option: str = "--plot") -> None:
+    """Draw one panel a row, with its pictures beside each other, and write the PNG whole or not at all."""
+    columns = max(1, *map(len, pictures))
+    panels = [_panel(row, shown, columns) for row, shown in zip(rows, pictures)]
     sheet = Image.new("RGB", (panels[0].width, sum(panel.height for panel in panels)), "white")
     top = 0
     for panel in panels:
@@ -41,16 +43,18 @@ def save(path: str, rows: list[dict], pictures: list[Image.Image | None]) -> Non
         with whole(path) as unfinished:
             sheet.save(unfinished, "PNG")
     except OSError as error:
-        raise GraftError(f"--plot {path} cannot be written: {error.strerror or error}") from error
+        raise GraftError(f"{option} {path} cannot be written: {error.strerror or error}") from error
 
 
-def _panel(row: dict, picture: Image.Image | None) -> Image.Image:
+def _panel(row: dict, pictures: list[Image.Image], columns: int) -> Image.Image:
     shares = row.get("probabilities", {})
     height = max(_PICTURE_PX, _LINE_PX * (len(shares) + 2)) + 2 * _MARGIN_PX
-    panel = Image.new("RGB", (_PICTURE_PX + _BARS_PX + 3 * _MARGIN_PX, height), "white")
-    if picture:
-        panel.paste(picture, (_MARGIN_PX + (_PICTURE_PX - picture.width) // 2, (height - picture.height) // 2))
-    draw, left = ImageDraw.Draw(panel), _PICTURE_PX + 2 * _MARGIN_PX
+    left = columns * (_PICTURE_PX + _MARGIN_PX) + _MARGIN_PX
+    panel = Image.new("RGB", (left + _BARS_PX + _MARGIN_PX, height), "white")
+    for number, picture in enumerate(pictures):
+        centre = _MARGIN_PX + number * (_PICTURE_PX + _MARGIN_PX) + _PICTURE_PX // 2
+        panel.paste(picture, (centre - picture.width // 2, (height - picture.height) // 2))
+    draw = ImageDraw.Draw(panel)
     _write(draw, (left, _MARGIN_PX), Path(row["source"]).name or row["source"], 18, _INK)
     verdict, colour = _verdict(row)
     _write(draw, (left, _MARGIN_PX + 26), verdict, 16, colour)
@@ -63,9 +67,7 @@ def _verdict(row: dict) -> tuple[str, str]:
     """The verdict as text, and its colour."""
     if "error" in row:
         return row["error"], _RED
-    if row["is_unknown"]:
-        return f"unknown, most similar to {row['label']}", _ORANGE
-    return row["label"], _BLUE
+    return hedge(row) + row["label"], _ORANGE if hedge(row) else _BLUE
 
 
 def _bar(draw: ImageDraw.ImageDraw, left: int, top: int, name: str, share: float, colour: str) -> None:

@@ -2,7 +2,8 @@
 
 A row is a plain dictionary, one JSON object:
 
-    {"source": …, "label": …, "probability": …, "is_unknown": …, "unknown_score": …, "probabilities": {class: …}}
+    {"source": …, "label": …, "probability": …, "is_unknown": …, "is_unsure": …, "unknown_score": …,
+     "probabilities": {class: …}}
     {"source": …, "error": reason}      if the image cannot be fetched or read
 """
 
@@ -12,12 +13,13 @@ from functools import partial
 from graft.images import UnreadableImage
 from graft.machine.threads import InThreads
 from graft.model.classifier import Classifier, Prediction
+from graft.predict.decoders import Decoders
 from graft.predict.sources import read_source
 
 
 def rows(
     classifier: Classifier, sources: list[str], top: int | None = None,
-    read: Callable[[str], str | bytes] = read_source, readers: int | None = None,
+    read: Callable[[str], str | bytes] = read_source, readers: int | None = None, decoders: Decoders | None = None,
 ) -> InThreads:
     """Predict every source: an iterator over their rows in order, to be opened by `with`.
 
@@ -25,8 +27,10 @@ def rows(
         top: the number of most probable classes in each row; None for all.
         read: returns the path or the bytes of a source. It is called from several threads.
         readers: the number of threads that read; by default one per core.
+        decoders: processes that decode, each image within a limit; by default the threads do, without one.
     """
-    outcomes = classifier.predict_many(sources, lambda source: classifier.read(read(source)), readers)
+    decode = partial(decoders.read, image_size=classifier.image_size) if decoders else classifier.read
+    outcomes = classifier.predict_many(sources, lambda source: decode(read(source)), readers)
     return outcomes.then(lambda outcomes: map(partial(row, top=top), sources, outcomes))
 
 
@@ -36,7 +40,7 @@ def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = No
         return {"source": source, "error": str(outcome)}
     return {
         "source": source, "label": outcome.label, "probability": outcome.probability,
-        "is_unknown": outcome.is_unknown, "unknown_score": outcome.unknown_score,
+        "is_unknown": outcome.is_unknown, "is_unsure": outcome.is_unsure, "unknown_score": outcome.unknown_score,
         "probabilities": most_probable(outcome.probabilities, top),
     }
 

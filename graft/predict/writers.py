@@ -10,7 +10,7 @@ from typing import TextIO
 
 from graft.errors import GraftError, printable
 
-COLUMNS = ("source", "label", "probability", "is_unknown", "unknown_score", "error")
+COLUMNS = ("source", "label", "probability", "is_unknown", "is_unsure", "unknown_score", "error")
 _FORMULA = re.compile(r"(^|;)(\s*)(?=[=+@＝＋－＠-](?!$))")        # a semicolon begins a cell for some spreadsheets
 _NAMES = "\n" + "".join(map(chr, range(0xDC80, 0xDD00)))     # which may have line breaks and bytes that are not UTF-8
 
@@ -70,7 +70,7 @@ def write_parquet(path: Path, class_names: tuple[str, ...], parts: Iterable[list
     except ModuleNotFoundError as error:
         raise GraftError("Parquet needs the package pyarrow: install it, or name a file that ends in .csv.") from error
     text, number = pyarrow.string(), pyarrow.float64()
-    kinds = dict(zip(COLUMNS, (text, text, number, pyarrow.bool_(), number, text)))
+    kinds = dict(zip(COLUMNS, (text, text, number, pyarrow.bool_(), pyarrow.bool_(), number, text)))
     schema = pyarrow.schema(kinds | {column(name): number for name in class_names})
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for part in parts:
@@ -84,4 +84,11 @@ def _line(row: dict) -> str:
     if "error" in row:
         return printable(f"{row['source']}: error: {row['error']}")
     shares = ", ".join(f"{name} {share:.1%}" for name, share in row["probabilities"].items())
-    return printable(f"{row['source']}: " + "unknown, most similar to " * row["is_unknown"] + shares)
+    return printable(f"{row['source']}: {hedge(row)}{shares}")
+
+
+def hedge(row: dict) -> str:
+    """What stands before the label of an answer that is not to be relied on; nothing before another's."""
+    if row["is_unknown"]:
+        return "unknown, most similar to "
+    return "unsure, most likely " if row["is_unsure"] else ""

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from graft.errors import GraftError
 
@@ -74,8 +75,14 @@ def parse_version(model: str, registry: str | None = None) -> Address:
 
 
 def default_registry() -> str:
-    """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`."""
-    return os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
+    """The registry in the environment variable GRAFT_REGISTRY, otherwise the local folder `registry`.
+
+    In a folder models/NAME, which has none, it is the one beside `models`.
+    """
+    if named := os.environ.get(REGISTRY_VARIABLE):
+        return named
+    shared, in_models = Path("..", "..", LOCAL_REGISTRY), Path.cwd().parent.name == "models"
+    return str(shared) if in_models and shared.is_dir() and not Path(LOCAL_REGISTRY).exists() else LOCAL_REGISTRY
 
 
 def check_registry(registry: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from graft.errors import GraftError
@@ -11,8 +12,12 @@ from graft.registry.manifest import MANIFEST, SIGNATURE, File, decode, describe,
 from graft.store import Damaged
 
 
-def replace_folder(source: Path, to: Path) -> Path:
+def replace_folder(source: Path, to: Path, files: Iterable[str]) -> Path:
     """Copy a pulled version to `to` and return its absolute path. A copy there is replaced by a complete one.
+
+    Args:
+        source: the version's folder.
+        files: paths in it of what to copy, beside its manifest and signature.
 
     Raises:
         GraftError: if `to` exists and holds anything but an unchanged copy of a version. Nothing is changed then.
@@ -24,9 +29,12 @@ def replace_folder(source: Path, to: Path) -> Path:
     _check(to)
     for leftover in (fresh, old):
         _remove(leftover)
-    if to.exists() and _contents(source) == _contents(to):
+    names = [MANIFEST, *files, *[SIGNATURE] * (source / SIGNATURE).is_file()]       # the manifest names all else
+    if to.exists() and {name: describe(source / name) for name in names} == _contents(to):
         return to
-    _copy(source, fresh)
+    for name in names:
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / name, fresh / name)
     if to.exists():
         _exchange(fresh, to, old)
         _remove(old)
@@ -77,13 +85,6 @@ def _remove(folder: Path) -> None:
             path.unlink()
     for path in (*[path for path in found if path.is_dir()], folder):
         path.rmdir()
-
-
-def _copy(source: Path, fresh: Path) -> None:
-    """The manifest first: it names everything else, so that what a kill leaves can be removed."""
-    fresh.mkdir(parents=True)
-    shutil.copy2(source / MANIFEST, fresh / MANIFEST)
-    shutil.copytree(source, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
 
 
 def _contents(folder: Path) -> dict[str, File]:

@@ -3,7 +3,7 @@
 Kept are the versions that an alias names (so an alias is a pin), the newest versions, recently promoted ones, those
 that were rolled back or withdrawn (a flow recognises them by their files), and all that is younger than the longest
 upload. Before a version is removed, an entry in the log marks it as deleted, so that nobody can promote it meanwhile;
-its number is never used again.
+its number is never used again. Before a file is removed, its key is given up: see `graft.registry.blobs`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from graft.errors import GraftError
-from graft.registry import log, manifest
+from graft.registry import blobs, log, manifest
 from graft.registry.address import CHAMPION, check_registry, default_registry
 from graft.registry.lookup import numbers_in_order
 from graft.registry.manifest import Manifest
@@ -53,14 +53,12 @@ def gc(registry: str | None = None, *, keep: int = 5, days: float = 90, delete: 
     stored = list(store.scan("blobs/"))         # before the manifests: files stored later are not removed
     names = store.folders("models/")
     deleted = {name: _delete(store, name, keep, now - timedelta(days=days), now - GRACE, delete) for name in names}
-    needed = {file.key for name in names for each in manifest.read_all(store, name) if each.number not in deleted[name]
-              for file in each.all_files.values()}
-    blobs = [each for each in stored if each.key not in needed and each.modified < now - GRACE]
+    kept = _needed(store, deleted) | {None}         # None: not a file
+    unused = [each for each in stored if blobs.sha256_of(each.key) not in kept and each.modified < now - GRACE]
     if delete:
-        for each in blobs:
-            _remove(store, each)
+        _remove(store, unused)
         store.sweep(now - GRACE)
-    return Swept([f"{name}@{number}" for name in names for number in deleted[name]], blobs)
+    return Swept([f"{name}@{number}" for name in names for number in deleted[name]], unused)
 
 
 def _delete(store: Store, name: str, keep: int, recent: datetime, young: datetime, delete: bool) -> list[int]:
@@ -103,8 +101,17 @@ def _marked(entries: list[log.Entry], versions: list[Manifest], keep: int, recen
     yield from (each.number for each in versions if datetime.fromisoformat(each.published) >= young)
 
 
-def _remove(store: Store, blob: Stored) -> None:
-    """Remove a file, unless a publisher that needs it has renewed it since it was listed."""
-    now = store.stat(blob.key)
-    if now and now.modified <= blob.modified:       # S3 rounds this down to seconds, but not in a listing
-        store.delete(blob.key)
+def _needed(store: Store, deleted: dict[str, list[int]]) -> set[str]:
+    """The sha256 of each file of all versions, except those that were just deleted."""
+    return {file.sha256 for name in store.folders("models/") for each in manifest.read_all(store, name)
+            if each.number not in deleted.get(name, ()) for file in each.all_files.values()}
+
+
+def _remove(store: Store, unused: list[Stored]) -> None:
+    """Give files up and remove them, except those that a version needs that was published meanwhile."""
+    for each in unused:
+        blobs.give_up(store, each.key)
+    needed = _needed(store, {})
+    for each in unused:
+        if blobs.sha256_of(each.key) not in needed:
+            store.delete(each.key)

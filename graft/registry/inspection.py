@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
-from graft.registry import log, manifest
+from graft.registry import blobs, log, manifest
 from graft.registry.address import NAME_PATTERN, check_registry, default_registry
 from graft.registry.lookup import MARKER, first_gap
 from graft.registry.manifest import LIMIT_BYTES, MANIFEST, NUMBER, SIGNATURE, File, Manifest
@@ -18,7 +18,7 @@ from graft.store import Damaged, Missing, Store, Stored, open_store
 DAMAGE, LEFTOVER = "DAMAGE", "leftover"
 READERS = 4                         # each holds a part of a file
 _KEYS = re.compile(
-    rf"{re.escape(MARKER)}|blobs/sha256/[0-9a-f]{{2}}/[0-9a-f]{{64}}|models/{NAME_PATTERN}/aliases\.json"
+    rf"{re.escape(MARKER)}|{blobs.KEY}({re.escape(blobs.GONE)})?|models/{NAME_PATTERN}/aliases\.json"
     rf"|models/{NAME_PATTERN}/log/{NUMBER}\.json|models/{NAME_PATTERN}/versions/{NUMBER}/manifest\.(json|sig)"
 )
 
@@ -160,23 +160,24 @@ def _check_aliases(store: Store, name: str, last: log.Entry) -> Iterator[Finding
 def _check_blobs(store: Store, needed: dict[File, str], stored: dict[str, Stored], report: Report) -> list[Finding]:
     from tqdm import tqdm
 
-    blobs = {key: each for key, each in stored.items() if key.startswith("blobs/")}
-    report.blobs, report.size_bytes = len(blobs), sum(each.size_bytes for each in blobs.values())
+    files = {key: each for key, each in stored.items() if blobs.sha256_of(key)}
+    report.blobs, report.size_bytes = len(files), sum(each.size_bytes for each in files.values())
     with (tqdm(total=report.size_bytes, unit="B", unit_scale=True, desc="verify", leave=False, disable=None) as bar,
-          InThreads(lambda blob: _problem(store, blob, bar.update), blobs.values(), READERS, READERS) as problems):
-        findings = [Finding(DAMAGE, key, problem) for key, problem in zip(blobs, problems) if problem]
-    for file, version in needed.items():
-        if file.key not in blobs and not store.stat(file.key):      # it may be newer than the listing
+          InThreads(lambda blob: _problem(store, blob, bar.update), files.values(), READERS, READERS) as problems):
+        findings = [Finding(DAMAGE, key, problem) for key, problem in zip(files, problems) if problem]
+    for file, version in needed.items():        # one may be newer than the listing
+        found = blobs.of_first_copy(store, file, lambda key: files.get(key) or store.stat(key))
+        if not found:
             findings.append(Finding(DAMAGE, file.key, f"is missing, and {version} needs it"))
-        elif file.key in blobs and blobs[file.key].size_bytes != file.size_bytes:
-            findings.append(Finding(DAMAGE, file.key, f"does not have the size that {version} records"))
-    return findings + list(_orphans(blobs, needed))
+        elif found.size_bytes != file.size_bytes:
+            findings.append(Finding(DAMAGE, found.key, f"does not have the size that {version} records"))
+    return findings + list(_orphans(files, needed))
 
 
-def _orphans(blobs: Iterable[str], needed: Iterable[File]) -> Iterator[Finding]:
-    keys = {file.key for file in needed}
-    for key in blobs:
-        if key not in keys:
+def _orphans(files: Iterable[str], needed: Iterable[File]) -> Iterator[Finding]:
+    known = {file.sha256 for file in needed}
+    for key in files:
+        if blobs.sha256_of(key) not in known:
             yield Finding(LEFTOVER, key, "no version needs this file")
 
 
@@ -190,4 +191,4 @@ def _problem(store: Store, blob: Stored, progress: Callable[[int], object]) -> s
         hasher.update(data)
         progress(len(data))
     found = hasher.hexdigest()
-    return None if blob.key.endswith(found) else f"its contents have the sha256 {found}"
+    return None if blobs.sha256_of(blob.key) == found else f"its contents have the sha256 {found}"

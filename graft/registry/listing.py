@@ -24,26 +24,36 @@ def list_versions(model: str | None = None, registry: str | None = None) -> str:
     """
     if model is not None:
         address = parse_name(model, registry)
-        store, names = open_store(address.registry), [address.name]
+        store = open_store(address.registry)
+        if not (found := _versions_of(store, address.name)):
+            raise no_such_model(store, address.name)
     else:
-        store = open_store(check_registry(registry or default_registry()))
-        names = store.folders("models/")
-    rows = [row for name in names for row in _rows(store, name)]
-    if not rows and model is not None:
-        raise no_such_model(store, names[0])
-    if not rows:
-        raise GraftError(f"there are no models in {store.address}: the registry is empty or does not exist. To list "
-                         "another one, set GRAFT_REGISTRY or --registry.")
+        found = find_versions(registry)
+    rows = [row_of(version, state) for version, state in found]
     widths = [max(map(len, column)) for column in zip(HEADER, *rows)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADER, *rows))
 
 
-def _rows(store: Store, name: str) -> list[tuple[str, ...]]:
+def find_versions(registry: str | None = None) -> list[tuple[Manifest, str]]:
+    """Every version of every model, the newest of each first, with its state; see `HEADER`.
+
+    Raises:
+        GraftError: if the registry is empty or does not exist.
+    """
+    store = open_store(check_registry(registry or default_registry()))
+    if found := [each for name in store.folders("models/") for each in _versions_of(store, name)]:
+        return found
+    raise GraftError(f"there are no models in {store.address}: the registry is empty or does not exist. To list "
+                     "another one, set GRAFT_REGISTRY or --registry.")
+
+
+def _versions_of(store: Store, name: str) -> list[tuple[Manifest, str]]:
     versions, entries = manifest.read_all(store, name), log.read(store, name)
-    return [_row(version, _state(version.number, entries)) for version in reversed(versions)]
+    return [(version, _state(version.number, entries)) for version in reversed(versions)]
 
 
-def _row(version: Manifest, state: str) -> tuple[str, ...]:
+def row_of(version: Manifest, state: str) -> tuple[str, ...]:
+    """What a list shows of a version, a text for each of `HEADER`."""
     facts = version.facts
     return (f"{version.name}@{version.number}", version.published[:10],
             metrics_of(facts.get("metrics")).get("accuracy", ABSENT),

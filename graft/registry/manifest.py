@@ -33,6 +33,7 @@ NUMBER = "[0-9]{6}"                 # of a version or an entry of the log, in ke
 LARGEST_MODEL_BYTES = 4 << 30       # all files together
 MOST_FILES = 100
 READERS = 16
+CARD, README = "card.md", "README.md"       # an attachment, and its place in a pulled folder: Hugging Face's
 _RESERVED = {MANIFEST, SIGNATURE, "attachments"}    # in any case
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -79,7 +80,9 @@ class Manifest:
     @property
     def all_files(self) -> dict[str, File]:
         """Path in a pulled folder -> file, including attachments."""
-        return self.files | {f"attachments/{name}": file for name, file in self.attachments.items()}
+        attached = {README if name == CARD else f"attachments/{name}": file
+                    for name, file in self.attachments.items()}
+        return attached | self.files
 
 
 def describe(path: Path) -> File:

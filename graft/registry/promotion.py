@@ -6,7 +6,7 @@ import platform
 from datetime import datetime
 
 from graft.errors import GraftError
-from graft.registry import log, manifest
+from graft.registry import blobs, log, manifest
 from graft.registry.address import CHAMPION, check_alias, parse_name, parse_version
 from graft.registry.lookup import check_promises, find_number, list_aliases, no_such_model, read_version
 from graft.registry.manifest import Manifest
@@ -129,7 +129,7 @@ def _sound_version(store: Store, name: str, number: int) -> Manifest:
     version = read_version(store, name, number)
     if demanded_key():
         require_signature(version, read_signature(store, version))
-    stored = {path: store.stat(file.key) for path, file in version.files.items()}
+    stored = {path: blobs.of_first_copy(store, file, store.stat) for path, file in version.files.items()}
     sizes = {path: each.size_bytes for path, each in stored.items() if each}
     if wrong := [path for path, file in version.files.items() if sizes.get(path) != file.size_bytes]:
         what = f"these files are missing or have the wrong size: {', '.join(wrong)}"

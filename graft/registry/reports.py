@@ -1,9 +1,11 @@
 """The pages that a version carries: what its training run reported."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from graft.errors import GraftError
-from graft.registry.retrieval import pull
+from graft.registry.manifest import README
+from graft.registry.retrieval import Pulled, pull
 
 FIRST = ("report.html", "gate.html", "data.html")      # what people look at first
 
@@ -16,15 +18,36 @@ def fetch_reports(model: str, registry: str | None = None) -> tuple[str, list[Pa
         registry: the registry of an address that does not include one.
 
     Returns:
-        `NAME@NUMBER`; and its HTML pages, the report on the model first.
+        `NAME@NUMBER`; and its pages, the report on the model first.
 
     Raises:
         GraftError: if there is no such version, or it carries no page.
     """
     pulled = pull(model, registry=registry, attachments=True)
-    name = f"{pulled.name}@{pulled.version}"
-    pages = {path.name: path for path in sorted((pulled.folder / "attachments").glob("*.html"))}
-    if not pages:
-        raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
-                         "`graft publish … --attach report.html`, or by a training run.")
-    return name, [*(pages.pop(each) for each in FIRST if each in pages), *pages.values()]
+    name, folder = f"{pulled.name}@{pulled.version}", pulled.folder / "attachments"
+    if pages := pages_of(path.name for path in folder.glob("*")):
+        return name, [folder / page for page in pages]
+    raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
+                     "`graft publish … --attach report.html`, or by a training run.")
+
+
+def pages_of(attachments: Iterable[str]) -> list[str]:
+    """The names of the HTML pages among these names, the report on the model first."""
+    pages = sorted(name for name in attachments if name.endswith(".html"))
+    return [*(name for name in FIRST if name in pages), *(name for name in pages if name not in FIRST)]
+
+
+def read_card(model: str, registry: str | None = None) -> tuple[Pulled, str | None]:
+    """A version, and the text of its card without the front matter; None if it was published without a card.
+
+    Args:
+        model, registry: see `fetch_reports`.
+
+    Raises:
+        GraftError: if there is no such version.
+    """
+    pulled = pull(model, registry=registry, attachments=True)
+    path = pulled.folder / README
+    if not path.is_file():
+        return pulled, None
+    return pulled, path.read_text(encoding="utf-8", errors="replace").split("\n---\n", 1)[-1].strip()

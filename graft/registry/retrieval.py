@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.errors import GraftError
+from graft.model.bundle import FORMATS
 from graft.registry import log
 from graft.registry.address import CHAMPION, LATEST, Address, parse
 from graft.registry.cache import Cache, Seen
 from graft.registry.copies import replace_folder
 from graft.registry.folder import build, is_whole, read_folder
 from graft.registry.lookup import find_number, is_unpromoted, read_version
-from graft.registry.manifest import MANIFEST, SIGNATURE
+from graft.registry.manifest import MANIFEST, SIGNATURE, File, Manifest
 from graft.registry.signing import read_signature, require_signature
 from graft.store import Damaged, Store, open_store
 
@@ -35,7 +36,7 @@ class Pulled:
 
 
 def pull(model: str, to: str | Path | None = None, *, registry: str | None = None, offline: bool = False,
-         attachments: bool = False, public_key: str | Path | None = None) -> Pulled:
+         attachments: bool = False, public_key: str | Path | None = None, format: str | None = None) -> Pulled:
     """Fetch a published version into the user's cache, and check every byte of it.
 
         pulled = graft.pull("s3://bucket/models/pets@champion", to="pets")
@@ -52,6 +53,7 @@ def pull(model: str, to: str | Path | None = None, *, registry: str | None = Non
             GRAFT_REGISTRY, otherwise the folder `registry`.
         offline: use the version that an earlier pull fetched, after checking it, without asking the registry.
         attachments: also fetch the version's attachments, such as its report, metrics and parameters.
+        format: fetch the model in this export format only, one of `graft.model.bundle.FORMATS`; by default in all.
         public_key: a PEM file; a version that was not signed with the matching private key is refused. By default the
             environment variable GRAFT_PUBLIC_KEY; without it, signatures are not read.
 
@@ -64,34 +66,47 @@ def pull(model: str, to: str | Path | None = None, *, registry: str | None = Non
     with cache.locked():
         seen = cache.load()
         if offline:
-            pulled = _from_cache(address, cache, seen, attachments, public_key)
+            pulled, files = _from_cache(address, cache, seen, (attachments, format), public_key)
         else:
-            pulled = _from_registry(address, cache, seen, attachments, public_key)
-        return pulled if to is None else replace(pulled, folder=replace_folder(pulled.folder, Path(to)))
+            pulled, files = _from_registry(address, cache, seen, (attachments, format), public_key)
+        return pulled if to is None else replace(pulled, folder=replace_folder(pulled.folder, Path(to), files))
+
+
+def _wanted(version: Manifest, attachments: bool, format: str | None) -> dict[str, File]:
+    """Path in the folder -> file, of the files to fetch. Raises `GraftError` if the version lacks the format."""
+    files = version.all_files if attachments else version.files
+    if format is None:
+        return files
+    there = [each for each, names in FORMATS.items() if names[0] in version.files]
+    if format not in there:
+        raise GraftError(f"{version.name}@{version.number} was not published as {format}. "
+                         f"Available formats: {', '.join(there)}.")
+    others = {name for each, names in FORMATS.items() if each != format for name in names}
+    return {name: file for name, file in files.items() if name not in others}
 
 
 def _from_registry(
-    address: Address, cache: Cache, seen: Seen, attachments: bool, public_key: str | Path | None,
-) -> Pulled:
+    address: Address, cache: Cache, seen: Seen, wanted: tuple[bool, str | None], public_key: str | Path | None,
+) -> tuple[Pulled, dict[str, File]]:
     store = open_store(address.registry)
     last = _newest(store, seen, cache.folder)
     number = find_number(store, address, last)
     version = read_version(store, address.name, number, _known_digest(number, last, seen))
     texts = {MANIFEST: version.data, SIGNATURE: read_signature(store, version)}
     require_signature(version, texts[SIGNATURE], public_key)
-    files = version.all_files if attachments else version.files
+    files = _wanted(version, *wanted)
     transferred = build(cache.version(number), store, files, texts, cache.incoming)
     unpromoted = is_unpromoted(address, last)
     seen.last, seen.manifests[str(number)] = last, version.digest
     seen.latest = number if unpromoted or address.alias == LATEST else seen.latest
     cache.save(seen)
     note = f"{address.name} was never promoted: this is its newest version." if unpromoted else ""
-    return Pulled(cache.version(number), address.name, number, transferred, note)
+    return Pulled(cache.version(number), address.name, number, transferred, note), files
 
 
 def _from_cache(
-    address: Address, cache: Cache, seen: Seen, attachments: bool, public_key: str | Path | None,
-) -> Pulled:
+    address: Address, cache: Cache, seen: Seen, wanted: tuple[bool, str | None], public_key: str | Path | None,
+) -> tuple[Pulled, dict[str, File]]:
     number = address.number if address.number is not None else seen.last.version_of(address.alias or CHAMPION)
     if number is None and (address.alias == LATEST or is_unpromoted(address, seen.last)):
         number = seen.latest
@@ -99,11 +114,12 @@ def _from_cache(
     if number is None or str(number) not in seen.manifests or not folder.exists():
         raise GraftError(f"{address} was never pulled to this machine. Pull it once without --offline.")
     version = read_folder(folder, address.name, number, seen.manifests[str(number)])
-    if not is_whole(folder, version.all_files if attachments else version.files):
+    files = _wanted(version, *wanted)
+    if not is_whole(folder, files):
         raise Damaged(f"{folder} has changed since it was pulled. Pull {address} again without --offline.")
     signature = folder / SIGNATURE
     require_signature(version, signature.read_bytes() if signature.exists() else None, public_key)
-    return Pulled(folder, address.name, number, 0)
+    return Pulled(folder, address.name, number, 0), files
 
 
 def _newest(store: Store, seen: Seen, forget: Path) -> log.Entry:

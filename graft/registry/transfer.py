@@ -11,16 +11,17 @@ from typing import NamedTuple
 
 from graft.errors import GraftError
 from graft.machine.threads import InThreads
+from graft.registry import blobs
 from graft.registry.manifest import File, describe
-from graft.store import Damaged, Missing, Store, StoreError
+from graft.store import Damaged, Store, StoreError
 
 PART_BYTES = 8 << 20                # of a file, in one request
 PARTS_AT_ONCE = 8
-GRACE = timedelta(hours=24)         # longer than any upload: `gc` never removes younger files
+GRACE = timedelta(hours=24)         # longer than any upload: `gc` leaves what unfinished ones have stored
 
 
 def upload(store: Store, files: dict[File, Path]) -> None:
-    """Store the files that are missing. An unused file that `gc` may soon remove is stored again, to renew its age.
+    """Store the files that are missing.
 
     Args:
         files: the files to store -> their paths.
@@ -31,19 +32,21 @@ def upload(store: Store, files: dict[File, Path]) -> None:
     from tqdm import tqdm
 
     total = sum(file.size_bytes for file in files)
-    young = store.now() - GRACE / 2
     with tqdm(total=total, unit="B", unit_scale=True, desc="publish", leave=False, disable=None) as bar:
         for file, path in files.items():
-            stored = store.stat(file.key)
-            if stored is None:
-                store.create(file.key, path)
-            elif stored.size_bytes != file.size_bytes or stored.modified < young:
-                store.replace(file.key, path)
+            created = blobs.put(store, file, path)
             if describe(path) != file:
-                with contextlib.suppress(StoreError):       # publishers may lack the permission to delete
-                    store.delete(file.key)
+                _take_back(store, created)
                 raise GraftError(f"{path} changed during publishing. Publish again when nothing writes to it.")
             bar.update(file.size_bytes)
+
+
+def _take_back(store: Store, created: str | None) -> None:
+    """Remove what was just stored with wrong contents, if that is allowed; nobody may rely on it meanwhile."""
+    if created:
+        blobs.give_up(store, created)
+        with contextlib.suppress(StoreError):       # publishers may lack the permission to delete
+            store.delete(created)
 
 
 def download(store: Store, files: Iterable[File], folder: Path) -> int:
@@ -86,10 +89,9 @@ def _missing_parts(file: File, path: Path) -> list[_Part]:
 def _read(store: Store, part: _Part) -> bytes:
     """Read a part. At the end of the file, ask for one more byte, to detect a longer object."""
     at_end = part.start + part.length == part.file.size_bytes
-    try:
-        data = store.read(part.file.key, part.start, part.length + at_end)
-    except Missing:
-        raise Damaged(f"{store.address}/{part.file.key} is missing. Publish the model again.") from None
+    data = blobs.of_first_copy(store, part.file, lambda key: store.read(key, part.start, part.length + at_end))
+    if data is None:
+        raise Damaged(f"{store.address}/{part.file.key} is missing. Publish the model again.")
     if len(data) != part.length:
         expected = f"expected {part.file.size_bytes:,} bytes"
         raise Damaged(f"{store.address}/{part.file.key} has the wrong size: {expected}. Publish the model again.")

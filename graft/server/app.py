@@ -1,27 +1,30 @@
 """The routes of the HTTP API, and the function that serves them.
 
     POST /v1/predict    one or more images -> one row each, like those of `graft predict --json`
+    POST /v1/explain    one image -> its heat map, like that of `graft predict --explain`
     GET  /v1/model      the model that is being served, and its classes
     GET  /healthz       whether the process is alive    GET /readyz     whether it can answer
     GET  /metrics       for Prometheus                  GET /docs       interactive documentation of the API
     GET  /              the web page
+    /ping, /invocations for SageMaker                   /v2/…           see `graft.server.protocol`
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from graft.errors import GraftError
+from graft.server import protocol
 from graft.server.connections import LimitedProtocol
 from graft.server.hosts import KnownHosts
 from graft.server.metrics import CONTENT_TYPE
@@ -51,6 +54,7 @@ class Row(BaseModel):
     label: str | None = None
     probability: float | None = None
     is_unknown: bool | None = None
+    is_unsure: bool | None = None
     unknown_score: float | None = None
     probabilities: dict[str, float] | None = None
     error: str | None = None
@@ -61,6 +65,14 @@ class Answer(BaseModel):
 
     model: str
     predictions: list[Row]
+
+
+class Explanation(BaseModel):
+    """By how much the log-odds of the label drop if a part of the image is hidden: rows of parts, from the top left."""
+
+    model: str
+    label: str
+    heat: list[list[float]]
 
 
 class ModelFacts(BaseModel):
@@ -94,6 +106,7 @@ def create_app(
     app.add_middleware(KnownHosts, names=names)
     _add_prediction(app, service)
     _add_operation(app, service)
+    protocol.add_routes(app, service)
     _add_page(app)
     return app
 
@@ -103,10 +116,17 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         status: {"description": reason} for status, reason in REFUSALS.items()}
     responses[422] = {"model": Answer, "description": "no image could be read"}
 
+    @app.post("/invocations", include_in_schema=False)      # SageMaker's name for it
     @app.post("/v1/predict", response_model=Answer, responses=responses, openapi_extra=BODY)
     async def predict(request: Request, top: Top = "5") -> Response:
         """Predict the image in the body, or every file in a form. `top` is the number of classes in a row, or `all`."""
         return await service.predict(request, None if top == "all" else int(top))
+
+    @app.post("/v1/explain", responses=responses | {422: {"description": "the image cannot be read"}},
+              openapi_extra=BODY)
+    async def explain(request: Request) -> Explanation:
+        """What the answer rests on, for the image in the body; it costs as much as 65 predictions."""
+        return await service.explain(request)       # type: ignore[return-value]
 
     @app.get("/v1/model")
     async def model() -> ModelFacts:
@@ -123,12 +143,13 @@ def _add_operation(app: FastAPI, service: Service) -> None:
         """Whether the process is alive."""
         return {"status": "ok"}
 
+    @app.get("/ping", include_in_schema=False)      # SageMaker's name for it
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
-        """Whether the server can answer."""
-        if not service.is_ready():
-            raise HTTPException(503, "the model no longer answers: restart the server")
-        return {"status": "ready", "model": service.served.now.name}
+        """Whether the server can answer; `not_loaded` says why another version was not put to work."""
+        service.require_ready()
+        refused = {"not_loaded": service.reload_error} if service.reload_error else {}
+        return {"status": "ready", "model": service.served.now.name} | refused
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -159,12 +180,29 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
     Raises:
         GraftError: if there is no such model, or the server cannot listen.
     """
+    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
+    _run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
+
+
+def serve_reports(registry: str | None, host: str, port: int, names: Collection[str] = ()) -> None:
+    """Serve the reports of a registry's versions until SIGTERM or SIGINT; see `graft.server.reports` and `serve`.
+
+    Raises:
+        GraftError: if there is no such registry, or the server cannot listen.
+    """
+    from graft.server.reports import create_reports_app, find_versions
+
+    find_versions(registry)
+    _run(create_reports_app(registry, [host, *names]), host, port,
+         lambda url: f"serving the reports at {url}")
+
+
+def _run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    print(f"serving {model} at {url}, its API documentation at {url}/docs; press Ctrl-C to stop", flush=True)
+    print(says(url) + "; press Ctrl-C to stop", flush=True)
     uvicorn.Server(configure(app)).run(sockets=[listening])
 
 

@@ -3,15 +3,14 @@
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 
-from graft.errors import UnreadableImage, as_value
-from graft.machine.cores import cpu_count
+from graft.errors import as_value
 from graft.model.classifier import Classifier
-from graft.server.decoders import Decoders
+from graft.server.lanes import Job, Lanes
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class _Waiting:
 class Batcher:
     """Decode images on all cores; whenever the model is free, predict all decoded images as one batch.
 
-    Other processes decode (`graft.server.decoders`), and a thread for each waits for it. No image waits for a batch to
-    fill: a single image is predicted at once, and batches grow with the load.
+    Other processes decode (`graft.server.lanes`). No image waits for a batch to fill: a single image is predicted at
+    once, and batches grow with the load.
     """
 
     def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None):
@@ -36,18 +35,31 @@ class Batcher:
             on_batch: is called with the size of every batch.
         """
         self._largest, self._on_batch = largest, on_batch
-        self._decoders, self._threads = Decoders(), ThreadPoolExecutor(cpu_count(), thread_name_prefix="decode")
-        for _ in range(cpu_count()):        # start the processes, before the first request
-            self._threads.submit(self._decoders.read, b"", (1, 1))
+        self._lanes = Lanes()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None          # from the queue, but for another model than the current batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)
         self._worker.start()
 
-    def submit(self, classifier: Classifier, data: bytes) -> Future:
-        """Predict one image file; the future has its `Prediction` or `UnreadableImage`, and can be cancelled."""
+    def submit(self, classifier: Classifier, image: bytes | np.ndarray, client: str = "") -> Future:
+        """Predict one image; the future has its `Prediction` or `UnreadableImage`, and can be cancelled.
+
+        Args:
+            image: the bytes of a file; or what it was decoded to, uint8 `(height, width, 3)` of the model's size.
+            client: who sent it; see `graft.server.lanes`.
+        """
         answer: Future = Future()
-        self._threads.submit(self._decode, classifier, data, answer)
+        if isinstance(image, bytes):
+            self._lanes.put(Job(client, image, classifier.image_size, answer,
+                                lambda decoded: self._queue.put(_Waiting(classifier, decoded, answer))))
+        elif answer.set_running_or_notify_cancel():
+            self._queue.put(_Waiting(classifier, image, answer))
+        return answer
+
+    def read(self, classifier: Classifier, data: bytes, client: str = "") -> Future:
+        """Decode one image file; the future has uint8 `(height, width, 3)` or the `UnreadableImage`."""
+        answer: Future = Future()
+        self._lanes.put(Job(client, data, classifier.image_size, answer, answer.set_result))
         return answer
 
     @property
@@ -61,23 +73,9 @@ class Batcher:
 
     def close(self) -> None:
         """Predict what is decoded, drop the rest, and end the threads and processes."""
-        self._decoders.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._lanes.close()
         self._queue.put(None)
         self._worker.join()
-
-    def _decode(self, classifier: Classifier, data: bytes, answer: Future) -> None:
-        if not answer.set_running_or_notify_cancel():
-            return
-        try:
-            image = self._decoders.read(data, classifier.image_size)
-        except Exception as error:          # any error must reach the caller, who waits for it
-            answer.set_exception(as_value(error))
-            return
-        if isinstance(image, UnreadableImage):
-            answer.set_result(image)
-        else:
-            self._queue.put(_Waiting(classifier, image, answer))
 
     def _work(self) -> None:
         while batch := self._take():

@@ -47,7 +47,7 @@ async def read_uploads(request: Request, limits: Limits, on_bytes: Callable[[int
     if not (is_form or kind.startswith("image/") or kind == "application/octet-stream"):
         raise HTTPException(415, f"Content-Type '{kind}' is not supported: send an image as the body, as image/jpeg, "
                                  "image/png, … or application/octet-stream, or files as multipart/form-data")
-    data = await _read_body(request, limits, on_bytes)
+    data = await read_body(request, limits, on_bytes)
     uploads = await _read_form(request, data) if is_form else [Upload("image", data)]
     if not uploads:
         raise HTTPException(400, "the form contains no file: send one or more, with any field name")
@@ -56,7 +56,8 @@ async def read_uploads(request: Request, limits: Limits, on_bytes: Callable[[int
     return uploads
 
 
-async def _read_body(request: Request, limits: Limits, on_bytes: Callable[[int], None]) -> bytes:
+async def read_body(request: Request, limits: Limits, on_bytes: Callable[[int], None]) -> bytes:
+    """The body of a request. For arguments and errors, see `read_uploads`."""
     too_large = HTTPException(413, f"the request is larger than {limits.body_bytes / 1e6:g} MB")
     if int(request.headers.get("content-length", 0)) > limits.body_bytes:
         raise too_large

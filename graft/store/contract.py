@@ -70,9 +70,9 @@ class Store(ABC):
     def now(self) -> datetime:
         """The time of the store's clock, with its zone, so that writers with wrong clocks still agree."""
 
-    @abstractmethod
-    def link(self, key: str, media_type: str) -> str:
-        """A URL that shows an object in a browser: of a file, or on S3 one that anyone can open for a week."""
+    def link(self, key: str, media_type: str) -> str | None:
+        """A URL that shows an object in a browser, on S3 one that anyone can open for a week; None if there is none."""
+        return None
 
     def sweep(self, before: datetime) -> int:
         """Remove what killed writers left behind before this time; returns the number of files."""

@@ -34,9 +34,6 @@ class LocalStore(Store):
                 return False
             return True
 
-    def link(self, key: str, media_type: str) -> str:
-        return self._path(key).as_uri()
-
     def replace(self, key: str, data: bytes | Path) -> None:
         with _explained(self.address), whole(self._path(key), durable=True, folder=self._incoming) as temporary:
             _write(data, temporary)

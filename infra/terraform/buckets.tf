@@ -8,11 +8,10 @@ locals {
   registry_arn    = "${local.bucket_arns.registry}/${local.registry_prefix}"
   dvc_url         = "s3://${local.buckets.dvc}/dvc"
 
-  # Objects that are written once. Two kinds are not among them: aliases.json, which caches the log, and blobs, which a
-  # publication writes again under the same sha256 if `graft gc` might be about to delete an old one. A pull detects
-  # wrong bytes in a blob, and the bucket's versions restore the right ones.
+  # Objects that are written once: all but aliases.json, which caches the log.
   create_only_arns = [
     "${local.registry_arn}/registry.json",
+    "${local.registry_arn}/blobs/*",
     "${local.registry_arn}/models/*/versions/*",
     "${local.registry_arn}/models/*/log/*",
   ]

@@ -13,6 +13,7 @@ locals {
     GRAFT_IMAGE                      = local.images.gpu
     GRAFT_LOG_GROUP                  = local.log_group
     GRAFT_REGISTRY                   = local.registry_url
+    GRAFT_LOGIN_PARAMETER            = aws_ssm_parameter.prefect_password.name
     GRAFT_SHARED                     = "/home/graft/shared" # in the volume, for the next run on this host
     PREFECT_API_URL                  = "http://${local.server_ip}:4200/api"
     PREFECT_SERVER_ANALYTICS_ENABLED = "false"

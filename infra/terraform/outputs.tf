@@ -1,9 +1,11 @@
 output "env" {
   description = "The lines of a .env file: terraform output -raw env > ../../.env"
+  sensitive   = true
   value = join("", [for key, value in {
-    AWS_DEFAULT_REGION = var.region
-    GRAFT_REGISTRY     = local.registry_url
-    PREFECT_API_URL    = "http://127.0.0.1:4200/api" # through the tunnel below
+    AWS_DEFAULT_REGION      = var.region
+    GRAFT_REGISTRY          = local.registry_url
+    PREFECT_API_AUTH_STRING = "graft:${var.prefect_password}"
+    PREFECT_API_URL         = "http://127.0.0.1:4200/api" # through the tunnel below
   } : "${key}=${value}\n"])
 }
 

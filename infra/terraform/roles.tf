@@ -16,7 +16,7 @@ locals {
     Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
     Resource = concat([
       "${local.registry_arn}/registry.json", # marks the registry; the first writer tests the store with it
-      "${local.registry_arn}/blobs/*",       # renewed by each publisher that needs them; readers check every byte
+      "${local.registry_arn}/blobs/*",
     ], [for model in var.trainer_models : "${local.registry_arn}/models/${model}/versions/*"])
   }
   write_log = {

@@ -12,8 +12,9 @@ locals {
     GRAFT_REGISTRY       = local.registry_url
     PREFECT_BIND         = "0.0.0.0" # the security group decides who can reach it
   }
+  read_password = "python3 -c \"import boto3; print(boto3.client('ssm', '${var.region}').get_parameter(Name='${aws_ssm_parameter.prefect_password.name}', WithDecryption=True)['Parameter']['Value'])\""
   server_user_data = templatefile("${path.module}/user-data.yaml.tftpl", {
-    packages = ["docker.io", "docker-compose-v2", "amazon-ecr-credential-helper"]
+    packages = ["docker.io", "docker-compose-v2", "amazon-ecr-credential-helper", "python3-boto3"]
     files = {
       "/opt/graft/compose.yaml"           = file("${path.module}/../compose.yaml")
       "/opt/graft/gpu_scaling.py"         = file("${path.module}/../gpu_scaling.py")
@@ -23,12 +24,20 @@ locals {
       "/root/.docker/config.json"         = jsonencode({ credsStore = "ecr-login" })
     }
     commands = [
-      # the first boot generates the database's password on this host; later boots keep it
-      "test -e /opt/graft/.env || (umask 077; cat /opt/graft/deployment.env > /opt/graft/.env; echo POSTGRES_PASSWORD=$(openssl rand -hex 24) >> /opt/graft/.env)",
+      # the first boot generates the database's password on this host and reads Prefect's; later boots keep both
+      "test -e /opt/graft/.env || (set -e; umask 077; password=$(${local.read_password}); (cat /opt/graft/deployment.env; echo POSTGRES_PASSWORD=$(openssl rand -hex 24); echo PREFECT_PASSWORD=$password) > /opt/graft/.env)",
       "systemctl daemon-reload",
       "systemctl enable --now graft.service",
     ]
   })
+}
+
+# Not in the user data, which every process on a host can read. The hosts' role for Session Manager may read it.
+resource "aws_ssm_parameter" "prefect_password" {
+  #checkov:skip=CKV_AWS_337:The account's own key for parameters needs no key policy for the hosts' role
+  name  = "/${var.name}/prefect-password"
+  type  = "SecureString"
+  value = var.prefect_password
 }
 
 data "aws_ssm_parameter" "server_image" {

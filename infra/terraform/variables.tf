@@ -93,6 +93,16 @@ variable "server_image_id" {
   default     = null
 }
 
+variable "prefect_password" {
+  description = "Password of the user `graft` of Prefect's page and API, which the hosts know, too: openssl rand -hex 24"
+  type        = string
+  sensitive   = true
+  validation {
+    condition     = can(regex("^[A-Za-z0-9]{16,}$", var.prefect_password))
+    error_message = "prefect_password: 16 or more letters and digits."
+  }
+}
+
 variable "trainer_models" {
   description = "Names of the models whose versions the trainer and the server may add. The default is every name"
   type        = list(string)

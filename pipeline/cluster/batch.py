@@ -28,10 +28,12 @@ from graft.machine.files import whole
 from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
+from graft.predict.decoders import Decoders
 from graft.predict.rows import rows
 from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
 from graft.store import Missing, open_store
+from pipeline import sealed
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
 SHARD_SIZE = 1000
@@ -116,7 +118,7 @@ class Batch:
     @property
     def pending(self) -> list[Shard]:
         """The shards that are not predicted yet."""
-        return [shard for shard in self.shards if not shard.part.exists()]
+        return [shard for shard in self.shards if not sealed.is_sound(shard.part)]
 
     @contextmanager
     def predict(self, shards: list[Shard]) -> Iterator[Iterator[Shard]]:
@@ -126,7 +128,8 @@ class Batch:
             GraftError: from the iterator, if the source cannot be reached any more.
         """
         if not on_cluster():
-            yield map(self._predict_here, shards)
+            with Decoders() as decoders:
+                yield map(partial(self._predict_here, decoders), shards)
             return
         names = chain.from_iterable(shard.names for shard in shards)
         open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
@@ -135,12 +138,13 @@ class Batch:
             answers = chain.from_iterable(answers)
             yield (self._write(shard, islice(answers, len(shard.names))) for shard in shards)
 
-    def _predict_here(self, shard: Shard) -> Shard:
-        with rows(self.classifier, list(shard.names), read=self._read, readers=self._readers) as answers:
+    def _predict_here(self, decoders: Decoders, shard: Shard) -> Shard:
+        names = list(shard.names)
+        with rows(self.classifier, names, read=self._locate, readers=self._readers, decoders=decoders) as answers:
             return self._write(shard, answers)
 
     def _write(self, shard: Shard, answers: Iterable[dict]) -> Shard:
-        with whole(shard.part) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+        with sealed.sealed(shard.part) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             for each in answers:
                 file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
         return shard
@@ -192,6 +196,10 @@ class Batch:
         return [path for path in sorted(self.model.iterdir())
                 if path.name in (bundle.MODEL, bundle.DESCRIPTION, bundle.UNKNOWN)]
 
+    def _locate(self, name: str) -> str | bytes:
+        """What a decoder reads: the path of an image, or the contents of an object."""
+        return self._read(name) if self._store else str(Path(self.source, name))
+
     def _read(self, name: str) -> bytes:
         if not self._store:
             return read_bytes(Path(self.source, name))
@@ -208,8 +216,10 @@ class Batch:
     def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
         """The rows of each part, counting them on the way."""
         for shard in self.shards:
-            with open(shard.part, encoding="utf-8") as file:
-                part = [json.loads(line) for line in file]
+            content = sealed.read(shard.part)
+            if content is None:
+                raise GraftError(f"{shard.part} was lost meanwhile. Run it again.")
+            part = [json.loads(line) for line in content.splitlines()]
             for row in part:
                 summary.count(row)
             yield part

@@ -61,7 +61,11 @@ def uncalibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
         probabilities: float64 `(images, classes)`, calibrated.
         temperature: see `fit_temperature`.
     """
-    logits = temperature * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    return softmax(temperature * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The probabilities that logits stand for, float64 `(images, classes)`."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 

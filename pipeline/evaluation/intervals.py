@@ -34,6 +34,21 @@ def proportion(share: float, images: float, confidence: float) -> tuple[float, f
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
+def exact_low(hits: np.ndarray, images: np.ndarray, confidence: float) -> np.ndarray:
+    """The lower end of the exact one-sided interval of shares (Clopper and Pearson 1934).
+
+    Args:
+        hits, images: int `(shares,)`; at least one image each.
+        confidence: 0 to 1.
+
+    Returns:
+        float `(shares,)`: the true share is at least this with the confidence, or more.
+    """
+    from scipy.stats import beta
+
+    return np.where(hits > 0, beta.ppf(1 - confidence, np.maximum(hits, 1), images - hits + 1), 0.0)
+
+
 def images_to_exclude(floor: float, share: float, confidence: float) -> int:
     """The fewest images for which the interval of `proportion` lies below a floor, if the share stays as it is.
 

@@ -5,13 +5,12 @@ import warnings
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.evaluation import calibration
 from pipeline.evaluation.intervals import proportion
 from pipeline.evaluation.metrics import confusion
 from pipeline.evaluation.predictions import Answers
-from pipeline.evaluation.render import short
+from pipeline.pages import short
 
 GRID = np.linspace(0, 1, 101)
 MAX_CURVES = 10         # of more classes, whose lines would be indistinguishable, only the mean is drawn
@@ -118,7 +117,7 @@ def draw_confusion(answers: Answers) -> Figure:
 
 def draw_roc(answers: Answers) -> Figure:
     """Draw the ROC curve of each class against all others, and their mean."""
-    figure, axes = _square("false positive rate", "true positive rate")
+    figure, axes = square("false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
     _draw_curves(axes, answers, _roc, roc_table(answers))
     return figure
@@ -126,7 +125,7 @@ def draw_roc(answers: Answers) -> Figure:
 
 def draw_precision_recall(answers: Answers) -> Figure:
     """Draw the precision-recall curve of each class against all others, and their mean."""
-    figure, axes = _square("recall", "precision")
+    figure, axes = square("recall", "precision")
     _draw_curves(axes, answers, _precision_recall, precision_recall_table(answers), drawstyle="steps-pre")
     return figure
 
@@ -136,7 +135,7 @@ def draw_reliability(table: pd.DataFrame) -> Figure:
 
     A calibrated model is on the diagonal. The bars are 95 % intervals, because a bin of few images proves little.
     """
-    figure, axes = _square("probability of the answer", "share of right answers")
+    figure, axes = square("probability of the answer", "share of right answers")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=0.8)
     for suffix, colour, label in (("_before", ORANGE, "before calibration"), ("", BLUE, "after")):
         filled = table[table[f"images{suffix}"] > 0]
@@ -160,19 +159,20 @@ def draw_unknown(answers: Answers, threshold: float) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path) -> None:
-    """Write a picture whose bytes depend only on what is drawn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")       # a name in a script without a font here: a box
-        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
-
-
-def _square(xlabel: str, ylabel: str):
+def square(xlabel: str, ylabel: str):
+    """A figure with square axes from 0 to 1, and the axes."""
     figure = Figure(figsize=(4.4, 4), layout="constrained")
     axes = figure.subplots()
     axes.set_box_aspect(1)
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return figure, axes
+
+
+def save_png(figure: Figure, path) -> None:
+    """Write a picture whose bytes depend only on what is drawn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")       # a name in a script without a font here: a box
+        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def _draw_curves(axes, answers: Answers, curve, mean: pd.DataFrame, drawstyle: str = "default") -> None:
@@ -192,12 +192,21 @@ def _drawn(answers: Answers) -> list[int]:
 
 
 def _roc(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
-    return roc_curve(answers.labels == index, answers.probabilities[:, index])[:2]
+    hits, false = _accepted(answers, index)
+    return np.append(0, false / false[-1]), np.append(0, hits / hits[-1])
 
 
 def _precision_recall(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
-    precision, recall, _ = precision_recall_curve(answers.labels == index, answers.probabilities[:, index])
-    return recall[::-1], precision[::-1]
+    hits, false = _accepted(answers, index)
+    return np.append(0, hits / hits[-1]), np.append(1, hits / (hits + false))
+
+
+def _accepted(answers: Answers, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many images of a class, and how many others, have at least each of its probabilities, the highest first."""
+    own, scores = answers.labels == index, answers.probabilities[:, index]
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)         # of images with the same probability
+    return own[order].cumsum()[last], (~own[order]).cumsum()[last]
 
 
 def _mean(curves: list[np.ndarray]) -> np.ndarray:

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from tqdm import tqdm
 
+from graft.model import heatmaps
 from graft.model.classifier import Classifier
-from pipeline.evaluation import heatmaps, pictures, suspects
+from pipeline.evaluation import coverage, pictures
 from pipeline.evaluation.predictions import Answers
-from pipeline.evaluation.render import render
 from pipeline.evaluation.report_tables import MATRIX_CLASSES
+from pipeline.evaluation.verdict import weakest
+from pipeline.pages import render
 
 GALLERY = 24            # pictures in a gallery
 HEATMAPS = 12
-CONFUSIONS = 12         # of the most frequent confusions, beside a confusion matrix …
-MANY_CONFUSIONS = 50    # … and in place of one
-WORST = 20              # classes with the lowest recall, in place of a confusion matrix
+CONFUSIONS = 12         # of a class
+WORST = 40              # classes with the lowest recall whose confusions are shown, if there is no confusion matrix
+CANDIDATE, GATE = "A candidate, not published.", "The gate has not judged it yet."        # what `stamp` replaces
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Sources:
     """What a report is made of.
 
     Attributes:
+        model: its name.
         classifier: the bundle that was scored.
         answers: its answers to the test images.
         images: the folder of the images.
@@ -36,11 +40,14 @@ class Sources:
         stages: name of a stage that trains -> its summary.
         findings: of the data, see `pipeline.intake.findings.collect`; None if there are none.
         confidence: of the intervals, 0 to 1.
+        verdict: question -> answer, see `pipeline.evaluation.verdict`.
+        suspects: indices of test images whose label may be wrong, the most probable mistake first.
         copies: how many test images are not among the answers, because they are copies of others.
         chosen: how the model was chosen: the content of choice.json as `choice`, the rows of trials.csv and
             candidates.csv as `trials` and `candidates`, and the summary of finetune as `finetune`.
     """
 
+    model: str
     classifier: Classifier
     answers: Answers
     images: Path
@@ -51,26 +58,28 @@ class Sources:
     stages: dict
     findings: dict | None
     confidence: float
+    verdict: dict[str, str]
+    suspects: np.ndarray
     copies: int = 0
     chosen: dict | None = None
 
 
 def write_report(sources: Sources) -> str:
-    """Render the HTML of the report."""
+    """Render the HTML of the report. It is the same for the same inputs; `stamp` adds what is known of them later."""
     answers = sources.answers
     galleries = {
-        "mistakes": pictures.surest_mistakes(answers, GALLERY),
-        "unsure": pictures.least_sure(answers, GALLERY),
-        "suspects": suspects.label_suspects(answers)[:GALLERY],
-        "strange": pictures.strangest(answers, GALLERY),
+        "mistakes": pictures.surest_mistakes(answers, GALLERY), "unsure": pictures.least_sure(answers, GALLERY),
+        "suspects": sources.suspects[:GALLERY], "strange": pictures.strangest(answers, GALLERY),
     }
     mistakes = _mistakes(answers, sources.classes)
     shown = pictures.thumbnails(answers, chain(*galleries.values(), *mistakes["cells"].values()), sources.images)
     return render(
-        "report.html",
-        names=answers.class_names, metrics=sources.metrics, classes=sources.classes.to_dict("records"),
-        confidence=sources.confidence, description=sources.classifier.description, stages=sources.stages,
-        findings=sources.findings, split_counts=_split_counts(sources.splits), galleries=_lists(galleries),
+        Path(__file__).with_name("report.html"), f"{sources.model}: model report", is_scripted=True,
+        names=answers.class_names, metrics=sources.metrics, classes=_classes(sources), candidate=CANDIDATE, gate=GATE,
+        verdict=sources.verdict,
+        costs=coverage.costs(answers, sources.confidence), data=sources.images.as_posix(),
+        all_images=len(sources.splits), confidence=sources.confidence, description=sources.classifier.description,
+        stages=sources.stages, findings=sources.findings, galleries=_lists(galleries),
         **mistakes | {"cells": _lists(mistakes["cells"])},
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
@@ -79,22 +88,27 @@ def write_report(sources: Sources) -> str:
     )
 
 
+def stamp(report: str, head: str, verdict: str) -> str:
+    """The report with what is known of its model later: its day and commit in the head, and the gate's verdict."""
+    return report.replace(CANDIDATE, escape(head), 1).replace(GATE, escape(verdict), 1)
+
+
 def _mistakes(answers: Answers, classes: pd.DataFrame) -> dict:
-    """What the section on mistakes shows: a confusion matrix, or the worst classes if it would be too large.
+    """What the section on mistakes shows: a confusion matrix, or what the weakest classes are taken for.
 
     Returns:
-        `has_matrix`; `counts`, (label, predicted) -> images; `confusions`, the most frequent pairs; `worst`, see
-        `_worst`; and `cells`, the images behind the pairs that are shown.
+        `has_matrix`; `counts`, (label, predicted) -> images; `taken_for`, label -> the most frequent pairs, of the
+        weakest classes if there is no matrix; and `cells`, the images behind the pairs that are shown.
     """
     cells, has_matrix = pictures.cells(answers), len(answers.class_names) <= MATRIX_CLASSES
-    counts = {cell: len(indices) for cell, indices in cells.items()}
-    confusions = _confusions(counts, CONFUSIONS if has_matrix else MANY_CONFUSIONS)
-    worst = [] if has_matrix else _worst(classes, counts)
-    at_most = pictures.MAX_PICTURES
+    counts, at_most = {cell: len(indices) for cell, indices in cells.items()}, pictures.MAX_PICTURES
+    worst = [] if has_matrix else weakest(classes[classes["recall"] < 1], WORST).index
+    taken_for = {label: _confusions({cell: counts[cell] for cell in counts if cell[0] == label}, CONFUSIONS)
+                 for label in worst}
     if not has_matrix:
-        named = {*confusions, *chain.from_iterable(row["confusions"] for row in worst)}
-        cells, at_most = {cell: cells[cell] for cell in named}, at_most // 2        # long tables take the other half
-    return {"has_matrix": has_matrix, "counts": counts, "confusions": confusions, "worst": worst,
+        cells = {cell: cells[cell] for cell in chain.from_iterable(taken_for.values())}
+        at_most //= 2               # long tables take the other half
+    return {"has_matrix": has_matrix, "counts": counts, "taken_for": taken_for,
             "cells": pictures.limit_cells(cells, at_most)}
 
 
@@ -104,18 +118,11 @@ def _confusions(counts: dict[tuple[int, int], int], at_most: int) -> list[tuple[
     return sorted(wrong, key=lambda cell: (-counts[cell], cell))[:at_most]
 
 
-def _worst(classes: pd.DataFrame, counts: dict[tuple[int, int], int]) -> list[dict]:
-    """The rows of the classes with the lowest recall, each with its most frequent `confusions`."""
-    lowest = classes[classes["recall"] < 1].sort_values(["recall", "images"], ascending=[True, False], kind="stable")
-    return [{**classes.loc[label], "index": label,
-             "confusions": _confusions({cell: counts[cell] for cell in counts if cell[0] == label}, CONFUSIONS)}
-            for label in lowest.index[:WORST]]
-
-
-def _split_counts(splits: pd.DataFrame) -> list[dict]:
-    """A row per class with the number of its images in each split."""
-    table = pd.crosstab(splits["label"], splits["split"]).reindex(columns=["train", "val", "test"], fill_value=0)
-    return [{"class": name, **row} for name, row in table.to_dict("index").items()]
+def _classes(sources: Sources) -> list[dict]:
+    """The rows of all classes, the weakest first, with their `index` and how many images were learnt from."""
+    learnt = sources.splits[sources.splits["split"] != "test"]["label"].value_counts()
+    return [{**row, "index": index, "learnt": int(learnt.get(row["class"], 0))}
+            for index, row in weakest(sources.classes, len(sources.classes)).iterrows()]
 
 
 def _lists(groups: dict) -> dict:

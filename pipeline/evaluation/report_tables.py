@@ -1,11 +1,10 @@
 """The tables of the report as plain rows of text, to be shown elsewhere: by the flow, or in a terminal."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.evaluation.render import number, percent, words
+from pipeline.pages import number, percent, words
 
 MATRIX_CLASSES = 50     # a confusion matrix of more classes is neither legible nor small
 
@@ -21,25 +20,10 @@ def metric_rows(metrics: dict) -> list[dict[str, str]]:
 
 
 def class_rows(classes_csv: Path) -> list[dict[str, str]]:
-    """A row per class of classes.csv, with the columns class, images, predicted, and each metric with its interval."""
+    """A row per class of classes.csv, the lowest recall first: class, images, predicted, metrics with intervals."""
     with open(classes_csv, encoding="utf-8", newline="") as file:
-        return [_class_row(row) for row in csv.DictReader(file)]
-
-
-def confusion_rows(confusion_csv: Path) -> list[dict[str, str]]:
-    """Count the answers in plots/confusion.csv.
-
-    Returns:
-        A row per label with a column per class, `predicted CLASS`. With more than `MATRIX_CLASSES` classes, a row per
-        pair that was confused, with the columns label, predicted and images, the most frequent first.
-    """
-    with open(confusion_csv, encoding="utf-8", newline="") as file:
-        counts = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
-    names = sorted({name for pair in counts for name in pair})
-    if len(names) <= MATRIX_CLASSES:
-        return [{"label": label} | {f"predicted {name}": str(counts[label, name]) for name in names} for label in names]
-    wrong = sorted((-count, pair) for pair, count in counts.items() if pair[0] != pair[1])
-    return [{"label": label, "predicted": predicted, "images": str(-count)} for count, (label, predicted) in wrong]
+        rows = sorted(csv.DictReader(file), key=lambda row: float(row["recall"] or 1))
+    return [_class_row(row) for row in rows]
 
 
 def markdown(rows: Iterable[dict[str, str]]) -> str:

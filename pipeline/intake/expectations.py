@@ -1,8 +1,6 @@
 """Expectations of a table, validated with Great Expectations, offline and without telemetry."""
 
 import html
-import logging
-import os
 from dataclasses import dataclass
 
 import pandas as pd
@@ -67,10 +65,8 @@ def validate_table(name: str, table: pd.DataFrame, expectations: list[Expectatio
     Returns:
         The outcomes, in the order of `expectations`.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"        # read when the library is imported
-    import great_expectations as gx
+    from pipeline.intake.library import gx
 
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}

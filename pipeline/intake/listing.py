@@ -30,7 +30,7 @@ class Listing:
         files: the files to read, sorted by path.
         stray: path of an ignored file or folder -> the reason.
         class_names: from the innermost folders, or from the label table; also of classes without an image.
-        notes: what the user should know of a table that is not read.
+        notes: what the user should know of a table that is not read, and of files that are elsewhere.
     """
 
     files: list[File] = field(default_factory=list)
@@ -57,7 +57,7 @@ def list_files(
     """
     _require_folder(images)
     listing = Listing()
-    paths, folders = _walk(images, listing.stray)
+    paths, folders, linked = _walk(images, listing.stray)
     if tables := [path for path in paths if path.lower() in LABEL_TABLES]:
         _label_by_table(images, tables, paths, listing)
     else:
@@ -70,6 +70,7 @@ def list_files(
             refuse_variants(images, {layout.class_folder(folder) for folder in leaves})
         _label_by_folder(layout, paths, leaves, listing)
         listing.notes = note_tables(others)
+    listing.notes += _note_links(images, linked)
     listing.files.sort(key=lambda file: file.path)
     return listing
 
@@ -91,12 +92,12 @@ def _why_no_folder(images: Path) -> str | None:
     return None
 
 
-def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Relative paths of the files to look at, and of the folders without a subfolder. Follows links to files only.
+def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str], list[str]]:
+    """Relative paths of the files to look at, of the folders without a subfolder, and of those files that are links.
 
     A folder that cannot be opened is listed among the files, as `folder/`: reading it will find the reason.
     """
-    files, leaves, links, stack = [], [], [], [""]
+    files, leaves, links, linked, stack = [], [], [], [], [""]
     while stack:
         folder = stack.pop()
         found = []
@@ -108,11 +109,19 @@ def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
                 (links if entry.is_symlink() else found).append(path)
             else:
                 files.append(path)
+                linked += [path] * entry.is_symlink()
         stack += found
         if folder and not found:
             leaves.append(folder)
     _refuse_links(root, sorted(links))
-    return sorted(files), sorted(leaves)
+    return sorted(files), sorted(leaves), sorted(linked)
+
+
+def _note_links(root: Path, linked: list[str]) -> list[str]:
+    """A note about files that are elsewhere, or none."""
+    outside = [path for path in linked if not (root / path).resolve().is_relative_to(root.resolve())]
+    targets = [f"{path} -> {(root / path).resolve()}" for path in outside]
+    return [f"links to files out of the folder: {shorten(targets)}. The files are read there."] if targets else []
 
 
 def _refuse_links(root: Path, links: list[str]) -> None:

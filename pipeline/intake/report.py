@@ -3,9 +3,11 @@
 import base64
 import hashlib
 from collections import defaultdict
+from pathlib import Path
 
 from pipeline.intake.scan import Scan
 from pipeline.intake.scan_cache import ScanCache
+from pipeline.pages import render
 
 PICTURES = 1500         # thumbnails on the contact sheets of all classes together: about 5 MB
 PER_CLASS = 40
@@ -21,13 +23,10 @@ def render_report(findings: dict, scan: Scan, cache: ScanCache, images_folder: s
         cache: has the thumbnails, or makes them.
         images_folder: the name in the title.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("pipeline.intake", "."), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
     forms = {file.path: _form(fingerprint) for file, fingerprint in scan.fingerprints.items()}
-    html = environment.get_template("report.html.jinja").render(
-        findings=findings, folder=images_folder, picture_of=lambda path: _as_url(cache.thumbnail(path)), forms=forms,
+    html = render(
+        Path(__file__).with_name("data_report.html"), f"{images_folder}: data report",
+        findings=findings, picture_of=lambda path: _as_url(cache.thumbnail(path)), forms=forms,
         remains=_remains(findings, cache), sheets=_sheets(scan, findings), suspects=_suspects(findings), limit=SUSPECTS,
     )
     cache.commit()
@@ -39,7 +38,7 @@ def _sheets(scan: Scan, findings: dict) -> dict[str, list[str]]:
     by_class = defaultdict(list)
     for file in scan.fingerprints:
         by_class[file.label].append(file.path)
-    count = max(4, min(PER_CLASS, PICTURES // max(1, len(by_class))))
+    count = max(1, min(PER_CLASS, PICTURES // max(1, len(by_class))))
     return {label: sorted(by_class[label], key=_drawn)[:count] for label in findings["classes"]}
 
 

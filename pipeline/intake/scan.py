@@ -1,9 +1,14 @@
-"""Fingerprint every listed file, on all cores or a Ray cluster. Files that have not changed are not opened again."""
+"""Fingerprint every listed file, on all cores or a Ray cluster. Files that have not changed are not opened again.
 
+On this machine, processes of their own read the files: one whose decoding does not end is ended, and its file is named.
+"""
+
+import base64
+import json
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -11,15 +16,17 @@ from graft.decoding.kinds import EMPTY, NO_IMAGE, is_named_as_image
 from graft.errors import GraftError
 from graft.images import UnreadableImage
 from graft.machine.cores import cpu_count
-from graft.machine.processes import in_processes
+from graft.machine.guarded import Ended, Guarded, processor_time
 from graft.machine.progress import shown
+from graft.machine.threads import InThreads
+from graft.predict.decoders import ENDED, PROCESS_BYTES, PROCESSOR_S
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.intake.files import File
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
 from pipeline.intake.listing import Listing
-from pipeline.intake.scan_cache import ScanCache
+from pipeline.intake.scan_cache import ScanCache, columns_of, restore
 
-FEW = 64            # up to this many files are read in this process: starting others takes longer
+FEW = 64            # up to this many files are read by one process: starting others takes longer
 CHUNK = 16          # files sent to a worker at a time
 MAX_WORKERS = 16    # each needs about 100 MB
 NO_PICTURE = (NO_IMAGE, EMPTY, "larger than")      # reasons that are fine for notes.txt
@@ -58,7 +65,7 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
             for path, result in zip(unknown, results):
                 cache.store(path, result)
                 known[path] = result
-    except BrokenProcessPool:
+    except Ended:
         first = next(path for path in unknown if path not in known)
         raise GraftError(f"a process that read images was killed, most likely because memory ran out, at '{first}' or "
                          "one of the files after it. Files read before are kept: run it again.") from None
@@ -70,11 +77,49 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
 def _reader(files: list[Path]) -> AbstractContextManager[Iterator[list]]:
     """Open an iterator over the files' fingerprints, or the reasons against them, in chunks and in their order."""
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-    if len(files) <= FEW:
-        return nullcontext(map(_read_chunk, chunks))
-    if on_cluster():
+    if not files:
+        return nullcontext(iter(()))
+    if on_cluster() and len(files) > FEW:
         return spread(_open_reader, ([content(file) for file in chunk] for chunk in chunks))
-    return in_processes(_read_chunk, chunks, min(MAX_WORKERS, cpu_count()), ["pipeline.intake.fingerprint"])
+    return _in_guarded_processes(chunks, 1 if len(files) <= FEW else min(MAX_WORKERS, cpu_count()))
+
+
+@contextmanager
+def _in_guarded_processes(chunks: list[list[Path]], processes: int) -> Iterator[Iterator[list]]:
+    guarded = Guarded(_read_packed, processes, CHUNK * PROCESSOR_S, PROCESS_BYTES)
+    try:
+        with InThreads(partial(_read_guarded, guarded), chunks, processes, ahead=2 * processes) as results:
+            yield results
+    finally:
+        guarded.close()
+
+
+def _read_guarded(guarded: Guarded, chunk: list[Path]) -> list[Fingerprint | str]:
+    """What a process makes of some files. If one of them ends it, each is read alone, to find which."""
+    try:
+        answer = guarded(chunk, PROCESSOR_S)
+    except Ended as ended:
+        if ended.is_killed:
+            raise
+        return [ENDED] if len(chunk) == 1 else [_read_guarded(guarded, [each])[0] for each in chunk]
+    return [restore(*map(_as_bytes, columns)) for columns in json.loads(answer)]
+
+
+def _read_packed(chunk: list[Path], processor_s: float) -> bytes:
+    """In a process: what the cache keeps of some files, as JSON, each read within the limit for one image."""
+    packed = []
+    for file in chunk:
+        with processor_time(processor_s):
+            packed.append([_as_text(column) for column in columns_of(_read(file))])
+    return json.dumps(packed).encode()
+
+
+def _as_text(value: str | bytes | None) -> str | list[str] | None:
+    return [base64.b64encode(value).decode()] if isinstance(value, bytes) else value
+
+
+def _as_bytes(value: str | list[str] | None) -> str | bytes | None:
+    return base64.b64decode(value[0]) if isinstance(value, list) else value
 
 
 def _open_reader() -> Callable:

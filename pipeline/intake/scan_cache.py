@@ -2,7 +2,7 @@
 
 A file counts as unchanged while its path, size, inode, and times of modification and change are the same; `touch -d`
 can set back the first time, but not the second. A digest of the code that measures is part of the SQLite file's name,
-so that other code, or another version of Pillow, starts afresh.
+so that other code, or another version of Pillow, starts afresh. A row whose seal is broken counts as missing.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.images import OUT_OF_MEMORY
+from pipeline import sealed
 from pipeline.code import digest_of
 from pipeline.intake.fingerprint import (
     COEFFICIENTS,
@@ -30,9 +31,11 @@ from pipeline.intake.fingerprint import (
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS scans (
         root TEXT, path TEXT, state TEXT, reason TEXT, measured TEXT, grey BLOB, colour BLOB, views BLOB,
-        PRIMARY KEY (root, path));
-    CREATE TABLE IF NOT EXISTS thumbnails (root TEXT, path TEXT, state TEXT, jpeg BLOB, PRIMARY KEY (root, path));
+        seal TEXT, PRIMARY KEY (root, path));
+    CREATE TABLE IF NOT EXISTS thumbnails (
+        root TEXT, path TEXT, state TEXT, jpeg BLOB, seal TEXT, PRIMARY KEY (root, path));
 """
+MEASUREMENTS = "reason, measured, grey, colour, views"
 MEASURED = [field.name for field in fields(Fingerprint) if field.name not in ("grey", "colour", "views")]
 PASSING = {OUT_OF_MEMORY} | {       # reasons that say nothing of the file itself
     os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
@@ -46,7 +49,7 @@ class ScanCache:
     def __init__(self, folder: Path, images: Path):
         self.images = images
         self.root = str(images.resolve())
-        self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint')}.sqlite"
+        self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint', 'pipeline.sealed')}.sqlite"
         self.pending = 0
         try:
             self.connection = _open(self.path)
@@ -56,18 +59,20 @@ class ScanCache:
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
         """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
         wanted = set(paths)
-        query = "SELECT path, state, reason, measured, grey, colour, views FROM scans WHERE root = ?"
-        return {
-            path: _restore(*content)
-            for path, state, *content in self.connection.execute(query, (self.root,))
-            if path in wanted and state == self._state(path)
-        }
+        known = {path: content for path, state, *content in self._select("scans", "path, state, seal, " + MEASUREMENTS)
+                 if path in wanted and state == self._state(path)}
+        sound = {path: content for path, (seal, *content) in known.items() if seal == sealed.digest(path, *content)}
+        if broken := len(known) - len(sound):
+            print(f"{self.path}: measurements of {broken} files are damaged, so they are made again", flush=True)
+        return {path: restore(*content) for path, content in sound.items()}
 
     def store(self, path: str, result: Fingerprint | str) -> None:
         """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._state(path)
         if state:           # else the file is gone, or may not be read: try again next time
-            self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *_columns(result))
+            content = columns_of(result)
+            self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *content,
+                      sealed.digest(path, *content))
 
     def thumbnail(self, path: str, is_broken: bool = False) -> bytes:
         """A small JPEG of a file, read only if the file has changed.
@@ -80,25 +85,36 @@ class ScanCache:
             UnreadableImage: if the file is broken and `is_broken` is False.
         """
         state = self._state(path)
-        known = self.connection.execute("SELECT jpeg FROM thumbnails WHERE root = ? AND path = ? AND state = ?",
-                                        (self.root, path, state)).fetchone()
-        if known:
-            return known[0]
+        for jpeg, seal in self._select("thumbnails", "jpeg, seal", "AND path = ? AND state = ?", path, state):
+            if seal == sealed.digest(path, jpeg):
+                return jpeg
         jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
-        self._put("REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", self.root, path, state, jpeg)
+        self._put("REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)", self.root, path, state, jpeg,
+                  sealed.digest(path, jpeg))
         return jpeg
 
     def commit(self) -> None:
         """Write what was stored to the disk."""
         try:
             self.connection.commit()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._keep_nothing(error)
+
+    def _select(self, table: str, columns: str, further: str = "", *values) -> list[tuple]:
+        """Rows of this image folder. A file in which SQLite cannot find them is made anew."""
+        query = f"SELECT {columns} FROM {table} WHERE root = ? {further}"
+        try:
+            return self.connection.execute(query, (self.root, *values)).fetchall()
+        except sqlite3.DatabaseError:
+            self.connection.close()
+            sealed.discard(self.path)
+            self.connection = _connect(self.path)
+            return []
 
     def _put(self, statement: str, *values) -> None:
         try:
             self.connection.execute(statement, values)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._keep_nothing(error)
         self.pending += 1
         if self.pending % COMMIT_EVERY == 0:
@@ -127,8 +143,8 @@ def _open(path: Path) -> sqlite3.Connection:
         return _connect(path)
     except sqlite3.OperationalError:    # the disk, or another process that writes
         raise
-    except sqlite3.DatabaseError:       # a damaged file: everything in it can be measured again
-        path.unlink()
+    except sqlite3.DatabaseError:
+        sealed.discard(path)
         return _connect(path)
 
 
@@ -138,14 +154,16 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
-def _columns(result: Fingerprint | str) -> tuple:
+def columns_of(result: Fingerprint | str) -> tuple:
+    """The columns `MEASUREMENTS` of a fingerprint, or of the reason why a file is unreadable."""
     if isinstance(result, str):
         return result, None, None, None, None
     measured = {name: getattr(result, name) for name in MEASURED}
     return None, json.dumps(measured), result.grey.tobytes(), result.colour.tobytes(), result.views.tobytes()
 
 
-def _restore(reason, measured, grey, colour, views) -> Fingerprint | str:
+def restore(reason, measured, grey, colour, views) -> Fingerprint | str:
+    """What `columns_of` was given."""
     if reason is not None:
         return reason
     return Fingerprint(

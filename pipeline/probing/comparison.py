@@ -4,6 +4,8 @@ Every loss here is the one after temperature scaling (Guo et al. 2017), as `expo
 on makes a network more certain before it makes it better, which its raw log loss would count against it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.losses import log_losses
@@ -52,19 +54,22 @@ def chosen_by_others(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) 
     return answers, chosen
 
 
-def chance_of_gain(gains: np.ndarray) -> float:
+def chance_of_gain(gains: np.ndarray, rivals: Sequence[np.ndarray] = ()) -> float:
     """The probability of a mean gain as high as this if the sign of each were a coin toss.
 
-    A one-sided permutation test of paired differences (Fisher 1935); its draws are seeded.
+    A one-sided permutation test of paired differences (Fisher 1935); its draws are seeded. The best of several settings
+    is judged by how often the best of them would be as good by chance (Westfall and Young 1993).
 
     Args:
         gains: float `(images,)`, by how much the loss on each image is lower.
+        rivals: likewise, of each setting among which it was chosen.
     """
+    rows = np.stack([gains, *rivals])
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     random, rest, hits = np.random.default_rng(SEED), DRAWS, 0
-    per_block = max(1, MOST_VALUES // len(gains))
     while rest:
-        draws = min(rest, per_block)
-        signs = 2.0 * random.integers(0, 2, (draws, len(gains)), dtype=np.int8) - 1
-        hits += int((signs @ gains >= gains.sum() - 1e-12).sum())
+        draws = min(rest, max(1, MOST_VALUES // rows.shape[1]))
+        signs = 2.0 * random.integers(0, 2, (draws, rows.shape[1]), dtype=np.int8) - 1
+        hits += int(((signs @ rows.T).max(axis=1) >= rows[0].sum() - 1e-12).sum())
         rest -= draws
     return (hits + 1) / (DRAWS + 1)

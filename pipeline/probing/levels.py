@@ -49,7 +49,7 @@ def read_cached(cache: Path, index: Index, views: list[View]) -> np.ndarray | No
         views: from `views_of`.
     """
     shards, keys = Shards(cache / index.folder), [view.key("") for view in views]
-    if not all(key in shards for key in keys):
+    if not shards.hold(keys):
         return None
     rows = shards.read(keys)
     return rows.reshape(-1, len(VIEWS), rows.shape[1]).astype(np.float32)

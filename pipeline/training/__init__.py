@@ -12,8 +12,10 @@ import logging
 import os
 
 from graft.errors import GraftError
+from pipeline.imports import hidden
 
 BACKENDS = ("tensorflow", "jax")
+UNUSED = ("matplotlib", "sklearn")      # for plots and wrappers of Keras: a third of the time of its import
 
 
 @contextlib.contextmanager
@@ -33,7 +35,7 @@ _backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
 try:
     if _backend not in BACKENDS:
         raise ImportError(f"expected {' or '.join(BACKENDS)}")
-    with _silent_banners():
+    with _silent_banners(), hidden(*UNUSED):
         import keras
 except ImportError as error:
     raise GraftError(f"KERAS_BACKEND is '{_backend}', which cannot be used here: {error}. Unset it to use TensorFlow."

@@ -79,9 +79,8 @@ class Activations:
 
     def batch(self, views: list[View]) -> np.ndarray:
         """float16 `(views, rows, columns, channels)`: from disk, or computed now."""
-        if all(view.key(self.augmentation) in self.shards for view in views):
-            return self.shards.read([view.key(self.augmentation) for view in views])
-        return self._compute(views)
+        keys = [view.key(self.augmentation) for view in views]
+        return self.shards.read(keys) if self.shards.hold(keys) else self._compute(views)
 
     def _write(self, missing: list[View]) -> None:
         """Compute views and put them into shards; a thread writes one while the next is computed."""

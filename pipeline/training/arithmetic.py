@@ -23,6 +23,11 @@ def share_above(network: keras.Model, cut: str) -> float:
     return sum(counts[place + 1 :]) / sum(counts)
 
 
+def multiplications(network: keras.Model) -> int:
+    """How many multiplications of kernels one image takes."""
+    return sum(_multiplications(operation) for operation in network.operations)
+
+
 def _multiplications(operation: keras.Operation) -> int:
     """Those of one image: each weight of a kernel is used once at every place of the output."""
     kernels = [math.prod(weight.shape) for weight in getattr(operation, "weights", []) if len(weight.shape) > 1]

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import zipfile
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from graft.machine.files import whole
+from pipeline import sealed
 from pipeline.code import digest_of
 
 
@@ -38,7 +40,7 @@ def write(path: Path, progress: dict, **lists: list) -> None:
     """
     arrays = {f"{name}_{i}": np.asarray(each) for name, list_ in lists.items() for i, each in enumerate(list_)}
     try:
-        with whole(path, durable=True) as unfinished, open(unfinished, "wb") as file:
+        with sealed.sealed(path) as unfinished, open(unfinished, "wb") as file:
             np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
     except OSError as error:
         _say_once(f"{path}: {error.strerror}: training goes on without checkpoints; if it is killed, it starts again")
@@ -49,11 +51,31 @@ def _say_once(message: str) -> None:
     print(message, flush=True)
 
 
-def read(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
-    """Read what `write` was given: the progress, and the lists by name."""
+def read(path: Path, progress: dict, **lists: list) -> tuple[dict, dict[str, list[np.ndarray]]] | None:
+    """Read what `write` was given: the progress, and the lists by name. None if it is missing or cannot be used.
+
+    Args:
+        progress, lists: those of the training when it begins; a checkpoint has the same keys, and arrays of the same
+            shapes in every list that is given.
+    """
+    if not sealed.is_sound(path):
+        return None
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        found, arrays = _parse(path)
+        if found.keys() == progress.keys() and all(_shapes(lists[each]) == _shapes(arrays[each]) for each in lists):
+            return found, arrays
+    sealed.discard(path)
+    return None
+
+
+def _parse(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
     lists: dict[str, list[np.ndarray]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for name in arrays.files:       # in the order in which they were written
             if name != "progress":
                 lists.setdefault(name.rpartition("_")[0], []).append(arrays[name])
-        return json.loads(str(arrays["progress"])), lists
+        return dict(json.loads(str(arrays["progress"]))), lists
+
+
+def _shapes(arrays: list) -> list[tuple[int, ...]]:
+    return [tuple(each.shape) for each in arrays]

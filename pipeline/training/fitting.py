@@ -124,8 +124,8 @@ class _Fit:
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
-        if self.checkpoint.exists():
-            self._restore()
+        if found := checkpoints.read(self.checkpoint, asdict(self.progress), now=self._arrays(), best=self.best):
+            self._restore(*found)
         if self._is_open(epochs, patience):
             self._estimate(epochs - self.progress.epoch)
         if not self.logits:
@@ -232,8 +232,7 @@ class _Fit:
         checkpoints.write(self.checkpoint, asdict(self.progress), **state)
         self.saved_at_s = time.monotonic()
 
-    def _restore(self) -> None:
-        progress, arrays = checkpoints.read(self.checkpoint)
+    def _restore(self, progress: dict, arrays: dict) -> None:
         self.progress, self.best, self.logits = Progress(**progress), arrays["best"], arrays["logits"]
         assign(self._arrays(), arrays["now"])
         print(f"continuing at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}", flush=True)

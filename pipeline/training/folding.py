@@ -25,7 +25,7 @@ def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> k
             be trained; SeparableConv2D is not folded. False copies the convolutions for inference.
     """
     network = getattr(network, "_functional", network)      # of a Sequential
-    after = _normalization_after(network, CONVOLUTIONS[:2] if trainable else CONVOLUTIONS)
+    after = normalization_after(network, CONVOLUTIONS[:2] if trainable else CONVOLUTIONS)
     folded_away = {id(normalization) for normalization in after.values()}
 
     def folded(operation):
@@ -39,7 +39,8 @@ def fold_batch_normalization(network: keras.Model, trainable: bool = False) -> k
     return keras.Model(inputs, network._run_through_graph(inputs, operation_fn=folded), name=network.name)
 
 
-def _normalization_after(network: keras.Model, convolutions: tuple) -> dict[int, layers.BatchNormalization]:
+def normalization_after(network: keras.Model,
+                        convolutions: tuple = CONVOLUTIONS) -> dict[int, layers.BatchNormalization]:
     """id of each linear convolution that only a BatchNormalization reads -> that BatchNormalization."""
     nodes = [node for depth in network._nodes_by_depth.values() for node in depth]
     readers = {id(tensor): [network] for tensor in network.outputs}
@@ -59,10 +60,15 @@ def _copied(convolution, normalization: layers.BatchNormalization):
     """One convolution with a bias, in place of both layers."""
     copy = type(convolution).from_config({**convolution.get_config(), "use_bias": True})
     copy.build(convolution.input.shape)
-    scale, shift = _scale_and_shift(normalization)
-    *others, kernel, bias = (each.astype(np.float64) for each in _weights(convolution))
-    copy.set_weights([*others, kernel * _by_channel(convolution, scale), bias * scale + shift])
+    copy.set_weights(fold_weights(convolution, normalization))
     return copy
+
+
+def fold_weights(convolution, normalization: layers.BatchNormalization) -> list[np.ndarray]:
+    """The weights of one convolution with a bias, float64, in place of both layers."""
+    scale, shift = scale_and_shift(normalization)
+    *others, kernel, bias = (each.astype(np.float64) for each in _weights(convolution))
+    return [*others, kernel * _by_channel(convolution, scale), bias * scale + shift]
 
 
 class _Scaled(layers.Layer):
@@ -70,7 +76,7 @@ class _Scaled(layers.Layer):
 
     def __init__(self, convolution, normalization: layers.BatchNormalization):
         super().__init__(name=f"{convolution.name}_scaled", dtype=convolution.dtype_policy, autocast=False)
-        scale, shift = _scale_and_shift(normalization)
+        scale, shift = scale_and_shift(normalization)
         self.convolution = convolution
         self.kernel_scale = _by_channel(convolution, scale).astype(np.float32)
         self.scale, self.shift = scale.astype(np.float32), shift.astype(np.float32)
@@ -99,8 +105,8 @@ def _by_channel(convolution, scale: np.ndarray) -> np.ndarray:
     return scale.reshape(convolution.kernel.shape[2:]) if isinstance(convolution, layers.DepthwiseConv2D) else scale
 
 
-def _scale_and_shift(normalization: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """float64 `(channels,)` each."""
+def scale_and_shift(normalization: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """What a frozen BatchNormalization multiplies with and adds, float64 `(channels,)` each."""
     mean, variance = (keras.ops.convert_to_numpy(each).astype(np.float64)
                       for each in (normalization.moving_mean, normalization.moving_variance))
     scale = 1 / np.sqrt(variance + normalization.epsilon)

@@ -16,8 +16,9 @@ mock_provider "aws" {
 }
 
 variables {
-  image_tag   = "0a1b2c3"
-  alert_email = "ops@example.org"
+  image_tag        = "0a1b2c3"
+  alert_email      = "ops@example.org"
+  prefect_password = "0123456789abcdef"
 }
 
 run "defaults" {
@@ -51,12 +52,13 @@ run "defaults" {
       Action    = "s3:PutObject"
       Resource = [
         "arn:aws:s3:::graft-123456789012-registry/registry/registry.json",
+        "arn:aws:s3:::graft-123456789012-registry/registry/blobs/*",
         "arn:aws:s3:::graft-123456789012-registry/registry/models/*/versions/*",
         "arn:aws:s3:::graft-123456789012-registry/registry/models/*/log/*",
       ]
       Condition = { Null = { "s3:if-none-match" = "true" }, Bool = { "s3:ObjectCreationOperation" = "true" } }
     }
-    error_message = "S3 would let a version or a log entry be overwritten, or refuse the parts of a large upload."
+    error_message = "S3 would let a file, a version or a log entry be overwritten, or refuse the parts of a large upload."
   }
   assert {
     condition     = length(jsondecode(aws_s3_bucket_policy.this["dvc"].policy).Statement) == 1
@@ -103,7 +105,7 @@ run "defaults" {
     error_message = "Someone outside this account may promote."
   }
   assert {
-    condition     = output.env == "AWS_DEFAULT_REGION=us-east-1\nGRAFT_REGISTRY=s3://graft-123456789012-registry/registry\nPREFECT_API_URL=http://127.0.0.1:4200/api\n"
+    condition     = nonsensitive(output.env) == "AWS_DEFAULT_REGION=us-east-1\nGRAFT_REGISTRY=s3://graft-123456789012-registry/registry\nPREFECT_API_AUTH_STRING=graft:0123456789abcdef\nPREFECT_API_URL=http://127.0.0.1:4200/api\n"
     error_message = "The lines of the .env file have changed."
   }
   assert {

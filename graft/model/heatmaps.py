@@ -22,18 +22,34 @@ def occlusion(classifier: Classifier, image: np.ndarray, batch_size: int = 25) -
         batch_size: images predicted at a time.
 
     Returns:
+        See `heat_of`.
+    """
+    images = hide_parts(image)
+    batches = [images[start:start + batch_size] for start in range(0, len(images), batch_size)]
+    return heat_of(np.concatenate([classifier.run(batch)[0] for batch in batches]))
+
+
+def hide_parts(image: np.ndarray) -> np.ndarray:
+    """The image, then the image with each part hidden, row by row: uint8 `(1 + STEPS², height, width, 3)`."""
+    windows = _windows(image.shape[:2])
+    images = np.repeat(image[None], 1 + len(windows), axis=0)
+    for each, (rows, columns) in zip(images[1:], windows):
+        each[rows, columns] = image.mean(axis=(0, 1)).round().astype(np.uint8)
+    return images
+
+
+def heat_of(logits: np.ndarray) -> np.ndarray:
+    """How much each part supports the answer.
+
+    Args:
+        logits: of the images of `hide_parts`, float `(1 + STEPS², classes)`; or the logarithms of their probabilities.
+
+    Returns:
         float64 `(STEPS, STEPS)`: how much the log-odds of the answer drop if this part is hidden; negative where hiding
         it makes the model more confident.
     """
-    answer = int(classifier.run(image[None])[0].argmax())
-    windows = _windows(image.shape[:2])
-    hidden = np.repeat(image[None], len(windows), axis=0)
-    for each, (rows, columns) in zip(hidden, windows):
-        each[rows, columns] = image.mean(axis=(0, 1)).round().astype(np.uint8)
-    batches = [hidden[start:start + batch_size] for start in range(0, len(hidden), batch_size)]
-    logits = np.concatenate([classifier.run(batch)[0] for batch in batches])
-    drops = _log_odds(classifier.run(image[None])[0], answer) - _log_odds(logits, answer)
-    return drops.reshape(STEPS, STEPS)
+    odds = _log_odds(logits, int(logits[0].argmax()))
+    return (odds[0] - odds[1:]).reshape(STEPS, STEPS)
 
 
 def overlay(image: Image.Image, heat: np.ndarray) -> Image.Image:

@@ -31,6 +31,7 @@ for (const gallery of document.querySelectorAll(".gallery[data-pictures]"))
   show(gallery, JSON.parse(gallery.dataset.pictures));
 
 const dialog = document.querySelector("dialog");
+dialog.querySelector("button").addEventListener("click", () => dialog.close());
 for (const cell of document.querySelectorAll("button[data-pictures]"))
   cell.addEventListener("click", () => {
     const numbers = JSON.parse(cell.dataset.pictures);
