@@ -8,8 +8,9 @@ from pathlib import Path
 UNITS = (           # the longest first
     ("test_end_to_end", "test_choose"),
     # with one Prefect server; the small project is ready when the last one asks for it
-    ("test_handover", "test_automations", "test_gpu_scaling", "test_outcome", "test_stages", "test_deployments"),
-    ("test_backbones", "test_blocks", "test_exportable"),       # each network is built once
+    ("test_handover", "test_automations", "test_gpu_scaling", "test_outcome", "test_stages", "test_prefect_origin",
+     "test_deployments"),
+    ("test_backbones", "test_blocks", "test_onnx_layers"),       # each network is built once
     ("test_readme",), ("test_ray_cluster",), ("test_starter",), ("test_activations",), ("test_code",),
     ("test_registry_kills",), ("test_registry_faults",),
 )
