@@ -56,11 +56,6 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
         transfer: the stage's parameters.
         table, index, levels: see `read_features`.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from threadpoolctl import threadpool_limits
-
-    from graft.machine.cores import cpu_count
     from pipeline.probing import selection
     from pipeline.probing.folds import assign_folds
     from tasks import artifacts
@@ -70,9 +65,10 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
     if (count := folds.max() + 1) < transfer.folds:
         print(f"{count} folds instead of {transfer.folds}, because the smallest class has so few groups of images")
     features = selection.Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
-    with threadpool_limits(1), ThreadPoolExecutor(cpu_count()) as pool:
-        compared = list(pool.map(lambda names: selection.compare(features, names, index.columns(names)),
-                                 candidate_levels(transfer.levels, index.names)))
+    compared: list[selection.Candidate] = []
+    for names in candidate_levels(transfer.levels, index.names):
+        near = compared[-1].penalty if compared else None
+        compared.append(selection.compare(features, names, index.columns(names), near))
     best = min(compared, key=lambda candidate: candidate.log_loss)
     head = selection.fit_head(features.units(index.columns(best.levels)), best.penalty, best.is_mirrored)
     artifacts.write_table(artifacts.CANDIDATES, artifacts.candidate_table(compared), artifacts.CANDIDATE_COLUMNS)

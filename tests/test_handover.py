@@ -43,7 +43,7 @@ def repository(tmp_path) -> Path:
     project = Project(tmp_path / "checkout")
     (project.folder / MODEL).mkdir(parents=True)
     (project.folder / MODEL / "dvc.yaml").write_text(PIPELINE)
-    (project.folder / MODEL / "params.yaml").write_text("data: {images: ../../data/pets}\n")
+    (project.folder / MODEL / "params.yaml").write_text("data: {images: ../../data/pets}\npublish: {name: pets}\n")
     (project.folder / "data/pets").mkdir(parents=True)
     (project.folder / "data/pets/one.txt").write_text("a cat")
     project.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))

@@ -55,9 +55,9 @@ def find_quadrant(features: Features, last: np.ndarray, chosen: np.ndarray) -> Q
         chosen: the columns that the head reads.
     """
     everything = compare(features, ["all"], np.arange(features.plain.shape[1]))
-    narrow = compare(features, ["last"], last)
+    narrow = compare(features, ["last"], last, everything.penalty)
     gains = log_losses(narrow.logits, features.labels) - log_losses(everything.logits, features.labels)
-    head = compare(features, ["chosen"], chosen)
+    head = compare(features, ["chosen"], chosen, everything.penalty)
     curve = learning_curve(features.units(chosen), head.penalty, head.is_mirrored)
     half, full = curve.losses[1:].mean(axis=1)
     return Quadrant(float(gains.mean()), chance_of_gain(gains), float(1 - full / half), curve)

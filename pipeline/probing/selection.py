@@ -66,18 +66,19 @@ class Candidate:
     accuracy: float
 
 
-def compare(features: Features, levels: list[str], columns: np.ndarray) -> Candidate:
+def compare(features: Features, levels: list[str], columns: np.ndarray, near: float | None = None) -> Candidate:
     """Choose the penalty, then whether mirrored images help; both by the mean log loss out of fold.
 
     Args:
         features: of all levels.
         levels: the names of those that the head reads.
         columns: their columns of the features, int.
+        near: the penalty of other levels of the same images, from about which fewer have to be tried.
     """
     chosen = features.units(columns)
     axes = principal_axes(chosen.plain)
     plain, mirrored = (axes.project(each).astype(np.float32) for each in (chosen.plain, chosen.mirrored))
-    penalty, logits = _best_penalty(chosen, plain)
+    penalty, logits = _best_penalty(chosen, plain, near)
     both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
     if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
         logits = both
@@ -110,18 +111,20 @@ def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, p
     return [_out_of_fold(features, rows, penalty, learnt=part)[0] for part in parts]
 
 
-def _best_penalty(features: Features, rows: np.ndarray) -> tuple[float, np.ndarray]:
+def _best_penalty(features: Features, rows: np.ndarray, near: float | None = None) -> tuple[float, np.ndarray]:
     """The highest penalty whose loss is about the lowest, and its logits.
 
-    Each fit starts from that of the penalty before.
+    Each fit starts from that of the penalty before; the first penalty is the one above `near`.
     """
-    tried, starts = [], {}
-    for penalty in PENALTIES:
+    tried, starts, first = [], {}, max(0, PENALTIES.index(near) - 1) if near else 0
+    for penalty in PENALTIES[first:]:
         logits, starts = _out_of_fold(features, [rows], penalty, starts)
         tried.append((penalty, logits, log_losses(logits, features.labels)))
         means = [losses.mean() for _, _, losses in tried]
         if len(means) - 1 - np.argmin(means) == RISES:
             break
+    if first and np.argmin(means) == 0:         # the best one may be higher
+        return _best_penalty(features, rows)
     lowest = tried[np.argmin(means)][2]
     gaps = [losses - lowest for _, _, losses in tried]
     is_tied = [gap.mean() <= TIED * gap.std() / np.sqrt(len(gap)) for gap in gaps]
