@@ -7,7 +7,7 @@ from pathlib import Path
 
 UNITS = (           # the longest first
     ("test_end_to_end", "test_choose"),
-    # with one Prefect server; the small project is ready when the last one asks for it
+    # with a Prefect server each; the small project is ready when the last one asks for it
     ("test_handover", "test_automations", "test_gpu_scaling", "test_outcome", "test_stages", "test_prefect_origin",
      "test_deployments"),
     ("test_backbones", "test_blocks", "test_onnx_layers"),       # each network is built once
