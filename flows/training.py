@@ -124,7 +124,7 @@ def run_publish(gate: dict, seconds: dict[str, float]):
     """
     from tasks import publish
 
-    published = publish.run(gate, seconds)
+    published, promoted = publish.run(gate, seconds)
     get_run_logger().info(publish.outcome(published))
     if published is None:
         return None
@@ -133,19 +133,9 @@ def run_publish(gate: dict, seconds: dict[str, float]):
             "reasons": gate["reasons"]}
     if published.is_new:
         outcome.emit("model.published", published.name, told)
-    if gate["verdict"] == "PROMOTE" and is_champion(published):
+    if promoted:
         outcome.emit("model.promoted", published.name, told)
     return published
-
-
-def is_champion(published) -> bool:
-    """Whether the version was really promoted: the trainer's role may be allowed to publish only."""
-    from graft.registry import log
-    from graft.registry.address import CHAMPION
-    from graft.store import open_store
-
-    store = open_store(published.registry)
-    return log.head(store, published.name).version_of(CHAMPION) == published.version
 
 
 def decide_and_publish(seconds: dict[str, float]) -> dict:

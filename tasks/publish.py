@@ -39,7 +39,7 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
         seconds: stage -> its duration in seconds, if known.
 
     Returns:
-        The `graft.registry.Published` version, or None if the gate rejected it.
+        The `graft.registry.Published` version, or None if the gate rejected it; and whether this call promoted it.
 
     Raises:
         GraftError: if an artifact is missing, the registry cannot be written, or the champion has changed since the
@@ -50,7 +50,7 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     from tasks import artifacts, card
 
     if gate["verdict"] == "REJECT":
-        return None
+        return None, False
     card.write(publish.name)
     facts = {**provenance(), **data_facts(artifacts), "params": read_sections(), "gate": gate, "seconds": seconds or {},
              "metrics": artifacts.read_json(artifacts.METRICS),
@@ -58,17 +58,18 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     published = registry.publish(
         artifacts.BUNDLE, publish.name, default_registry(), attachments=_attachments(artifacts), facts=facts
     )
-    if gate["verdict"] == "PROMOTE":
-        promote(published, gate)
-    return published
+    return published, gate["verdict"] == "PROMOTE" and promote(published, gate)
 
 
-def promote(published, gate: dict) -> None:
+def promote(published, gate: dict) -> bool:
     """Make a published version the champion. If the credentials allow only publishing, print how to promote it.
 
     Args:
         published: a `graft.registry.Published`.
         gate: the gate's report, see `tasks.gate.judge`.
+
+    Returns:
+        Whether this call made it the champion: False if it was so before, or if the credentials did not allow it.
     """
     from graft import registry
     from graft.store import StoreError
@@ -76,14 +77,15 @@ def promote(published, gate: dict) -> None:
 
     try:
         # replace only the champion that the gate compared: another version may have been promoted since
-        registry.promote(published.address, reason="; ".join(gate["reasons"]), gate=gate,
-                         expect=gate["champion_version"] or 0)
+        return registry.promote(published.address, reason="; ".join(gate["reasons"]), gate=gate,
+                                expect=gate["champion_version"] or 0) is not None
     except StoreError as error:
         if status_of(error.__cause__) != 403:
             raise
         print(f"{published.address} is published, but these credentials may not promote it. With others, run "
               f"`graft promote {shlex.quote(published.address)} --reason "
               f"{shlex.quote(printable(gate['reasons'][0]))}`")
+        return False
 
 
 def provenance() -> dict:
@@ -125,7 +127,7 @@ def _version(library: str) -> str | None:
 
 
 def outcome(published) -> str:
-    """A sentence on what `publish_bundle` did; `published` is what it returned."""
+    """A sentence on what `publish_bundle` did; `published` is the version that it returned."""
     if published is None:
         return "nothing is published"
     return f"{published.address} " + ("is published" if published.is_new else "was already published")
@@ -143,7 +145,7 @@ def main() -> None:
     if not artifacts.GATE.exists():
         raise GraftError(f"{artifacts.GATE} is missing: run `python -m tasks.gate` first.")
     gate = artifacts.read_json(artifacts.GATE)
-    print(f"{gate['verdict']}: {outcome(run(gate))}")
+    print(f"{gate['verdict']}: {outcome(run(gate)[0])}")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def probe(extract: ExtractParams, transfer: TransferParams, table, images: Path)
         table: from `images_to_probe`.
         images: the folder of the images.
     """
-    from pipeline.probing import levels, logistic, selection
+    from pipeline import losses
+    from pipeline.probing import levels, selection
     from pipeline.probing.folds import assign_folds
     from pipeline.training import arithmetic, backbones, examples
     from tasks import artifacts
@@ -84,7 +85,7 @@ def probe(extract: ExtractParams, transfer: TransferParams, table, images: Path)
     measured = selection.Features(rows[:, 0], rows[:, 1], labels, folds, labels.max() + 1)
     compared = selection.compare_sets(measured, index, candidate_levels("auto", index.names))
     best = min(compared, key=lambda each: each.log_loss)
-    return Probe(extract.backbone.name, best, logistic.log_losses(best.logits, measured.labels),
+    return Probe(extract.backbone.name, best, losses.log_losses(best.logits, measured.labels),
                  network.count_params() * 4 / 1e6, arithmetic.multiplications(network) / 1e6)
 
 
