@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-# becomes the command that follows, which Linux kills with its parent; `preexec_fn` would run Python in a forked child,
+# becomes the command that follows, which Linux kills with its parent; to do so before it starts, Python would run in a fork,
 # and a collector that runs there may wait for threads that only the parent has
 ENDS_WITH_PARENT = [sys.executable, "-c", """
 import ctypes, os, signal, sys

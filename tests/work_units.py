@@ -7,9 +7,9 @@ from pathlib import Path
 
 UNITS = (           # the longest first
     ("test_end_to_end", "test_choose"),
-    # with one Prefect server; the small project is ready when the last one asks for it
-    ("test_handover", "test_automations", "test_gpu_scaling", "test_outcome", "test_stages", "test_prefect_origin",
-     "test_deployments"),
+    # with one Prefect server. The first asks for no run of the pool gpu but its own, a later one for the small project
+    ("test_gpu_scaling", "test_handover", "test_outcome", "test_stages", "test_prefect_origin", "test_deployments",
+     "test_automations"),
     ("test_backbones", "test_blocks", "test_onnx_layers"),       # each network is built once
     ("test_readme",), ("test_ray_cluster",), ("test_starter",), ("test_activations",), ("test_code",),
     ("test_registry_kills",), ("test_registry_faults",),
