@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-# becomes the command that follows, which Linux kills with its parent; to do so before it starts, Python would run in a fork,
-# and a collector that runs there may wait for threads that only the parent has
+# becomes the command that follows, which Linux kills with its parent. Python would do this in a child that it has forked,
+# where a collector may wait for threads that only the parent has
 ENDS_WITH_PARENT = [sys.executable, "-c", """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG

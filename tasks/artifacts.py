@@ -234,11 +234,9 @@ def read_extracted(is_mirrored: bool = False, cut: str | None = None) -> dict:
     if part["augmentation"]["horizontal_flip"] == "auto":
         part["augmentation"]["horizontal_flip"] = is_mirrored
     return {
-        "part": part,
-        "weights": BACKBONE_WEIGHTS,
+        "part": part, "weights": BACKBONE_WEIGHTS,
         "table": read_table(ACTIVATIONS, ACTIVATION_COLUMNS),
-        "cache": CACHE / "activations",
-        "cache_gigabytes": read_sections()["extract"]["cache_gigabytes"],
+        "cache": CACHE / "activations", "cache_gigabytes": read_sections()["extract"]["cache_gigabytes"],
     }
 
 
