@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-# becomes the command that follows, which Linux kills with its parent. Python would do this in a child that it has forked,
+# becomes the command that follows, which Linux kills with its parent. Python itself would do this in a forked child,
 # where a collector may wait for threads that only the parent has
 ENDS_WITH_PARENT = [sys.executable, "-c", """
 import ctypes, os, signal, sys
