@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-# becomes the command that follows, which Linux kills with its parent. Python itself would do this in a forked child,
-# where a collector may wait for threads that only the parent has
+# becomes the command that follows, which Linux kills with its parent. A function for `Popen` to run before the command
+# would be Python in a forked child, where the collector may wait for threads that only the parent has
 ENDS_WITH_PARENT = [sys.executable, "-c", """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG

@@ -82,8 +82,8 @@ def probe(extract: ExtractParams, transfer: TransferParams, table, images: Path)
     labels = table["label"].astype("category").cat.codes.to_numpy(int)
     folds = assign_folds(labels, table["group"].to_numpy(str), transfer.folds)
     measured = selection.Features(rows[:, 0], rows[:, 1], labels, folds, labels.max() + 1)
-    best = min((selection.compare(measured, names, index.columns(names))
-                for names in candidate_levels("auto", index.names)), key=lambda each: each.log_loss)
+    compared = selection.compare_sets(measured, index, candidate_levels("auto", index.names))
+    best = min(compared, key=lambda each: each.log_loss)
     return Probe(extract.backbone.name, best, logistic.log_losses(best.logits, measured.labels),
                  network.count_params() * 4 / 1e6, arithmetic.multiplications(network) / 1e6)
 

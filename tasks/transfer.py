@@ -65,10 +65,7 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
     if (count := folds.max() + 1) < transfer.folds:
         print(f"{count} folds instead of {transfer.folds}, because the smallest class has so few groups of images")
     features = selection.Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
-    compared: list[selection.Candidate] = []
-    for names in candidate_levels(transfer.levels, index.names):
-        near = compared[-1].penalty if compared else None
-        compared.append(selection.compare(features, names, index.columns(names), near))
+    compared = selection.compare_sets(features, index, candidate_levels(transfer.levels, index.names))
     best = min(compared, key=lambda candidate: candidate.log_loss)
     head = selection.fit_head(features.units(index.columns(best.levels)), best.penalty, best.is_mirrored)
     artifacts.write_table(artifacts.CANDIDATES, artifacts.candidate_table(compared), artifacts.CANDIDATE_COLUMNS)

@@ -59,10 +59,14 @@ def test_read_empty_object(registry):
     assert store.read_whole("empty", 10) == b""
 
 
-def test_a_link_is_what_a_browser_can_open(registry):
+def test_a_link_is_what_a_browser_can_open_from_anywhere(registry):
     store = open_store(registry)
     store.create("a b/report.html", "<p>Käse".encode())
-    with urlopen(store.link("a b/report.html", "text/html")) as reply:      # without any credentials
+    link = store.link("a b/report.html", "text/html")
+    assert bool(link) == registry.startswith("s3://")       # a folder is on one machine alone
+    if not link:
+        return
+    with urlopen(link) as reply:                            # without any credentials
         assert reply.read().decode() == "<p>Käse"
         assert reply.headers["Content-Type"] == "text/html"
 

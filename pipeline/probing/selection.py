@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.losses import log_losses
 from pipeline.probing import logistic
+from pipeline.probing.levels import Index
 from pipeline.probing.logistic import Head, fit, principal_axes
 
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
@@ -64,6 +65,14 @@ class Candidate:
     logits: np.ndarray
     log_loss: float
     accuracy: float
+
+
+def compare_sets(features: Features, index: Index, sets: list[list[str]]) -> list[Candidate]:
+    """`compare` each set of levels; the penalties of the first tell where to look for those of the others."""
+    compared: list[Candidate] = []
+    for levels in sets:
+        compared.append(compare(features, levels, index.columns(levels), compared[-1].penalty if compared else None))
+    return compared
 
 
 def compare(features: Features, levels: list[str], columns: np.ndarray, near: float | None = None) -> Candidate:
