@@ -1,4 +1,4 @@
-"""A real Prefect server, one for all tests."""
+"""A real Prefect server, one for each file of tests: runs and automations that one leaves do not reach another."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ SERVICES = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
 __all__ = ["INFRA", "SERVICES", "Server", "prefect_server", "wait_for"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect_server(tmp_path_factory):
     """As compose.yaml sets it up, but with SQLite and a loopback port."""
     settings = {key: re.sub(r"\$\{PREFECT_PASSWORD.*\}", "secret", value)

@@ -1,4 +1,4 @@
-"""Runs what uses a store one call at a time, in an order that the test chooses: every interleaving can be had.
+"""Runs what uses a store one call at a time, in an order that the test chooses: every interleaving can be tried.
 
     world = World(MemoryStore())
     publisher = world.start(lambda: publish(...))      # stands before its first call of the store

@@ -37,19 +37,6 @@ def webhook():
     server.server_close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def only_here(prefect_server):
-    """The server is that of other tests, too, whose runs would be crashed after ten seconds without a heartbeat."""
-    yield
-    identities = [each["id"] for each in on_server(prefect_server).values()]
-    code = f"""
-from prefect import get_client
-with get_client(sync_client=True) as client:
-    print(*map(client.delete_automation, {identities!r}))
-"""
-    assert run(prefect_server, "-c", code).returncode == 0 and not on_server(prefect_server)
-
-
 def run(server, *command: str, **environment: str) -> subprocess.CompletedProcess:
     everything = {**server.environment, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=everything, capture_output=True, text=True)

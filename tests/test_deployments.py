@@ -169,5 +169,5 @@ def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_eac
         wanted = {"occurred": {"since": began}, "event": {"name": [event]}}
         return prefect_server.ask("events/filter", {"filter": wanted})["total"]
 
-    wait_for(lambda: told("model.promoted") == 2)
+    wait_for(lambda: told("model.promoted") >= 2)       # of two runs at the same moment, both may say so
     assert told("model.published") == 2

@@ -1,4 +1,4 @@
-"""Functions that never end, want all memory or crash: the caller is told, and the next call is answered."""
+"""Functions that never end, want all memory or crash: the caller learns of it, and the next call is answered."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a run needs around it is told before it starts, all at once."""
+"""A run names everything that is missing around it before it starts, all at once."""
 
 import shutil
 
