@@ -73,7 +73,7 @@ class Server:
         try:
             yield worker
         finally:
-            end(worker)
+            end(worker, seconds=10)
 
     def create_pool(self, name: str) -> None:
         if not self.ask("work_pools/filter", {"work_pools": {"name": {"any_": [name]}}}):

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from prefect_server import wait_for
 
-from flows.automations import automations
+from flows.automations import HEARTBEAT, automations
 from pipeline.code import ROOT
 
 NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graft: verdict"]
@@ -77,9 +77,9 @@ def test_an_address_that_is_none_is_refused(prefect_server):
 
 
 PROGRAM = """
-import os, sys
+import sys, time
 from datetime import timedelta
-from prefect import flow
+from prefect import flow, runtime
 from flows.automations import BLOCK, apply, automations
 from flows.outcome import emit
 from prefect.blocks.webhook import Webhook
@@ -92,22 +92,31 @@ emit("model.judged", "tiny", {"run": "tiny 2: HOLD 93.2%", "reasons": 'a "close"
 @flow(name="training")
 def training(kill: bool):
     if kill:
-        import time
-        time.sleep(3)           # for its heartbeat to be sent
-        os.kill(os.getpid(), 9)
+        print(runtime.flow_run.id, flush=True)
+        time.sleep(600)
     raise ValueError('a "quoted" mistake\\nof two lines')
 
 training(kill=sys.argv[1] == "kill")
 """
 
 
+def heartbeats(server, run: str) -> int:
+    wanted = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [f"prefect.flow-run.{run}"]}}
+    return server.ask("events/filter", {"filter": wanted})["total"]
+
+
 def test_a_failed_a_killed_and_a_stale_one_and_a_verdict_are_reported(prefect_server, webhook):
     """With ten seconds in place of ten minutes and of a month: the shortest that Prefect takes."""
     assert {each.trigger.within for each in automations()} >= {timedelta(minutes=10), timedelta(days=31)}
     assert run(prefect_server, "-c", PROGRAM, "fail").returncode == 1
-    assert run(prefect_server, "-c", PROGRAM, "kill").returncode == -9
+    killed = subprocess.Popen([sys.executable, "-c", PROGRAM, "kill"], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.DEVNULL, env={**prefect_server.environment, "PYTHONPATH": str(ROOT)})
+    identity = killed.stdout.readline().strip()
+    wait_for(lambda: heartbeats(prefect_server, identity))
+    killed.kill()
+    killed.communicate()
     for words in ('a "quoted" mistake', "sent no heartbeat", "tiny: no version was promoted",
                   'tiny 2: HOLD 93.2%: a "close" race'):
-        wait_for(lambda words=words: any(words in text for text in webhook.texts), 60)
+        wait_for(lambda words=words: any(words in text for text in webhook.texts))
     killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
     assert any(run["state"]["message"].startswith("no heartbeat") for run in killed)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +141,7 @@ def test_a_parameter_that_is_wrong_is_refused_before_a_run_exists(checkout, pref
 def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_each_model(checkout, prefect_server):
     """All restore every stage from the cache that they share, as a run on a second machine does from the remote."""
     (checkout / "params.yaml").write_text("what is not committed is not run")
+    began = datetime.now(UTC).isoformat()
     with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry",
                                 GRAFT_REPORTS="http://127.0.0.1:8000/"):
         runs = [prefect_server.start("training/training", **of) for of in ({}, {}, {"folder": OTHER})]
@@ -164,6 +166,7 @@ def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_eac
     assert "file:" not in json.dumps(shown)
 
     def told(event: str) -> int:
-        return prefect_server.ask("events/filter", {"filter": {"event": {"name": [event]}}})["total"]
+        wanted = {"occurred": {"since": began}, "event": {"name": [event]}}
+        return prefect_server.ask("events/filter", {"filter": wanted})["total"]
 
     wait_for(lambda: told("model.promoted") == told("model.published") == 2)     # events come late

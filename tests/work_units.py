@@ -5,14 +5,12 @@ Its own order begins with the files of many tests, which are the short ones.
 
 from pathlib import Path
 
-UNITS = (           # the longest first
-    ("test_end_to_end", "test_choose"),
-    # with a Prefect server each; the small project is ready when the last one asks for it
-    ("test_handover", "test_automations", "test_gpu_scaling", "test_outcome", "test_stages", "test_prefect_origin",
-     "test_deployments"),
+UNITS = (           # the longest first; the first makes the small project while the second needs none
+    ("test_end_to_end",), ("test_handover",), ("test_automations",), ("test_deployments",), ("test_choose",),
     ("test_backbones", "test_blocks", "test_onnx_layers"),       # each network is built once
-    ("test_readme",), ("test_ray_cluster",), ("test_starter",), ("test_activations",), ("test_code",),
-    ("test_registry_kills",), ("test_registry_faults",),
+    ("test_readme",), ("test_gate",), ("test_gpu_scaling",), ("test_export",), ("test_activations",),
+    ("test_ray_cluster",), ("test_registry_races",), ("test_registry_kills",), ("test_fitting",), ("test_find",),
+    ("test_batch",), ("test_finetune",), ("test_fuzz",), ("test_intake_scan",), ("test_code",), ("test_outcome",),
 )
 PLACES = {name: (number, place) for number, unit in enumerate(UNITS) for place, name in enumerate(unit)}
 
