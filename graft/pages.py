@@ -5,6 +5,7 @@ from pathlib import Path
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SCRIPTED = f"{POLICY}; script-src 'unsafe-inline'"
+SERVED = f"{SCRIPTED}; connect-src 'self'".replace("img-src data:", "img-src 'self' data:")     # talks to its server
 _FRAME = """<!doctype html>
 <html lang="en">
 <head>
@@ -22,13 +23,13 @@ _FRAME = """<!doctype html>
 """
 
 
-def frame(title: str, body: str, is_scripted: bool = False) -> str:
+def frame(title: str, body: str, policy: str = POLICY) -> str:
     """A whole page.
 
     Args:
         title: as text.
         body: as HTML.
-        is_scripted: whether scripts in the body may run.
+        policy: what the page may do: `POLICY`, `SCRIPTED` (its scripts may run) or `SERVED`.
     """
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    return _FRAME.format(title=escape(title), body=body, style=style, policy=SCRIPTED if is_scripted else POLICY)
+    return _FRAME.format(title=escape(title), body=body, style=style, policy=policy)
