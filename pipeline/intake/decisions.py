@@ -17,9 +17,11 @@ from pathlib import Path
 from graft.errors import GraftError, did_you_mean, printable
 from graft.machine.files import lock, whole
 from graft.predict.writers import cell
+from pipeline.intake.layout import shorten
 
 KEEP, DROP, LABEL = "keep", "drop", "label="
 EXPECTED = "expected keep, drop or label=CLASS"
+CLASSES_SHOWN = 12
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -78,7 +80,7 @@ def read_decisions(path: Path, class_names: Collection[str] | None = None) -> di
         first = found.setdefault(row.sha256, row)
         if not wrong and first.decision != row.decision:
             mistakes.append(f"{path}: line {row.line}: '{row.decision}' for the image that has '{first.decision}' on "
-                            f"line {first.line} ({row.path}). Remove one of the two lines")
+                            f"line {first.line} ({printable(first.path)}). Remove one of the two lines")
     if mistakes:
         raise GraftError("\n       ".join(mistakes))
     return found
@@ -124,8 +126,9 @@ def _mistakes(row: Decision, class_names: Collection[str] | None) -> list[str]:
     if row.decision not in (KEEP, DROP) and not row.label:
         wrong.append(f"decision '{printable(row.decision)}'; {EXPECTED}")
     elif row.label and class_names is not None and row.label not in class_names:
-        wrong.append(f"'{printable(row.label)}' is no class ({printable(row.path)}).{did_you_mean(row.label, class_names)}"
-                     f" Expected one of {', '.join(sorted(class_names)[:12])}{' …' * (len(class_names) > 12)}")
+        known = shorten(sorted(class_names), CLASSES_SHOWN)
+        wrong.append(f"'{printable(row.label)}' is no class ({printable(row.path)})."
+                     f"{did_you_mean(row.label, class_names)} Expected one of {known}")
     return wrong
 
 

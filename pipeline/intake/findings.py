@@ -28,10 +28,11 @@ def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome], decided: 
         decided: how many decisions were applied, see `deciding.apply`.
 
     Returns:
-        The number of `files` and `images`; `decisions`, as `decided`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
-        `value_ranges` of files deeper than 8 bits, range -> images; `duplicates`, `conflicts` and `near_copies`, groups
-        of `{path, label, same_bytes}` with one label, of exact copies with several labels, and of near-duplicates with
-        several labels on which the user has not decided; and `expectations`, see `Expectation`.
+        The number of `files` and `images`; `decisions`, as `decided`; `classes`, class -> images; `unreadable` and
+        `stray`, path -> reason; `value_ranges` of files deeper than 8 bits, range -> images; `duplicates`, `conflicts`
+        and `near_copies`, groups of `{path, label, same_bytes}` with one label, of exact copies with several labels,
+        and of near-duplicates with several labels on which the user has not decided; and `expectations`, see
+        `Expectation`.
     """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),

@@ -24,7 +24,8 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
         `classes`, class -> split -> images; `shares` and `asked_shares`, split -> 0 to 1; `largest_class_deviation`,
         the class whose shares differ most from those of all images; `moved`, the paths of the images that are not where
         they were drawn, because their class had no image there; `completed`, split given by the user -> the classes
-        that it lacked and got from train; `lacking`, split -> the classes that it still lacks; `left_out`, path -> reason; and `leaks`.
+        that it lacked and got from train; `lacking`, split -> the classes that it still lacks; `left_out`, path ->
+        reason; and `leaks`.
     """
     asked = {"train": 1 - val_share - test_share, "val": val_share, "test": test_share}
     shares = counts.sum() / max(1, int(counts.to_numpy().sum()))

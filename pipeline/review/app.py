@@ -121,7 +121,7 @@ def new_token() -> str:
 
 def _add_reading(router: APIRouter, review: Review) -> None:
     page = render(Path(__file__).with_name("page.html"), f"{review.images.name}: review", policy=SERVED,
-                  kinds={name: asdict(kind) for name, kind in KINDS.items()}, commands=review.commands)
+                  commands=review.commands)
 
     @router.get("/")
     def show() -> HTMLResponse:
@@ -129,7 +129,8 @@ def _add_reading(router: APIRouter, review: Review) -> None:
 
     @router.get("/queue")
     def queue() -> JSONResponse:
-        return JSONResponse({"findings": [as_json(each) for each in review.findings], "decided": review.decided(),
+        return JSONResponse({"kinds": {name: asdict(kind) for name, kind in KINDS.items()},
+                             "findings": [as_json(each) for each in review.findings], "decided": review.decided(),
                              "classes": review.class_names}, headers={**HEADERS, "Cache-Control": "no-store"})
 
     @router.get("/pictures/{sha256}")

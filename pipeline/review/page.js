@@ -1,9 +1,8 @@
 "use strict";
 // One finding is shown at a time; only its pictures, and those of the next two, are loaded.
 const byId = (id) => document.getElementById(id);
-const kinds = JSON.parse(byId("kinds").textContent);
 const AHEAD = 2, LETTERS = {arrowleft: -1, arrowright: 1, s: 1};
-let findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false;
+let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false;
 const history = [];
 
 function element(tag, text, className) {
@@ -191,7 +190,7 @@ for (const id of ["kind", "class"]) {
 async function begin() {
   const answer = await fetch("queue"), content = await answer.json();
   if (!answer.ok) throw new Error(content.detail);
-  ({findings, decided, classes} = content);
+  ({kinds, findings, decided, classes} = content);
   fillFilters();
   filter();
 }

@@ -77,7 +77,7 @@ class Finding:
     def reason(self) -> str:
         """Why it was asked about, for the table of decisions."""
         shown = " = ".join(f"{each.path} ({each.label})" for each in self.pictures)
-        note = f": {self.pictures[0].note}" if self.pictures[0].note else ""
+        note = f": {self.pictures[0].note}" if len(self.pictures) == 1 else ""
         text = f"{KINDS[self.kind].title}{note}: {shown}"
         return text if len(text) <= REASON else text[:REASON - 1] + "…"
 
@@ -131,8 +131,7 @@ def of_data(findings: dict, images: pd.DataFrame, folder: Path) -> list[Finding]
     rows = images.set_index("path")
 
     def pictures(group: list[dict]) -> tuple[Picture, ...]:
-        return tuple(Picture(each["path"], rows.at[each["path"], "sha256"], each["label"], _size(rows.loc[each["path"]]))
-                     for each in group if each["path"] in rows.index)
+        return tuple(_picture(each["path"], rows.loc[each["path"]]) for each in group)
 
     found = [Finding("conflicts", pictures(group)) for group in findings["conflicts"]]
     found += [Finding("near_copies", pictures(group)) for group in findings["near_copies"]]
@@ -141,11 +140,11 @@ def of_data(findings: dict, images: pd.DataFrame, folder: Path) -> list[Finding]
             found.append(Finding("unreadable", (Picture(path, digest, "", reason),), {digest: DROP}))
     for group in findings["duplicates"]:
         found.append(Finding("copies", pictures(group), _best(rows.loc[[each["path"] for each in group]])))
-    return [each for each in found if each.pictures]
+    return found
 
 
-def _size(row: pd.Series) -> str:
-    return f"{row['width_px']} × {row['height_px']} {row['format']}"
+def _picture(path: str, row: pd.Series) -> Picture:
+    return Picture(path, row["sha256"], row["label"], f"{row['width_px']} × {row['height_px']} {row['format']}")
 
 
 def _best(rows: pd.DataFrame) -> dict[str, str]:
