@@ -111,8 +111,9 @@ def test_three_conflicting_pairs_take_three_keys_and_a_run(tab, project, capsys)
         press(tab, "1", "Digit1")
         wait_for_count(tab, "2 of 3")
         press(tab, "!", "Digit1", shift=True)
-        tab.wait_for("!document.querySelector('#end').hidden")
-        commands = tab.run("document.querySelector('#end pre').textContent").splitlines()
+        tab.wait_for("document.querySelector('#says').textContent === 'Nothing is open'")
+        assert tab.run("document.querySelector('#open').textContent") == "Nothing that may stop the run is open"
+        commands = tab.run("document.querySelector('#commands').textContent").splitlines()
         assert tab.complaints == []
         assert all(each.startswith((str(client.base_url), "data:")) for each in tab.requests)
     assert commands == ["git add images.decisions.csv", "git commit --message 'Review images'",
@@ -144,7 +145,7 @@ def test_undo_filters_and_another_label(tab, more):
         tab.run("document.querySelector('#kind').dispatchEvent(new Event('change'))")
         wait_for_count(tab, "0 of 1")
         press(tab, "Enter")
-        tab.wait_for("document.querySelector('#done').textContent.startsWith('Nothing is open here; 6')")
+        tab.wait_for("document.querySelector('#says').textContent.startsWith('Nothing is open here; 6')")
         assert decided() == {"dog/cut.jpg": "drop"}
         tab.run("document.querySelector('#kind').value = 'near_copies'")
         tab.run("document.querySelector('#kind').dispatchEvent(new Event('change'))")
@@ -162,10 +163,10 @@ def test_a_second_browser_sees_what_the_first_has_decided(tab, project):
         first = client.get("/token/queue").json()["findings"][0]
         post(client, first, "k")
         press(tab, "d")
-        tab.wait_for("document.querySelector('#message').textContent.includes('meanwhile: keep, keep')")
+        tab.wait_for("document.querySelector('#message').textContent.includes('meanwhile: keep.')")
         assert set(decided().values()) == {"keep"}
         press(tab, "d")
-        wait_for_count(tab, "1 of 3")
+        tab.wait_for("document.querySelector('#pictures').textContent.includes('cat/1.jpg')")
         assert set(decided().values()) == {"drop"}
 
 
@@ -257,7 +258,7 @@ def test_answers_become_findings_unless_the_image_is_gone_or_relabelled():
     assert list(found) == [("suspects", "3.jpg"), ("mistakes", "4.jpg"), ("outliers", "5.jpg")]
     suspect = found["suspects", "3.jpg"]
     assert suspect.proposal == {f"{3:064x}": "label=b"} and suspect.pictures[0].note == "taken for b, 98.0%"
-    assert {key: says for key, (says, _) in suspect.choices().items()} == {"k": "keep", "1": "b", "d": "drop"}
+    assert {key: says for key, (says, _) in suspect.choices().items()} == {"k": "keep", "1": "it is b", "d": "drop"}
 
 
 @pytest.mark.parametrize("kind, decisions, is_settled", [

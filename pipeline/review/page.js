@@ -1,7 +1,7 @@
 "use strict";
 // One finding is shown at a time; only its pictures, and those of the next two, are loaded.
 const byId = (id) => document.getElementById(id);
-const AHEAD = 2, LETTERS = {arrowleft: -1, arrowright: 1, s: 1};
+const AHEAD = 2, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
 let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false;
 const history = [];
 
@@ -84,7 +84,7 @@ function draw() {
   byId("progress").value = settled;
   byId("finding").hidden = !finding;
   byId("other").hidden = true;
-  byId("end").hidden = Boolean(finding);
+  byId("open").textContent = stopping();
   if (!finding) return finish();
   const numbers = digests(finding);
   byId("says").textContent = kinds[finding.kind].title;
@@ -97,7 +97,12 @@ function draw() {
 
 function finish() {
   const open = findings.filter((each) => !isSettled(each)).length;
-  byId("done").textContent = open ? `Nothing is open here; ${open} findings are open elsewhere` : "Nothing is open";
+  byId("says").textContent = open ? `Nothing is open here; ${open} findings are open elsewhere` : "Nothing is open";
+}
+
+function stopping() {
+  const open = findings.filter((each) => kinds[each.kind].may_stop && !isSettled(each)).length;
+  return open ? `${open} findings that may stop the run are open` : "Nothing that may stop the run is open";
 }
 
 async function send(finding, decisions, expected) {
@@ -108,7 +113,7 @@ async function send(finding, decisions, expected) {
   const content = answer ? await answer.json().catch(() => ({})) : {};
   if (content.decided) Object.assign(decided, content.decided);
   if (answer && answer.ok) return true;
-  const meanwhile = Object.values(content.decided || {}).map((each) => each || "taken back").join(", ");
+  const meanwhile = [...new Set(Object.values(content.decided || {}))].map((each) => each || "taken back").join(", ");
   byId("message").textContent = !answer ? "The server cannot be reached. Nothing was written."
     : content.decided ? `Somebody else has decided meanwhile: ${meanwhile}. Nothing was written.`
     : typeof content.detail === "string" ? content.detail : `HTTP ${answer.status}. Nothing was written.`;
@@ -162,21 +167,27 @@ function move(step) {
 
 function keyOf(event) {
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
-  return digit ? (event.shiftKey ? "⇧" : "") + digit[1] : event.key.toLowerCase();
+  return digit ? (event.shiftKey ? "⇧" : "") + digit[1] : NAMES[event.key] || event.key.toLowerCase();
+}
+
+function act(key) {
+  const finding = current(), choice = finding && finding.choices[key === "enter" ? finding.proposed : key];
+  if (choice) decide(choice.decisions);
+  else if (key === "u") undo();
+  else if (key === "l") askLabel();
+  else if (key in STEPS && !isBusy) move(STEPS[key]);
+  else return false;
+  return true;
 }
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") { byId("other").hidden = true; document.activeElement.blur(); }
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || /INPUT|SELECT/.test(event.target.tagName)) return;
-  const key = keyOf(event), finding = current();
-  const choice = finding && finding.choices[key === "enter" ? finding.proposed : key];
-  if (!choice && !(key in LETTERS) && key !== "u" && key !== "l") return;
-  event.preventDefault();
-  if (choice) decide(choice.decisions);
-  else if (key === "u") undo();
-  else if (key === "l") askLabel();
-  else if (!isBusy) move(LETTERS[key]);
+  if (act(keyOf(event))) event.preventDefault();
 });
+for (const each of document.querySelectorAll("[data-key]")) {
+  each.addEventListener("click", () => { each.blur(); act(each.dataset.key.toLowerCase()); });
+}
 byId("other").addEventListener("submit", (event) => {
   event.preventDefault();
   const label = byId("label").value.trim().normalize("NFC");

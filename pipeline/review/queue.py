@@ -19,17 +19,18 @@ REASON = 300        # characters
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: its `title`, and whether `keep` and a label are answers to it."""
+    """A kind of finding: its `title`, whether it may stop a run, and whether `keep` and a label are answers to it."""
 
     title: str
+    may_stop: bool = False
     may_keep: bool = True
     may_label: bool = True
 
 
 KINDS = {           # in the order in which they are asked
-    "conflicts": Kind("the same bytes under different labels", may_keep=False),
-    "near_copies": Kind("near-duplicates with different labels"),
-    "unreadable": Kind("files that cannot be read", may_keep=False, may_label=False),
+    "conflicts": Kind("the same bytes under different labels", may_stop=True, may_keep=False),
+    "near_copies": Kind("near-duplicates with different labels", may_stop=True),
+    "unreadable": Kind("files that cannot be read", may_stop=True, may_keep=False, may_label=False),
     "suspects": Kind("labels that may be wrong"),
     "mistakes": Kind("the surest mistakes"),
     "outliers": Kind("unlike the training images"),
@@ -89,10 +90,9 @@ class Finding:
         """Key on the keyboard -> what it does in words, and the decision on each image."""
         kind, every, keys = KINDS[self.kind], self.sha256s, {}
         if kind.may_keep:
-            is_same_file = len(every) == 1 < len(self.pictures)
-            keys["k"] = ("keep one of these files" if is_same_file else "keep", dict.fromkeys(every, KEEP))
+            keys["k"] = (self._says_keep(), dict.fromkeys(every, KEEP))
         for number, label in enumerate(self._labels()[:SHOWN], 1):
-            keys[str(number)] = (label, self.labelled(label))
+            keys[str(number)] = (f"{'all are' if len(every) > 1 else 'it is'} {label}", self.labelled(label))
         if len(every) > 1:
             for number, key in enumerate(every[:SHOWN], 1):
                 keys[f"⇧{number}"] = (f"only picture {number}", dict.fromkeys(every, DROP) | {key: KEEP})
@@ -107,6 +107,11 @@ class Finding:
         for each in self.pictures:
             own.setdefault(each.sha256, set()).add(each.label)
         return {key: KEEP if labels == {label} else LABEL + label for key, labels in own.items()}
+
+    def _says_keep(self) -> str:
+        if len(self.sha256s) == 1:
+            return "keep one of these files" if len(self.pictures) > 1 else "keep"
+        return "keep all: different pictures" if self.kind == "near_copies" else "keep all"
 
     def _labels(self) -> list[str]:
         if not KINDS[self.kind].may_label:
