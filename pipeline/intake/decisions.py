@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 
 from graft.errors import GraftError, did_you_mean, printable
@@ -155,8 +155,13 @@ def change(path: Path, wanted: Mapping[str, Decision | None], expected: Mapping[
         if changed := {key: value for key, value in now.items() if value != expected.get(key, "")}:
             return changed
         kept = [each for key, each in decided.items() if key not in wanted]
-        _write(path, [*kept, *filter(None, wanted.values())])
+        _write(path, [*kept, *map(_harmless, filter(None, wanted.values()))])
     return {}
+
+
+def _harmless(decision: Decision) -> Decision:
+    """The same with texts that no spreadsheet takes for formulas."""
+    return replace(decision, **{name: cell(getattr(decision, name)) for name in ("path", "reason", "by")})
 
 
 @contextmanager
@@ -175,4 +180,4 @@ def _write(path: Path, decisions: list[Decision]) -> None:
     with whole(path, durable=True) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        table.writerows(map(cell, astuple(each)[:-1]) for each in decisions)
+        table.writerows(astuple(each)[:-1] for each in decisions)

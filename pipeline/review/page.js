@@ -53,28 +53,45 @@ function goToNextOpen() {
   draw();
 }
 
+async function paint(canvas, digest) {      // a browser keeps the pixels of hundreds of <img> that are gone
+  const bitmap = await createImageBitmap(await fetchPicture(digest));
+  if (canvas.isConnected) {
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  }
+  bitmap.close();
+}
+
+async function fetchPicture(digest) {
+  const answer = await fetch(`pictures/${digest}`);
+  return answer.blob();
+}
+
 function figure(picture, number) {
-  const made = element("figure"), image = element("img"), caption = element("figcaption");
-  image.src = `pictures/${picture.sha256}`;
-  image.alt = picture.path;
-  image.onerror = () => image.replaceWith(element("div", "nothing of it can be shown", "none"));
+  const made = element("figure"), canvas = element("canvas"), caption = element("figcaption");
+  canvas.role = "img";
+  canvas.ariaLabel = picture.path;
+  paint(canvas, picture.sha256).catch(() => canvas.replaceWith(element("div", "nothing of it can be shown", "none")));
   caption.append(element("b", `${number}  ${picture.label}`), element("br"), picture.path, element("br"),
     element("span", picture.note, "soft"));
-  made.append(image, caption);
+  made.append(canvas, caption);
   return made;
 }
 
 function button(key, choice, finding) {
   const made = element("button"), isProposed = key === finding.proposed;
-  const isChosen = Object.entries(choice.decisions).every(([digest, decision]) => decided[digest] === decision);
+  const isChosen = digests(finding).every((each, place) => decided[each] === choice.decisions[place]);
   made.append(element("kbd", key), choice.says + (isProposed ? " · proposed" : ""));
   made.className = (isProposed ? "proposed " : "") + (isChosen ? "chosen" : "");
-  made.onclick = () => decide(choice.decisions);
+  made.onclick = () => decide(chosen(finding, choice));
   return made;
 }
 
-function load(finding) {
-  for (const digest of finding ? digests(finding) : []) new Image().src = `pictures/${digest}`;
+const chosen = (finding, choice) =>
+  Object.fromEntries(digests(finding).map((each, place) => [each, choice.decisions[place]]));
+
+function load(finding) {        // into the browser's cache
+  for (const digest of finding ? digests(finding) : []) fetchPicture(digest).catch(() => null);
 }
 
 function draw() {
@@ -87,6 +104,7 @@ function draw() {
   byId("open").textContent = stopping();
   if (!finding) return finish();
   const numbers = digests(finding);
+  for (const each of document.querySelectorAll("canvas")) each.width = 0;      // frees its pixels
   byId("says").textContent = kinds[finding.kind].title;
   byId("pictures").replaceChildren(
     ...finding.pictures.map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
@@ -172,7 +190,7 @@ function keyOf(event) {
 
 function act(key) {
   const finding = current(), choice = finding && finding.choices[key === "enter" ? finding.proposed : key];
-  if (choice) decide(choice.decisions);
+  if (choice) decide(chosen(finding, choice));
   else if (key === "u") undo();
   else if (key === "l") askLabel();
   else if (key in STEPS && !isBusy) move(STEPS[key]);

@@ -197,9 +197,9 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def as_json(finding: Finding) -> dict:
-    """A finding for the page."""
-    choices = finding.choices()
+    """A finding for the page; the decisions of a choice are in the order of `sha256s`, which keeps it small."""
+    choices, every = finding.choices(), finding.sha256s
     proposed = next((key for key, (_, decisions) in choices.items() if decisions == finding.proposal), "")
     return {"id": finding.id, "kind": finding.kind, "pictures": [asdict(each) for each in finding.pictures],
-            "choices": {key: {"says": says, "decisions": decisions} for key, (says, decisions) in choices.items()},
-            "proposed": proposed}
+            "choices": {key: {"says": says, "decisions": [decisions[each] for each in every]}
+                        for key, (says, decisions) in choices.items()}, "proposed": proposed}
