@@ -33,8 +33,7 @@ def apply(scan: Scan, decisions: Mapping[str, Decision], images: Path) -> tuple[
         that were left out because they have the bytes of another one, and `gone`, the paths of decisions without an
         image.
     """
-    unreadable = {file: sha256_of(images / file.path) for file in scan.unreadable} if decisions else {}
-    found = {each.sha256 for each in scan.fingerprints.values()} | set(unreadable.values())
+    broken = {file: sha256_of(images / file.path) for file in scan.unreadable} if decisions else {}
     dropped = {key for key, each in decisions.items() if each.decision == DROP}
     settled = decisions.keys() - dropped
     labelled = {_labelled(file, decisions.get(each.sha256)): each for file, each in scan.fingerprints.items()
@@ -42,10 +41,16 @@ def apply(scan: Scan, decisions: Mapping[str, Decision], images: Path) -> tuple[
     surplus = _surplus(labelled, settled, {file.path: file.label for file in scan.fingerprints})
     left = replace(
         scan, fingerprints={file: each for file, each in labelled.items() if file not in surplus}, settled=settled,
-        unreadable={file: why for file, why in scan.unreadable.items() if unreadable.get(file) not in dropped})
+        unreadable={file: why for file, why in scan.unreadable.items() if broken.get(file) not in dropped})
+    found = {each.sha256 for each in scan.fingerprints.values()} | set(broken.values())
+    return left, {**_counted(decisions, found), "copies": len(surplus)}
+
+
+def _counted(decisions: Mapping[str, Decision], found: set[str]) -> dict:
+    """How many decisions of each kind have an image, and the paths of those that have none."""
     counts = Counter(each.decision.partition("=")[0] for key, each in decisions.items() if key in found)
     gone = sorted(each.path for key, each in decisions.items() if key not in found)
-    return left, {**{name: counts[name] for name in ("keep", "drop", "label")}, "copies": len(surplus), "gone": gone}
+    return {**{name: counts[name] for name in ("keep", "drop", "label")}, "gone": gone}
 
 
 def sha256_of(file: Path) -> str:

@@ -1,7 +1,7 @@
 """The queue of a review: what was found about the images, and what a person may decide about each finding."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -166,28 +166,23 @@ def of_answers(answers: Answers, images: pd.DataFrame) -> list[Finding]:
         answers: of the model to them.
         images: the table of images.csv; answers to images that are gone or have another label by now do not count.
     """
-    known = images.set_index("path")
-    suspects = label_suspects(answers)
+    suspects = dict.fromkeys(label_suspects(answers).tolist())
     mistakes = [each for each in (-answers.confidences).argsort(kind="stable")
-                if not answers.is_right[each] and each not in set(suspects)][:MOST]
+                if not answers.is_right[each] and each not in suspects][:MOST]
     outliers = [each for each in (-answers.unknown_scores).argsort(kind="stable") if answers.is_unknown[each]][:MOST]
+    rows = {"suspects": suspects, "mistakes": mistakes, "outliers": outliers}
+    known = images.set_index("path")
+    return [_of_answer(kind, answers, row, known.at[path, "sha256"]) for kind in rows for row in rows[kind]
+            if (path := answers.paths[row]) in known.index
+            and known.at[path, "label"] == answers.class_names[answers.labels[row]]]
 
-    def findings(kind: str, rows: Iterable[int], propose: Callable[[str], str]) -> list[Finding]:
-        found = []
-        for row in rows:
-            path, label = answers.paths[row], answers.class_names[answers.labels[row]]
-            predicted = answers.class_names[answers.predicted[row]]
-            if path in known.index and known.at[path, "label"] == label:
-                note = (f"unknown score {answers.unknown_scores[row]:.3g}" if kind == "outliers" else
-                        f"taken for {predicted}, {answers.confidences[row]:.1%}")
-                digest = known.at[path, "sha256"]
-                found.append(Finding(kind, (Picture(path, digest, label, note),), {digest: propose(predicted)},
-                                     (predicted,)))
-        return found
 
-    return [*findings("suspects", suspects, lambda predicted: LABEL + predicted),
-            *findings("mistakes", mistakes, lambda predicted: KEEP),
-            *findings("outliers", outliers, lambda predicted: KEEP)]
+def _of_answer(kind: str, answers: Answers, row: int, sha256: str) -> Finding:
+    label, predicted = (answers.class_names[each[row]] for each in (answers.labels, answers.predicted))
+    note = (f"unknown score {answers.unknown_scores[row]:.3g}" if kind == "outliers" else
+            f"taken for {predicted}, {answers.confidences[row]:.1%}")
+    proposal = LABEL + predicted if kind == "suspects" else KEEP
+    return Finding(kind, (Picture(answers.paths[row], sha256, label, note),), {sha256: proposal}, (predicted,))
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
