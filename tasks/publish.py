@@ -109,8 +109,9 @@ def data_facts(artifacts) -> dict:
     counts = splits.groupby(["label", "split"]).size()
     images = {label: {split: int(counts.get((label, split), 0)) for split in artifacts.SPLIT_NAMES}
               for label in sorted(splits["label"].unique())}
-    decisions = artifacts.read_json(artifacts.DATA_FINDINGS)["decisions"]
-    return {"data": {"images": images, "decisions": decisions | {"gone": len(decisions["gone"])},
+    findings = artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else {}
+    decisions = {name: len(each) if name == "gone" else each for name, each in findings.get("decisions", {}).items()}
+    return {"data": {"images": images, "decisions": decisions,
                      "sha256": hashlib.sha256(artifacts.SPLITS.read_bytes()).hexdigest()}}
 
 
