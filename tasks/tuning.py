@@ -164,7 +164,8 @@ class Tuner:
 
         inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, artifacts.TRANSFER_HELD_OUT]
         params = self._params(setting)
-        return checkpoints.checkpoint_path(artifacts.CACHE / folder / setting.cut, params, inputs, "tasks.tuning")
+        place = artifacts.CACHE / folder / f"{setting.cut} {setting.learning_rate:g}"
+        return checkpoints.checkpoint_path(place, params, inputs, "tasks.tuning")
 
     def _params(self, setting: Setting):
         return replace(self.finetune, learning_rate=setting.learning_rate)
