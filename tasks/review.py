@@ -126,10 +126,10 @@ def serve(review, port: int) -> None:
     from graft.server.app import run
     from pipeline.review.app import create_app, new_token
 
-    token, (add, commit, train) = new_token(), review.commands
+    token, afterwards = new_token(), "".join(f"  {each}\n" for each in review.commands)
     run(create_app(review, token, [LOOPBACK]), LOOPBACK, port,
-        lambda url: f"{len(review.open())} findings to decide on: open {url}/{token}/\n"
-                    f"decisions go to {review.table}. Afterwards:\n  {add}\n  {commit}\n  {train}")
+        lambda url: f"afterwards, to commit the decisions and to train:\n{afterwards}"
+                    f"{len(review.open())} findings to decide on at {url}/{token}/ (written to {review.table})")
 
 
 def main() -> None:
