@@ -240,6 +240,22 @@ def test_the_queue_without_a_browser_and_what_is_proposed_for_a_whole_kind(more)
         review.accept(now, "conflicts")
 
 
+def test_the_command_prints_its_address_and_a_kill_loses_no_decision(project):
+    server = subprocess.Popen([sys.executable, "-m", "tasks.review", "--port", "0"], stdout=subprocess.PIPE, text=True,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)})
+    printed = [server.stdout.readline() for _ in range(5)]
+    assert printed[1:4] == ["  git add images.decisions.csv\n", "  git commit --message 'Review images'\n",
+                            "  python -m flows.training\n"]
+    address = re.fullmatch(r"3 findings to decide on at (http://127\.0\.0\.1:\d+/[\w-]{20,}/) .*\n", printed[4])[1]
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        first = client.get("queue").json()["findings"][0]
+        body = {"id": first["id"], "decisions": chosen(first, "k"), "expected": {}}
+        assert client.post("decisions", json=body).status_code == 200
+    server.kill()
+    server.communicate()
+    assert set(decided().values()) == {"keep"}
+
+
 def test_without_findings_the_command_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("data: {images: images}")

@@ -34,7 +34,7 @@ from pipeline.pages import render
 from pipeline.review.queue import KINDS, Finding, Picture, as_json
 
 PREVIEW_PX = 640        # the longer side of a picture on the page
-HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
            "Cross-Origin-Resource-Policy": "same-origin"}
 Digest = Annotated[str, InPath(pattern="^[0-9a-f]{64}$")]
 
