@@ -13,7 +13,6 @@ _FRAME = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
-<link rel="icon" href="data:,">
 <style>
 {style}</style>
 </head>

@@ -108,6 +108,10 @@ def create_app(review: Review, token: str, names: Collection[str] = ()) -> FastA
     _add_writing(router, review)
     app.include_router(router)
 
+    @app.get("/favicon.ico")
+    def icon() -> Response:
+        return Response(status_code=204)        # browsers ask for it, and would complain
+
     @app.exception_handler(GraftError)
     async def explain(_: object, error: GraftError) -> Response:
         return JSONResponse({"detail": str(error)}, 500)
