@@ -1,4 +1,5 @@
-// From a picture's file to the pixels that the model takes: the same as those of `graft.images.read_image`.
+// From a picture's file to the pixels that the model takes: the same as those of `graft.images.read_image`. Of a high
+// picture Pillow resamples the columns first, so that some of its pixels differ by 1.
 
 const FRACTION = 22;        // bits of a weight's fraction: Pillow's Resample.c computes in whole numbers, too
 const BAND = 256;           // rows that are drawn at once: phones limit the area of a canvas

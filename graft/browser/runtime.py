@@ -46,9 +46,10 @@ def read_runtime(archive: str | Path | None = None) -> dict[str, bytes]:
         GraftError: if the archive cannot be read or fetched, or is not exactly the expected one.
     """
     data = _read_checked(expanded(archive)) if archive else _cached()
-    with tarfile.open(fileobj=io.BytesIO(data)) as members:
-        programs = [members.extractfile(name).read() for name in MEMBERS]       # type: ignore[union-attr]
-    return dict(zip(FILES, [*programs, *map(_licence, LICENCES)]))
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|gz") as members:      # in one pass: of these, one is the last
+        programs = {each.name: members.extractfile(each).read()               # type: ignore[union-attr]
+                    for each in members if each.name in MEMBERS}
+    return dict(zip(FILES, [*(programs[name] for name in MEMBERS), *map(_licence, LICENCES)]))
 
 
 def _cached() -> bytes:
@@ -111,10 +112,9 @@ def _sha512(data: bytes) -> str:
 
 def _licence(name: str) -> bytes:
     """A licence of ONNX Runtime, found without importing it."""
-    found = importlib.util.find_spec("onnxruntime")
-    path = Path(found.origin if found and found.origin else PACKAGE).with_name(name)
+    [package] = importlib.util.find_spec("onnxruntime").submodule_search_locations      # type: ignore[union-attr, misc]
     try:
-        return path.read_bytes()
+        return Path(package, name).read_bytes()
     except OSError as error:
-        raise GraftError(f"{path}: {error.strerror}. A page carries the licence of what it contains: install "
-                         "onnxruntime from PyPI.") from error
+        raise GraftError(f"{Path(package, name)}: {error.strerror}. A page carries the licence of what it contains: "
+                         "install onnxruntime from PyPI.") from error
