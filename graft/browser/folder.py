@@ -21,8 +21,8 @@ SCRIPTS = ("page.js", "pixels.js", "classifier.js", "offline.js")
 FILES = (FACTS, *SCRIPTS, bundle.MODEL, REFERENCE, *RUNTIME, INDEX)     # in the order in which they are written
 POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; "
           "img-src blob: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
-NEVER_UNKNOWN = "This model does not tell which pictures are unlike its training images: it was published without that."
-NEVER_UNSURE = "This model does not tell which answers are unsure: it was published without a wanted precision."
+NEVER_UNKNOWN = "This model never answers “unknown”: it was published without a threshold for that."
+NEVER_UNSURE = "This model never answers “unsure”: it was published without a wanted precision."
 
 
 @dataclass(frozen=True)

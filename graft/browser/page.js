@@ -50,7 +50,7 @@ function card(file) {
   picture.alt = file.name || "picture";
   picture.src = URL.createObjectURL(file);
   picture.onload = () => URL.revokeObjectURL(picture.src);
-  picture.onerror = () => picture.replaceWith(element("p", "soft", "no preview"));
+  picture.onerror = () => picture.replaceWith(element("div", "blank soft", "no preview"));
   text.append(element("h2", "", "…"), element("p", "soft", file.name));
   made.append(picture, text);
   return made;

@@ -1,27 +1,27 @@
-// From a picture's file to the pixels that the model takes: the same as those of `graft.images.read_image`. Of a high
-// picture Pillow resamples the columns first, so that some of its pixels differ by 1.
+// From a picture's file to the pixels that the model takes: the same as those of `graft.images.read_image`.
 
 const FRACTION = 22;        // bits of a weight's fraction: Pillow's Resample.c computes in whole numbers, too
-const BAND = 256;           // rows that are drawn at once: phones limit the area of a canvas
+const BAND = 256;           // rows that are drawn at once, a multiple of 8: phones limit the area of a canvas
 const START = 26;           // bytes of a file, up to a PNG's bit depth
 
 /** The pixels of the whole picture at that size: RGB, 0 to 255, row by row. Throws an `Error` with the reason. */
 export async function readPixels(file, height, width) {
-  await refuseDeep(file);
-  const picture = await decode(file);
+  const isJpeg = await look(file), picture = await decode(file);
   try {
-    return lower(narrow(picture, width), width, picture.height, height);
+    const image = draw(picture, isJpeg ? blockOf(picture, 2 * Math.max(height, width)) : 1);
+    return resize(image, height, width).rgb;
   } finally {
     picture.close();
   }
 }
 
-/** Browsers show the upper 8 bits of 16, whatever range the file uses; Graft looks for the range. */
-async function refuseDeep(file) {
+/** Whether it is a JPEG file. Of 16 bits, browsers show the upper 8, whatever range a file uses: that is refused. */
+async function look(file) {
   const start = new Uint8Array(await file.slice(0, START).arrayBuffer());
   if (start[0] === 0x89 && start[1] === 0x50 && start[24] === 16) {
-    throw new Error("a PNG of 16 bits per channel: this page reads 8 bits. Save it with 8, or use `graft predict`");
+    throw new Error("a PNG of 16 bits per channel, of which this page reads 8 at most: save it with 8 bits");
   }
+  return start[0] === 0xff && start[1] === 0xd8;
 }
 
 async function decode(file) {
@@ -33,57 +33,85 @@ async function decode(file) {
   }
 }
 
-/** Resample every row to `width` pixels, with transparency on white. */
-function narrow(picture, width) {
-  const canvas = document.createElement("canvas"), weights = weigh(picture.width, width);
+/** The side of the blocks whose means Graft takes for a large JPEG: it has them decoded at 1/2, 1/4 or 1/8. */
+function blockOf(picture, least) {
+  return [8, 4, 2].find((side) => Math.min(picture.width, picture.height) >= side * least) ?? 1;
+}
+
+/** The means of blocks of the picture's pixels, with transparency on white; blocks at the edges may be smaller. */
+function draw(picture, side) {
+  const canvas = document.createElement("canvas");
   canvas.width = picture.width;
   canvas.height = BAND;
   const drawing = canvas.getContext("2d", {willReadFrequently: true});
   drawing.fillStyle = "white";
-  const made = new Uint8Array(picture.height * width * 3);
+  const width = Math.ceil(picture.width / side), height = Math.ceil(picture.height / side);
+  const rgb = new Uint8ClampedArray(height * width * 3);
   for (let top = 0; top < picture.height; top += BAND) {
-    const rows = Math.min(BAND, picture.height - top);
     drawing.fillRect(0, 0, picture.width, BAND);
     drawing.drawImage(picture, 0, -top);
-    const {data} = drawing.getImageData(0, 0, picture.width, rows);
-    narrowRows(data, picture.width, rows, weights, made.subarray(top * width * 3));
+    const band = drawing.getImageData(0, 0, picture.width, Math.min(BAND, picture.height - top));
+    average(band, side, rgb.subarray(top / side * width * 3));
   }
-  return made;
+  return {rgb, width, height};
 }
 
-function narrowRows(rgba, from, rows, weights, made) {
+function average({data, width, height}, side, made) {
   let to = 0;
-  for (let row = 0; row < rows; row++) {
+  for (let top = 0; top < height; top += side) {
+    for (let left = 0; left < width; left += side) {
+      const right = Math.min(left + side, width), bottom = Math.min(top + side, height);
+      let red = 0, green = 0, blue = 0;
+      for (let row = top; row < bottom; row++) {
+        for (let at = 4 * (row * width + left), end = at + 4 * (right - left); at < end; at += 4) {
+          red += data[at];
+          green += data[at + 1];
+          blue += data[at + 2];
+        }
+      }
+      const pixels = (right - left) * (bottom - top);
+      made[to++] = red / pixels;
+      made[to++] = green / pixels;
+      made[to++] = blue / pixels;
+    }
+  }
+}
+
+/** In two passes, each rounded, so that their order counts: it is that of Pillow 13. */
+function resize(image, height, width) {
+  const isHigh = image.height > height && image.height - height > 2 * (image.width - width);
+  return isHigh ? narrow(lower(image, height), width) : lower(narrow(image, width), height);
+}
+
+/** Resample every row. */
+function narrow(image, width) {
+  const rgb = new Uint8Array(image.height * width * 3), weights = weigh(image.width, width);
+  let to = 0;
+  for (let row = 0; row < image.height; row++) {
     for (const {first, values} of weights) {
-      let red = 1 << FRACTION - 1, green = red, blue = red, at = 4 * (row * from + first);
-      for (const weight of values) {
-        red += weight * rgba[at];
-        green += weight * rgba[at + 1];
-        blue += weight * rgba[at + 2];
-        at += 4;
+      for (let channel = 0; channel < 3; channel++) {
+        rgb[to++] = weighted(image.rgb, 3 * (row * image.width + first) + channel, 3, values);
       }
-      made[to++] = red >> FRACTION;
-      made[to++] = green >> FRACTION;
-      made[to++] = blue >> FRACTION;
     }
   }
+  return {rgb, width, height: image.height};
 }
 
-/** Resample every column of RGB pixels from one height to another. */
-function lower(rgb, width, from, height) {
-  const made = new Uint8Array(height * width * 3), stride = width * 3;
+/** Resample every column. */
+function lower(image, height) {
+  const stride = 3 * image.width, rgb = new Uint8Array(height * stride);
   let to = 0;
-  for (const {first, values} of weigh(from, height)) {
-    for (let column = 0; column < stride; column++) {
-      let sum = 1 << FRACTION - 1, at = first * stride + column;
-      for (const weight of values) {
-        sum += weight * rgb[at];
-        at += stride;
-      }
-      made[to++] = sum >> FRACTION;
-    }
+  for (const {first, values} of weigh(image.height, height)) {
+    for (let at = first * stride; at < (first + 1) * stride; at++) rgb[to++] = weighted(image.rgb, at, stride, values);
   }
-  return made;
+  return {rgb, width: image.width, height};
+}
+
+/** The weighted mean of values that lie `step` apart. */
+function weighted(bytes, at, step, weights) {
+  let sum = 1 << FRACTION - 1;
+  for (let each = 0; each < weights.length; each++, at += step) sum += weights[each] * bytes[at];
+  return sum >> FRACTION;
 }
 
 /** For each new pixel, the first old one that counts and the weights from there on: a triangle as wide as the scale. */
