@@ -124,7 +124,7 @@ def run_publish(gate: dict, seconds: dict[str, float]):
     """
     from tasks import publish
 
-    published, promoted = publish.run(gate, seconds)
+    published, is_promoted = publish.run(gate, seconds)
     get_run_logger().info(publish.outcome(published))
     if published is None:
         return None
@@ -133,7 +133,7 @@ def run_publish(gate: dict, seconds: dict[str, float]):
             "reasons": gate["reasons"]}
     if published.is_new:
         outcome.emit("model.published", published.name, told)
-    if promoted:
+    if is_promoted:
         outcome.emit("model.promoted", published.name, told)
     return published
 

@@ -57,7 +57,7 @@ def main() -> None:
     dataset.fill()
     model, train, fit = model_before(stage, dataset)
     backend.make_deterministic(fit.seed)
-    fitting.prepare(model, fit.optimizer, fit.learning_rate, fit.momentum, fit.label_smoothing)
+    fitting.prepare(model, fit.optimizer, fit.momentum, fit.label_smoothing)
     rates, losses = learning_rate.sweep(model, train, batch_size=fit.batch_size, seed=fit.seed)
     suggested = learning_rate.suggestion(rates, losses)
     path = artifacts.LEARNING_RATE / f"{stage}.png"

@@ -114,6 +114,7 @@ class Tuner:
         head = artifacts.read_json(artifacts.HEAD)
         self.head_shape = {key: head[key] for key in ("hidden_units", "dropout")}
         self.on_train, self.on_all = start_heads(images)
+        self._begun: dict[str, tuple] = {}
 
     def dataset(self, cut: str):
         """The images as activations at a cut; see `pipeline.training.examples.open_dataset`."""
@@ -125,11 +126,25 @@ class Tuner:
 
     def fit(self, setting: Setting, last_epoch: int | None = None) -> tuple:
         """Train on train. Returns the dataset, the models of `build_model`, and what `fit_model` returns."""
-        dataset = self.dataset(setting.cut)
-        dataset.fill()
-        models, params = self._ready(dataset, setting, self.on_train)
+        dataset, models = self._untrained(setting.cut)
         train, val = dataset.splits["train"], dataset.splits["val"]
+        params = self._params(setting)
         return dataset, models, *fit_model(models, train, val, params, self.checkpoint(setting), last_epoch)
+
+    def _untrained(self, cut: str) -> tuple:
+        """The dataset and the models of a cut; they are built once, since compiling takes longer than a short fit."""
+        import numpy as np
+
+        from pipeline.training import fitting
+
+        if cut not in self._begun:
+            dataset = self.dataset(cut)
+            dataset.fill()
+            models = self._build(dataset, self.on_train)
+            self._begun[cut] = dataset, models, [np.array(variable) for variable in models[0].variables]
+        dataset, models, weights = self._begun[cut]
+        fitting.assign(models[0].variables, weights)
+        return dataset, models
 
     def fit_on_all(self, setting: Setting, epochs: int) -> tuple:
         """Train on train and val for so many epochs. Returns the models of `build_model`."""
@@ -138,7 +153,7 @@ class Tuner:
         dataset = self.dataset(setting.cut)
         everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
         everything.activations.fill(everything.all_views())
-        models, params = self._ready(dataset, setting, self.on_all)
+        models, params = self._build(dataset, self.on_all), self._params(setting)
         fit_model(models, everything, None, params, self.checkpoint(setting, "finetune_on_all"), last_epoch=epochs)
         return models
 
@@ -149,13 +164,14 @@ class Tuner:
 
         inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, artifacts.TRANSFER_HELD_OUT]
         params = self._params(setting)
-        return checkpoints.checkpoint_path(artifacts.CACHE / folder / setting.cut, params, inputs, "tasks.tuning")
+        place = artifacts.CACHE / folder / f"{setting.cut} {setting.learning_rate:g}"
+        return checkpoints.checkpoint_path(place, params, inputs, "tasks.tuning")
 
     def _params(self, setting: Setting):
         return replace(self.finetune, learning_rate=setting.learning_rate)
 
-    def _ready(self, dataset, setting: Setting, head_weights: list) -> tuple:
+    def _build(self, dataset, head_weights: list) -> tuple:
         from pipeline.training import backend
 
         backend.make_deterministic(self.finetune.seed)
-        return build_model(dataset, self.head_shape, head_weights), self._params(setting)
+        return build_model(dataset, self.head_shape, head_weights)

@@ -49,6 +49,7 @@ class Proxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)       # (method, path) of all that came
     without: tuple[str, ...] = ()       # header names that are not passed on
+    more: tuple[tuple[str, str], ...] = ()      # headers that each reply has in addition
     before: Callable[[int], None] = lambda number: None     # is called with each request's number, from 1 on
 
     def add(self, *faults: Fault) -> None:
@@ -122,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         reply = connection.getresponse()
         content = reply.read()
         connection.close()
-        return reply.status, reply.getheaders(), content
+        return reply.status, [*reply.getheaders(), *self.server.proxy.more], content
 
     def _answer(self, status: int, headers: list, content: bytes, cut: bool = False) -> None:
         self.send_response_only(status)

@@ -8,12 +8,19 @@ import threading
 from datetime import timedelta
 
 import pytest
-from prefect_server import wait_for
+from prefect_server import running, wait_for
 
 from flows.automations import HEARTBEAT, automations
 from pipeline.code import ROOT
 
 NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graft: verdict"]
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory):
+    """One of its own: what is applied here would end silent runs of other tests."""
+    with running(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

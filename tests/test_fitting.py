@@ -48,6 +48,25 @@ def test_it_learns_and_tells_its_history(tmp_path):
     assert loss == min(row["val_loss"] for row in progress.history) == progress.best_loss
 
 
+def test_a_model_that_is_fitted_again_at_another_rate_is_that_of_a_new_one(tmp_path):
+    def fitted(head, rate):
+        options = OPTIONS | {"learning_rate": rate, "averaging_epochs": 1.0}
+        return fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / f"{rate}.npz", epochs=3, **options)
+
+    backend.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
+    before = [np.array(variable) for variable in head.variables]
+    fitted(head, 0.1)
+    step = head.train_function
+    fitting.assign(head.variables, before)
+    _, again = fitted(head, 0.01)
+    assert head.train_function is step          # not compiled anew
+    (tmp_path / "0.01.npz").unlink()
+    backend.make_deterministic(1)
+    _, alone = fitted(heads.build_head(8, 2, hidden_units=8, dropout=0.3), 0.01)
+    assert np.array_equal(again, alone)
+
+
 def test_score_is_that_of_scikit_learn_at_the_best_temperature():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(50, 4)) * 5, rng.integers(0, 4, 50)

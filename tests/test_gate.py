@@ -123,7 +123,7 @@ def test_the_champion_itself_is_recognized(project, run):
     report = run()
     assert report["verdict"] == "HOLD" and report["reasons"] == ["this model is already the champion, version 1"]
     assert "already published as version 1, and no new version is made" in artifacts.GATE_PAGE.read_text()
-    assert tasks.publish.outcome(tasks.publish.run(report)).endswith("registry/colours@1 was already published")
+    assert tasks.publish.outcome(tasks.publish.run(report)[0]).endswith("registry/colours@1 was already published")
 
 
 def test_the_champion_is_scored_with_its_own_image_size(project, run, monkeypatch):
@@ -172,7 +172,7 @@ def test_a_champion_without_its_split_is_for_a_person(project, run):
     report = run()
     assert report["verdict"] == "HOLD"
     assert "publishing it does not make it the champion" in artifacts.GATE_PAGE.read_text()
-    assert tasks.publish.outcome(tasks.publish.run(report)).endswith("registry/colours@2 is published")
+    assert tasks.publish.outcome(tasks.publish.run(report)[0]).endswith("registry/colours@2 is published")
 
 
 def test_a_lost_class_is_said(project, run):
@@ -217,9 +217,11 @@ def test_a_second_run_writes_the_same_bytes(project, run):
 
 def test_what_passes_is_published_and_takes_the_champions_place(project, run):
     publish(worse_bundle(project / "other"))
-    published = tasks.publish.run(run())
+    report = run()
+    published, is_promoted = tasks.publish.run(report)
     manifest = read_manifest("colours@champion")
-    assert published.version == manifest.number == 2
+    assert is_promoted and published.version == manifest.number == 2
+    assert tasks.publish.run(report)[1] is False        # as a run at the same moment does, which came second
     assert manifest.facts["params"]["gate"]["min_accuracy"] == 0.5
     assert manifest.facts["data"]["images"]["red"] == {"train": 10, "val": 10, "test": 20}
     assert {"splits.csv", "gate.html", "metrics.json", "report.html"} <= manifest.attachments.keys()
@@ -241,11 +243,11 @@ def test_a_run_that_died_between_publishing_and_promoting_is_made_good_by_the_ne
 
 def test_a_version_that_was_rolled_back_waits_for_a_person(project, run):
     publish(worse_bundle(project / "other"))
-    assert tasks.publish.run(run()).version == 2
+    assert tasks.publish.run(run())[0].version == 2
     registry.rollback("colours", reason="bad in the field")
     report = run()
     assert report["verdict"] == "HOLD" and "bad in the field" in report["reasons"][0]
-    assert tasks.publish.run(report).version == 2
+    assert tasks.publish.run(report)[0].version == 2
     assert registry.history("colours")[-1].version == 1
     registry.promote("colours@2", reason="it was the camera")
     registry.promote("colours@1", reason="for the test")
@@ -279,5 +281,5 @@ def test_a_champion_of_meanwhile_is_not_replaced(project, run):
 
 
 def test_a_rejected_model_is_not_published(project):
-    assert tasks.publish.run({"verdict": "REJECT", "reasons": ["bad"]}) is None
+    assert tasks.publish.run({"verdict": "REJECT", "reasons": ["bad"]}) == (None, False)
     assert not Path("registry/models").exists()

@@ -7,7 +7,7 @@ from pipeline.training import backend, fitting, heads, learning_rate
 def swept(**options):
     backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=0, dropout=0)
-    fitting.prepare(head, "sgd", 0.01, 0.9, 0.0)
+    fitting.prepare(head, "sgd", 0.9, 0.0)
     before = [each.copy() for each in head.get_weights()]
     rates, losses = learning_rate.sweep(head, test_fitting.blobs(1), batch_size=16, seed=1, **options)
     return head, before, rates, losses

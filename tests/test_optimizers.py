@@ -7,32 +7,32 @@ import pytest
 from pipeline.training import backbones, optimizers
 
 
-def rate(schedule, step):
-    return float(schedule(step)) if callable(schedule) else schedule
-
-
 @pytest.mark.parametrize(("decay", "at_the_middle", "at_the_end"), [
     ("cosine", 0.1 * (1 + math.cos(math.pi * 0.5)) / 2, 0.0), ("none", 0.1, 0.1)])
 def test_the_rate_rises_in_a_line_then_follows_half_a_cosine(decay, at_the_middle, at_the_end):
-    schedule = optimizers.Schedule(0.1, warmup_epochs=2, decay=decay).over(epochs=10, steps_per_epoch=5)
-    assert rate(schedule, 0) == 0
-    assert rate(schedule, 5) == pytest.approx(0.05)
-    assert rate(schedule, 10) == pytest.approx(0.1)
-    assert rate(schedule, 30) == pytest.approx(at_the_middle, abs=1e-7)
-    assert rate(schedule, 50) == pytest.approx(at_the_end, abs=1e-7)
+    rate = optimizers.Schedule(0.1, warmup_epochs=2, decay=decay).over(epochs=10, steps_per_epoch=5)
+    assert rate(0) == 0
+    assert rate(5) == pytest.approx(0.05)
+    assert rate(10) == pytest.approx(0.1)
+    assert rate(30) == pytest.approx(at_the_middle, abs=1e-7)
+    assert rate(50) == pytest.approx(at_the_end, abs=1e-7)
 
 
-def test_without_warm_up_the_cosine_begins_at_the_top():
-    schedule = optimizers.Schedule(0.1, decay="cosine").over(epochs=1, steps_per_epoch=8)
-    assert [rate(schedule, step) for step in range(9)] == pytest.approx(
-        [0.1 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(9)], abs=1e-7)
-    assert optimizers.Schedule(0.1).over(epochs=1, steps_per_epoch=8) == 0.1
+@pytest.mark.parametrize("warmup_epochs", [0, 1.5])
+def test_the_rate_is_that_of_keras(warmup_epochs):
+    rate = optimizers.Schedule(0.1, warmup_epochs, "cosine").over(epochs=4, steps_per_epoch=8)
+    warmup = round(8 * warmup_epochs)
+    first = {"warmup_target": 0.1, "warmup_steps": warmup} if warmup else {}
+    expected = keras.optimizers.schedules.CosineDecay(0.0 if warmup else 0.1, 32 - warmup, **first)
+    assert [rate(step) for step in range(33)] == pytest.approx([float(expected(step)) for step in range(33)], abs=1e-7)
+    assert optimizers.Schedule(0.1).over(epochs=1, steps_per_epoch=8)(5) == 0.1
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
 def test_a_factor_scales_the_step_of_its_variable_alone(name):
     variables = [keras.Variable([1.0, 2.0], name=each) for each in "ab"]
-    optimizer = optimizers.build(name, 0.1, 0.0, {variables[0].path: 0.25})
+    optimizer = optimizers.build(name, 0.0, {variables[0].path: 0.25})
+    optimizer.learning_rate = 0.1
     optimizer.apply([keras.ops.ones(2), keras.ops.ones(2)], variables)
     moved = [np.array([1.0, 2.0]) - np.array(each) for each in variables]
     assert np.allclose(moved[0], 0.25 * moved[1], rtol=1e-5)

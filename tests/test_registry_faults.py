@@ -51,6 +51,13 @@ def test_faults_that_pass_are_not_noticed(proxy, what):
     assert all(fault.times == 0 for fault in proxy.faults)
 
 
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 2026 00:00:00 GMT", "yesterday"])
+def test_a_gateway_may_add_a_date(proxy, date):
+    proxy.more = (("Date", date),)
+    before = datetime.now(UTC)
+    assert abs(promote(f"{proxy.registry}/colours@1", alias="stable").time - before) < timedelta(minutes=1)
+
+
 def test_a_lost_reply_to_the_write_that_decides_is_a_success(proxy):
     proxy.add(Fault("PUT", r"/versions/000002/manifest\.json", "lose"))
     published = publish(bundle(2), "colours", proxy.registry)

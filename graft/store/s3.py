@@ -11,7 +11,8 @@ import io
 import random
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,10 @@ class S3Store(Store):
         return date + timedelta(seconds=time.monotonic() - read_at_s)
 
     def _read_clock(self, parsed: dict, **_: object) -> None:
-        """Take the server's time from a reply: every reply has it."""
-        if date := parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
-            self._clock = parsedate_to_datetime(date), time.monotonic()
+        """Take the server's time from a reply: every reply has it, and behind a gateway perhaps two."""
+        date = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        with suppress(ValueError):
+            self._clock = parsedate_to_datetime(date).replace(tzinfo=UTC), time.monotonic()
 
     def _put(self, key: str, data: bytes | Path, **conditions: str) -> None:
         where = {"Bucket": self._bucket, "Key": self._prefix + key, **conditions}

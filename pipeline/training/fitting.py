@@ -74,6 +74,7 @@ def fit(
 
     Args:
         model: gives logits, float `(batch, classes)`. Its weights before the first epoch may turn out the best, too.
+            One that was fitted before is not compiled again: only rates, epochs and patience may differ from then.
         train, val: `pipeline.training.examples.Examples` or `Vectors`. Without val, the last weights are kept.
         checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
             deletes it when the result is safe. See `pipeline.training.checkpoints`.
@@ -93,20 +94,21 @@ def fit(
         and after each. The model has the best weights.
     """
     steps = -(-len(train) // batch_size)
-    schedule = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
-    prepare(model, optimizer, schedule, momentum, label_smoothing, learning_rate_factors, averaging_epochs * steps)
+    if not model.compiled:
+        prepare(model, optimizer, momentum, label_smoothing, learning_rate_factors, averaging_epochs * steps)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
-    fitting = _Fit(model, train, val, weights, batch_size, seed, checkpoint)
+    rate = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
+    fitting = _Fit(model, train, val, weights, rate, batch_size, seed, checkpoint)
     with sigterm_as_flag() as terminated:
         fitting.run(epochs if last_epoch is None else last_epoch, patience, terminated)
     return fitting.progress, np.stack(fitting.logits)
 
 
-def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: float, factors=None,
-            averaging_steps: float = 0) -> None:
+def prepare(model, optimizer: str, momentum: float, label_smoothing: float, factors=None, averaging_steps: float = 0
+            ) -> None:
     """Compile a model for `fit`; see `pipeline.training.optimizers.build` for the arguments."""
     model.compile(
-        optimizers.build(optimizer, schedule, momentum, factors or {}, averaging_steps),
+        optimizers.build(optimizer, momentum, factors or {}, averaging_steps),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"], weighted_metrics=[],
     )
@@ -114,13 +116,14 @@ def prepare(model, optimizer: str, schedule, momentum: float, label_smoothing: f
 
 
 class _Fit:
-    def __init__(self, model, train, val, weights, batch_size, seed, checkpoint):
-        self.model, self.train, self.val, self.weights = model, train, val, weights
+    def __init__(self, model, train, val, weights, rate, batch_size, seed, checkpoint):
+        self.model, self.train, self.val, self.weights, self.rate = model, train, val, weights, rate
         self.batch_size, self.seed, self.checkpoint = batch_size, seed, checkpoint
         self.steps = -(-len(train) // batch_size)
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
         self.progress, self.best, self.logits = Progress(), _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
+        assign(model.optimizer.variables, [np.zeros(each.shape) for each in model.optimizer.variables])
 
     def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
@@ -176,11 +179,17 @@ class _Fit:
         return as_float32(self.train.batch(indices, self.progress.epoch)), indices
 
     def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
+        self.model.optimizer.learning_rate = self.rate(self.steps_done)
         batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
         if backend.is_distributed(self.model) and not self.steps_run:
             self.model.test_on_batch(*batch)        # builds the metrics; Keras cannot do so from a batch in parts
         x, y, sample_weight = (backend.shared(self.model, each) for each in batch)
         return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+
+    @property
+    def steps_done(self) -> int:
+        """The steps of all epochs so far."""
+        return self.progress.epoch * self.steps + self.progress.step
 
     def _step(self, inputs: np.ndarray, indices: np.ndarray) -> None:
         logs = self._train(inputs, indices)
@@ -197,7 +206,7 @@ class _Fit:
                 progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
         row = {
             "epoch": progress.epoch + 1,
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "learning_rate": self.rate(self.steps_done),
             "accuracy": float(np.mean(progress.accuracies)),
             "loss": float(np.mean(progress.losses)),
             "val_accuracy": val_accuracy,

@@ -1,5 +1,7 @@
 """Optimizers whose learning rate changes over time, and from layer to layer."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -22,29 +24,33 @@ class Schedule:
     warmup_epochs: float = 0.0
     decay: str = "none"
 
-    def over(self, epochs: int, steps_per_epoch: int):
-        """The schedule as Keras expects it: a number, or a function of the optimizer's step count.
+    def over(self, epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
+        """The learning rate of a step, counted from 0.
 
         Args:
             epochs, steps_per_epoch: of the whole training.
         """
-        steps, warmup = epochs * steps_per_epoch, round(self.warmup_epochs * steps_per_epoch)
-        if self.decay == "none" and not warmup:
-            return self.learning_rate
-        first = {"warmup_target": self.learning_rate, "warmup_steps": warmup} if warmup else {}
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else self.learning_rate, max(1, steps - warmup), alpha=1.0 if self.decay == "none" else 0.0,
-            **first,
-        )
+        warmup = round(self.warmup_epochs * steps_per_epoch)
+        falling = max(1, epochs * steps_per_epoch - warmup)
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return self.learning_rate * step / warmup
+            done = min(1.0, (step - warmup) / falling) if self.decay == "cosine" else 0.0
+            return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+        return rate
 
 
-def build(name: str, schedule, momentum: float, factors: dict[str, float], averaging_steps: float = 0
+def build(name: str, momentum: float, factors: dict[str, float], averaging_steps: float = 0
           ) -> keras.optimizers.Optimizer:
     """Build an optimizer that multiplies the learning rate of each variable by a factor.
 
+    Its attribute `learning_rate` is to be set before each step. Keras's own schedules become part of the compiled step,
+    which has to be compiled again for another rate.
+
     Args:
         name: adam, sgd or rmsprop.
-        schedule: a number, or a Keras schedule.
         momentum: for sgd and rmsprop.
         factors: path of a variable -> its factor, 1 by default.
         averaging_steps: how many steps the average of the weights reaches back; 0 for no average.
@@ -52,7 +58,7 @@ def build(name: str, schedule, momentum: float, factors: dict[str, float], avera
     options = {} if name == "adam" else {"momentum": momentum}
     if averaging_steps:
         options |= {"use_ema": True, "ema_momentum": averaging_steps / (1 + averaging_steps)}
-    optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](schedule, **options)
+    optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](**options)
     if any(factor != 1 for factor in factors.values()):
         _multiply(optimizer, factors)
     return optimizer
