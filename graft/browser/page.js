@@ -88,4 +88,4 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 document.addEventListener("paste", (event) => show([...event.clipboardData.files]));
 opened.then(describe, (error) => { byId("model").textContent = ""; byId("message").textContent = error.message; })
-  .then(() => navigator.serviceWorker?.register("offline.js")).catch(() => {});
+  .then(() => last).then(() => navigator.serviceWorker?.register("offline.js")).catch(() => {});    // after the answers
