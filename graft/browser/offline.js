@@ -3,20 +3,21 @@
 addEventListener("install", (event) => event.waitUntil(keepAll()));
 addEventListener("fetch", (event) => event.respondWith(newest(event)));
 
-const kept = () => caches.open(registration.scope);
+const open = () => caches.open(registration.scope);
 
 async function keepAll() {
   const {files} = await (await fetch("page.json")).json();
-  await (await kept()).addAll(["./", ...files]);
+  await (await open()).addAll(["./", ...files]);
 }
 
+/** The file from the network, otherwise the kept one. Another page's files, at the same address later, are not kept. */
 async function newest(event) {
-  const cache = await kept();
+  const cache = await open(), kept = await cache.match(event.request);
   try {
     const answer = await fetch(event.request);
-    if (event.request.method === "GET" && answer.ok) event.waitUntil(cache.put(event.request, answer.clone()));
+    if (kept && answer.ok) event.waitUntil(cache.put(event.request, answer.clone()));
     return answer;
   } catch {
-    return await cache.match(event.request) ?? Response.error();
+    return kept ?? Response.error();
   }
 }
