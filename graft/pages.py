@@ -22,13 +22,15 @@ _FRAME = """<!doctype html>
 """
 
 
-def frame(title: str, body: str, is_scripted: bool = False) -> str:
+def frame(title: str, body: str, is_scripted: bool = False, policy: str | None = None) -> str:
     """A whole page.
 
     Args:
         title: as text.
         body: as HTML.
         is_scripted: whether scripts in the body may run.
+        policy: the Content-Security-Policy of a page that needs another one.
     """
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    return _FRAME.format(title=escape(title), body=body, style=style, policy=SCRIPTED if is_scripted else POLICY)
+    policy = policy or (SCRIPTED if is_scripted else POLICY)
+    return _FRAME.format(title=escape(title), body=body, style=style, policy=policy)

@@ -20,6 +20,8 @@ JOINS = {
         "project_folder() / MODELS / check_name(name)": CHECKED},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},
     "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / registry": LOCAL},
+    "graft/browser/folder.py": {"folder / name": OURS, "here / script": OURS},
+    "graft/browser/runtime.py": {"Path(package, name)": OURS},
     "graft/machine/files.py": {"folder / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'": OURS},
     "graft/machine/names.py": {"folder.joinpath(*name.split('/'))": "the one parser"},
     "graft/model/inference.py": {"folder / files[0]": OURS, "folder / bundle.FORMATS[format][0]": OURS},

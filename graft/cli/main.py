@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from graft.cli import completion, reading, registry
+from graft.cli import completion, page, reading, registry
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
@@ -25,7 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
                                      epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
+    for add in (_add_predict, _add_serve, page.add_commands, registry.add_commands, reading.add_commands):
         add(subparsers)
     completion.add_commands(subparsers, parser)
     return parser
