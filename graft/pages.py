@@ -5,6 +5,7 @@ from pathlib import Path
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SCRIPTED = f"{POLICY}; script-src 'unsafe-inline'"
+SERVED = f"{SCRIPTED}; connect-src 'self'".replace("img-src data:", "img-src 'self' data:")     # talks to its server
 _FRAME = """<!doctype html>
 <html lang="en">
 <head>
@@ -12,6 +13,7 @@ _FRAME = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
+<link rel="icon" href="data:,">
 <style>
 {style}</style>
 </head>
@@ -22,15 +24,13 @@ _FRAME = """<!doctype html>
 """
 
 
-def frame(title: str, body: str, is_scripted: bool = False, policy: str | None = None) -> str:
+def frame(title: str, body: str, policy: str = POLICY) -> str:
     """A whole page.
 
     Args:
         title: as text.
         body: as HTML.
-        is_scripted: whether scripts in the body may run.
-        policy: the Content-Security-Policy of a page that needs another one.
+        policy: its Content-Security-Policy, such as `SCRIPTED` (its scripts may run) or `SERVED`.
     """
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    policy = policy or (SCRIPTED if is_scripted else POLICY)
     return _FRAME.format(title=escape(title), body=body, style=style, policy=policy)

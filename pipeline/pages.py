@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 from graft.errors import printable
-from graft.pages import frame
+from graft.pages import POLICY, frame
 
 NAMES = {       # key -> how it reads, if that is not just its words
     "held_out_accuracy": "held-out accuracy", "roc_auc": "ROC AUC", "f1": "F1",
@@ -16,16 +16,16 @@ NAMES = {       # key -> how it reads, if that is not just its words
 }
 
 
-def render(template: Path, title: str, is_scripted: bool = False, **values) -> str:
+def render(template: Path, title: str, policy: str = POLICY, **values) -> str:
     """Render a template as a page. A value that the template uses and does not get is an error.
 
     Args:
         template: the page's body; it may include other files of its folder.
         title: of the page; the template has it, too.
-        is_scripted: whether scripts in the template may run.
+        policy: what the page may do, see `graft.pages.frame`.
         values: what the template uses.
     """
-    return frame(title, _fill(template, True, title=title, **values), is_scripted)
+    return frame(title, _fill(template, True, title=title, **values), policy)
 
 
 def render_markdown(template: Path, **values) -> str:

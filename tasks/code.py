@@ -1,9 +1,10 @@
 """Stage `code`: what the other stages depend on besides data and parameters. DVC reads its output as parameters.
 
-It always runs, and records which files of this project and which library versions determine each stage's results, and
-the precision that this machine computes in.
+It always runs, and records which files of this project and which library versions determine each stage's results,
+the precision that this machine computes in, and a digest of the user's decisions on the images.
 """
 
+import hashlib
 import os
 import shlex
 from pathlib import Path
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from graft.errors import GraftError, reported
 from pipeline.code import ROOT, code_of
 from pipeline.hardware import fastest_policy
+from pipeline.intake.decisions import table_of
 from tasks.params import read_sections
 from tasks.repository import project_folder
 
@@ -22,9 +24,10 @@ GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # a deployment for a GPU host, such as s
 
 
 def collect() -> dict:
-    """Stage -> `pipeline.code.code_of` its module; and `precision`, see `precision`."""
+    """Stage -> `pipeline.code.code_of` its module; `precision` and `decisions`, see the functions of these names."""
     stages = YAML(typ="safe").load(GRAPH)["stages"]
-    return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {"precision": precision()}
+    return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {
+        "precision": precision(), "decisions": decisions()}
 
 
 def precision() -> str:
@@ -33,6 +36,13 @@ def precision() -> str:
     if asked != "auto":
         return asked
     return "mixed_float16" if os.environ.get(GPU_VARIABLE) else fastest_policy()
+
+
+def decisions() -> str:
+    """A digest of the decisions on the images; empty without any: DVC itself depends on no file that may be absent."""
+    images = (read_sections().get("data") or {}).get("images")
+    table = table_of(Path(str(images)))
+    return hashlib.sha256(table.read_bytes()).hexdigest()[:16] if table.is_file() else ""
 
 
 def check_folder() -> None:

@@ -15,12 +15,13 @@ from pydantic import Field
 from graft.errors import GraftError, printable, reported
 from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
-from tasks.params import PARAMS, params, read_params, read_sections
+from tasks.params import PARAMS, DataParams, params, read_params, read_sections
 from tasks.repository import default_registry, state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")
 LOCK = Path("dvc.lock")
-ATTACHED = [str(LOCK), str(PARAMS), "*.dvc"]    # of all models: published with a version, or recorded in dvc.lock
+# of all models: published with a version, or recorded in dvc.lock
+ATTACHED = [str(LOCK), str(PARAMS), "*.dvc", "*.decisions.csv"]
 
 
 @params
@@ -102,19 +103,26 @@ def provenance() -> dict:
 
 
 def data_facts(artifacts) -> dict:
-    """The number of images per class and split, and the SHA-256 of splits.csv, which identifies the images."""
+    """The number of images per class and split, the SHA-256 of splits.csv, which identifies the images, and how many
+    decisions of people were applied."""
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     counts = splits.groupby(["label", "split"]).size()
     images = {label: {split: int(counts.get((label, split), 0)) for split in artifacts.SPLIT_NAMES}
               for label in sorted(splits["label"].unique())}
-    return {"data": {"images": images, "sha256": hashlib.sha256(artifacts.SPLITS.read_bytes()).hexdigest()}}
+    findings = artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else {}
+    decisions = {name: len(each) if name == "gone" else each for name, each in findings.get("decisions", {}).items()}
+    return {"data": {"images": images, "decisions": decisions,
+                     "sha256": hashlib.sha256(artifacts.SPLITS.read_bytes()).hexdigest()}}
 
 
 def _attachments(artifacts) -> dict[str, Path]:
+    from pipeline.intake.decisions import table_of
+
+    decisions = table_of(Path(read_params("data", DataParams).images))
     wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
               artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, artifacts.CARD,
-              PARAMS, LOCK]
-    names = {artifacts.DATA_REPORT: "data.html"}
+              PARAMS, LOCK, decisions]
+    names = {artifacts.DATA_REPORT: "data.html", decisions: "decisions.csv"}
     # of the two report.html, the later one is attached: the one with the gate's verdict
     return {names.get(path, path.name): path for path in wanted if path.is_file()}
 

@@ -8,6 +8,8 @@ from pydantic import Field
 from graft.errors import LINES, GraftError, printable, reported
 from tasks.params import PARAMS, DataParams, named, params, read_params
 
+REVIEW = "python -m tasks.review"
+
 
 @params
 class ValidateParams:
@@ -39,7 +41,8 @@ def main() -> None:
     print(printable(summarize(findings, vars(validate)), LINES))
     if failures := explain_failures(findings, vars(validate), where=f"{PARAMS}: validate."):
         raise GraftError(f"the images in '{images}' are not accepted:\n{failures}\nFix the images, or change the "
-                         f"limits in {PARAMS}. For all findings, with pictures, see {DATA_REPORT}")
+                         f"limits in {PARAMS}. For all findings, with pictures, see {DATA_REPORT}\n"
+                         f"To decide picture by picture what is kept, dropped or relabelled: `{REVIEW}`")
     print(f"report: {DATA_REPORT}; Great Expectations' Data Docs: {DATA_DOCS}")
 
 
@@ -58,6 +61,7 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     """
     from pipeline.intake.checks import check
     from pipeline.intake.data_docs import render_data_docs
+    from pipeline.intake.deciding import apply
     from pipeline.intake.findings import collect
     from pipeline.intake.image_tables import image_table
     from pipeline.intake.report import render_report
@@ -65,14 +69,15 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     from pipeline.intake.scan_cache import ScanCache
     from tasks import artifacts
 
-    listing = list_images(validate, images)
+    listing, decisions = list_images(validate, images)
     for note in listing.notes:
         print(printable(f"note: {note}", LINES))
     cache = ScanCache(artifacts.CACHE / "intake", images)
-    scanned = scan(images, listing, cache)
+    scanned, decided = apply(scan(images, listing, cache), decisions, images)
     table = image_table(scanned, validate.near_copies)
     validations = check(scanned, table, vars(validate))
-    findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes])
+    findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes],
+                       decided)
     artifacts.write_table(artifacts.IMAGES, table, artifacts.IMAGE_COLUMNS)
     artifacts.write_json(artifacts.DATA_FINDINGS, findings)
     artifacts.write_text(artifacts.DATA_DOCS, render_data_docs(validations))
@@ -80,16 +85,21 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     return findings
 
 
-def list_images(validate: ValidateParams, images: Path):
-    """List the image folder. Returns a `pipeline.intake.listing.Listing`.
+def list_images(validate: ValidateParams, images: Path) -> tuple:
+    """List the image folder and the decisions on its images.
+
+    Returns:
+        A `pipeline.intake.listing.Listing`, and sha256 -> `pipeline.intake.decisions.Decision`.
 
     Raises:
-        GraftError: if the folder cannot be read as labelled images.
+        GraftError: if the folder cannot be read as labelled images, or the table of decisions has mistakes.
     """
+    from pipeline.intake.decisions import read_decisions, table_of
     from pipeline.intake.listing import list_files
 
     with named("validate", images="data.images"):
-        return list_files(images, validate.labels_from, validate.split_folders, validate.check_folders)
+        listing = list_files(images, validate.labels_from, validate.split_folders, validate.check_folders)
+    return listing, read_decisions(table_of(images), listing.class_names)
 
 
 def preflight() -> None:

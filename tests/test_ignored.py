@@ -5,7 +5,7 @@ import pytest
 from benchmarks.scratch import Project
 from pipeline.code import ROOT
 
-SEEN_BY_DVC = {"/data/?*", "!/data/*.dvc", "outputs/", "/.env"}
+SEEN_BY_DVC = {"/data/?*", "!/data/*.dvc", "!/data/*.decisions.csv", "outputs/", "/.env"}
 
 
 def patterns(name: str) -> set[str]:

@@ -15,6 +15,7 @@ ROOMS = {                   # room -> the rooms it may know; all may know graft/
     "probing": set(),
     "training": {"cluster", "probing"},
     "evaluation": set(),
+    "review": {"cluster", "intake", "evaluation"},
 }
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "pipeline").rglob("*.py"))
 

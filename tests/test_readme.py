@@ -14,7 +14,7 @@ from benchmarks.scratch import ROOT, Project, write_some_digits
 from docs import pictures
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md",
-                                      "starter/README.md", "infra/README.md", "docs/models.md")]
+                                      "starter/README.md", "infra/README.md", "docs/review.md", "docs/models.md")]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("sh", "python")}
@@ -58,6 +58,11 @@ def test_a_command_runs(project, command):
     done = project.run(*shlex.split(on_the_small_project(command)), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+def test_the_command_that_lists_findings_runs(project):
+    [command] = re.findall(r"```sh\n(.*?)\n```", DOCUMENTS[-2].read_text(encoding="utf-8"), re.DOTALL)
+    assert re.search(r"\d+ of \d+ findings are open", project.run(*shlex.split(command)).stdout)
 
 
 @pytest.mark.parametrize("command", OF_MODELS)

@@ -179,14 +179,39 @@ def test_a_class_whose_images_are_all_in_conflict_is_named_with_the_reason(proje
         raised.value)
 
 
-def test_classes_that_lack_a_given_split_are_named_with_what_helps(project):
+def test_a_given_split_gets_the_classes_that_it_lacks_from_train_and_keeps_its_images(project, capsys):
     images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
     images.loc[0:9:3, "label"] = "only in train"
     write_images(images)
+    split.main()
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS).set_index("path")
+    assert (splits["split"] == images.set_index("path")["given_split"]).sum() == 58
+    assert sorted(splits["split"][splits["label"] == "only in train"]) == ["test", "train", "train", "val"]
+    findings = artifacts.read_json(artifacts.SPLIT_FINDINGS)
+    assert findings["completed"] == {"val": ["only in train"], "test": ["only in train"]}
+    out = capsys.readouterr().out
+    assert "2 images moved" in out and "1 class that your val lacked got images of train: only in train" in out
+
+
+def test_a_class_too_small_for_a_given_val_does_not_stop_the_run(project, capsys):
+    images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
+    images.loc[0, "label"] = "rare"
+    write_images(images)
+    split.main()
+    assert "1 class without images in val: rare\n1 class without images in test: rare" in capsys.readouterr().out
+
+
+def test_a_class_that_train_lacks_is_named_with_the_class_that_it_may_be(project):
+    images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
+    images.loc[0:9:3, "label"] = "Fruit/Red-Apple"
+    images.loc[1:10:3, "label"] = "Fruits/red apple"
+    write_images(images)
     with pytest.raises(GraftError) as raised:
         split.main()
-    assert "class 'only in train' has 4 groups: 4 in train, 0 in val, 0 in test" in str(raised.value)
-    assert "The images in test and val are given by you" in str(raised.value)
+    assert "1 class without images in train; 1 or more are needed:" in str(raised.value)
+    assert ("class 'Fruits/red apple' has 4 groups: 0 in train, 4 in val, 0 in test; 'Fruit/Red-Apple' has the same "
+            "name and 2 in train: if it is one class, move it") in str(raised.value)
+    assert "You have given val and test" in str(raised.value)
 
 
 def test_leaks_and_small_classes_are_named_together(project):

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from graft.errors import GraftError
 
@@ -65,3 +66,12 @@ def flush(path: Path) -> None:
     """Wait until the disk has the file's bytes."""
     with open(path, "r+b") as file:         # Windows flushes no file that was opened to be read
         os.fsync(file.fileno())
+
+
+def lock(file: IO) -> None:
+    """Wait until no other process holds an open file, and hold it until it is closed or the process ends."""
+    try:
+        import fcntl
+    except ImportError:                 # Windows
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)

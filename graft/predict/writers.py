@@ -42,11 +42,12 @@ def csv_writer(stream: TextIO, class_names: tuple[str, ...]) -> Callable[[dict],
     A text that a spreadsheet would take for a formula gets an apostrophe before it; control characters are escaped.
     """
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(map(_cell, [*COLUMNS, *map(column, class_names)]))
-    return lambda row: table.writerow(map(_cell, flat(row, class_names).values()))
+    table.writerow(map(cell, [*COLUMNS, *map(column, class_names)]))
+    return lambda row: table.writerow(map(cell, flat(row, class_names).values()))
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value as a cell of CSV that no spreadsheet takes for a formula and no terminal obeys."""
     return _FORMULA.sub(r"\1\2'", printable(value, _NAMES)) if isinstance(value, str) else value
 
 

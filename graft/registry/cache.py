@@ -12,10 +12,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 from graft.errors import GraftError
-from graft.machine.files import expanded, whole
+from graft.machine.files import expanded, lock, whole
 from graft.model.json_rules import parse
 from graft.registry import log
 from graft.registry.address import Address
@@ -81,18 +80,10 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / "lock", "w") as file:
-                _lock(file)
+                lock(file)      # on Windows nobody waits: two pulls may fetch a file twice, but still check it
                 yield
         except OSError as error:
             raise GraftError(
                 f"{error.filename or self.folder}: {error.strerror or error}. Expected a folder that you can write to, "
                 f"on a disk with free space. Set {HOME_VARIABLE} to use another folder."
             ) from error
-
-
-def _lock(file: TextIO) -> None:
-    try:
-        import fcntl
-    except ImportError:                 # Windows: two concurrent pulls may fetch a file twice, but still check it
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)    # the lock ends with the process, however that ends

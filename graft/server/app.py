@@ -181,7 +181,7 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
         GraftError: if there is no such model, or the server cannot listen.
     """
     app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
-    _run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
+    run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
 
 
 def serve_reports(registry: str | None, host: str, port: int, names: Collection[str] = ()) -> None:
@@ -193,11 +193,11 @@ def serve_reports(registry: str | None, host: str, port: int, names: Collection[
     from graft.server.reports import create_reports_app, find_versions
 
     find_versions(registry)
-    _run(create_reports_app(registry, [host, *names]), host, port,
+    run(create_reports_app(registry, [host, *names]), host, port,
          lambda url: f"serving the reports at {url}")
 
 
-def _run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
+def run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
     listening = _listen(host, port)

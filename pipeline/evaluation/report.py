@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from graft.model import heatmaps
 from graft.model.classifier import Classifier
+from graft.pages import SCRIPTED
 from pipeline.evaluation import coverage, pictures
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.report_tables import MATRIX_CLASSES
@@ -74,7 +75,7 @@ def write_report(sources: Sources) -> str:
     mistakes = _mistakes(answers, sources.classes)
     shown = pictures.thumbnails(answers, chain(*galleries.values(), *mistakes["cells"].values()), sources.images)
     return render(
-        Path(__file__).with_name("report.html"), f"{sources.model}: model report", is_scripted=True,
+        Path(__file__).with_name("report.html"), f"{sources.model}: model report", policy=SCRIPTED,
         names=answers.class_names, metrics=sources.metrics, classes=_classes(sources), candidate=CANDIDATE, gate=GATE,
         verdict=sources.verdict,
         costs=coverage.costs(answers, sources.confidence), data=sources.images.as_posix(),

@@ -27,3 +27,20 @@ def find_doubtful(images: pd.DataFrame) -> pd.Series:
     rest = images[~find_conflicting(images)]
     doubtful = rest.groupby("duplicate_group")["label"].transform("nunique") > 1
     return doubtful.reindex(images.index, fill_value=False)
+
+
+def find_settled(images: pd.DataFrame) -> pd.Series:
+    """Whether the user has decided to use an image and all its near-duplicates.
+
+    Args:
+        images: with the columns duplicate_group and is_settled.
+
+    Returns:
+        bool, with the index of `images`.
+    """
+    return images.groupby("duplicate_group")["is_settled"].transform("all")
+
+
+def find_open(images: pd.DataFrame) -> pd.Series:
+    """`find_doubtful`, but for the images on which the user has decided."""
+    return find_doubtful(images) & ~find_settled(images)

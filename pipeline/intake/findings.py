@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.intake.conflicts import find_conflicting, find_doubtful
+from pipeline.intake.better_setting import better_setting
+from pipeline.intake.conflicts import find_conflicting, find_open
 from pipeline.intake.expectations import ERROR, Outcome
 from pipeline.intake.failures import counted, describe
 from pipeline.intake.layout import shorten
@@ -17,18 +18,26 @@ CLASSES_SHOWN = 12
 MEMBERS_SHOWN = 8       # of a group
 
 
-def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome]) -> dict:
+def collect(scan: Scan, images: pd.DataFrame, outcomes: list[Outcome], decided: dict) -> dict:
     """Collect every finding, without a time or an absolute path, so that the same images give the same bytes.
 
+    Args:
+        scan: what was read of each file, with the user's decisions applied.
+        images: the table of images.csv.
+        outcomes: of the expectations.
+        decided: how many decisions were applied, see `deciding.apply`.
+
     Returns:
-        The number of `files` and `images`; `classes`, class -> images; `unreadable` and `stray`, path -> reason;
-        `value_ranges` of files deeper than 8 bits, range -> images; `duplicates`, `conflicts` and `near_copies`, groups
-        of `{path, label, same_bytes}` with one label, of exact copies with several labels, and of near-duplicates with
-        several labels; and `expectations`, see `Expectation`.
+        The number of `files` and `images`; `decisions`, as `decided`; `classes`, class -> images; `unreadable` and
+        `stray`, path -> reason; `value_ranges` of files deeper than 8 bits, range -> images; `duplicates`, `conflicts`
+        and `near_copies`, groups of `{path, label, same_bytes}` with one label, of exact copies with several labels,
+        and of near-duplicates with several labels on which the user has not decided; and `expectations`, see
+        `Expectation`.
     """
     return {
         "files": len(scan.fingerprints) + len(scan.unreadable),
         "images": len(images),
+        "decisions": decided,
         "classes": {name: int((images["label"] == name).sum()) for name in sorted(scan.class_names)},
         "unreadable": {file.path: reason for file, reason in scan.unreadable.items()},
         "stray": dict(sorted(scan.stray.items())),
@@ -48,7 +57,7 @@ def _duplicates(images: pd.DataFrame) -> dict:
     return {
         "duplicates": _groups(images[has_one_label], "duplicate_group"),
         "conflicts": _groups(images[find_conflicting(images)], "sha256"),
-        "near_copies": _groups(images[find_doubtful(images)], "duplicate_group"),
+        "near_copies": _groups(images[find_open(images)], "duplicate_group"),
     }
 
 
@@ -84,6 +93,7 @@ def summarize(findings: dict, limits: Mapping[str, Any]) -> str:
         f"unreadable files: {len(findings['unreadable'])}; ignored files: {len(findings['stray'])}; "
         f"duplicates of other images: {sum(len(group) - 1 for group in copies)}; pictures with conflicting labels: "
         f"{len(findings['conflicts'])}; near-duplicates with different labels: {len(findings['near_copies'])}",
+        *_decided(findings["decisions"]),
         *_named("unreadable", [f"{path}: {reason}" for path, reason in findings["unreadable"].items()]),
         *_named("ignored", [f"{path}: {reason}" for path, reason in findings["stray"].items()]),
         *_named("range of values", [f"{name}: {count} images" for name, count in findings["value_ranges"].items()]),
@@ -95,6 +105,14 @@ def summarize(findings: dict, limits: Mapping[str, Any]) -> str:
         if not each["success"] and not each["stops_the_run"]:
             lines += [f"warning: {describe(findings, each, limits)[0]}", *_named("", each["offending"])]
     return "\n".join(lines)
+
+
+def _decided(decisions: dict) -> list[str]:
+    """How many decisions were applied, and those without an image, which the user may remove."""
+    applied = ", ".join(f"{decisions[name]} {name}" for name in ("keep", "drop", "label") if decisions[name])
+    copies = f"; {counted(decisions['copies'], 'copy', 'copies')} of these left out" if decisions["copies"] else ""
+    return [*[f"decisions applied: {applied or 'none'}{copies}"] * bool(applied or decisions["gone"]),
+            *_named("decision without an image", decisions["gone"])]
 
 
 def explain_failures(findings: dict, limits: Mapping[str, Any], where: str = "") -> str | None:
@@ -115,7 +133,7 @@ def explain_failures(findings: dict, limits: Mapping[str, Any], where: str = "")
             limit = f" [{where}{key}: {limits[key]}]" if key else ""
             lines.append(f"{each['name']}: {wrong}{limit}" + (f". {advice}" if advice else ""))
             lines += _named("", _details(findings, each))
-    return "\n".join(lines) or None
+    return "\n".join([*lines, *filter(None, [better_setting(findings, limits, where)])]) if lines else None
 
 
 def _details(findings: dict, expectation: dict) -> list[str]:

@@ -26,7 +26,7 @@ class Draw:
         splits: group -> its split.
         classes: group -> the classes of its images.
         numbers: group -> its number, 0 to 1, for the groups that may move.
-        ranges: split -> from and to, the numbers that are drawn into it, for the splits that are drawn.
+        ranges: split -> from and to, the numbers that are drawn into it.
         counts: (class, split) -> groups.
         movable: class -> its groups that may move.
     """
@@ -74,7 +74,7 @@ def fill_gaps(draw: Draw) -> dict[str, str]:
     before = dict(draw.splits)
     for label in sorted(draw.movable):
         for split in ORDER:
-            if split in draw.ranges and not draw.counts[label, split]:
+            if not draw.counts[label, split]:
                 _fill(draw, label, split, set(), EXCHANGES)
     return {group: split for group, split in draw.splits.items() if split != before[group]}
 

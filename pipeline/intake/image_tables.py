@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.intake.conflicts import find_conflicting, find_doubtful
+from pipeline.intake.conflicts import find_conflicting, find_open, find_settled
 from pipeline.intake.duplicates import find_groups
 from pipeline.intake.gaps import NEEDED
 from pipeline.intake.scan import Scan
@@ -16,7 +16,8 @@ def file_table(scan: Scan) -> pd.DataFrame:
 
 
 def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
-    """One row per readable image, sorted by path, with the columns of images.csv (`tasks.artifacts.IMAGE_COLUMNS`).
+    """One row per readable image, sorted by path, with the columns of images.csv (`tasks.artifacts.IMAGE_COLUMNS`),
+    and `is_settled`, whether the user has decided to use it.
 
     Args:
         scan: what was read of each file.
@@ -34,6 +35,7 @@ def image_table(scan: Scan, near_copies: str) -> pd.DataFrame:
     for name in ("sha256", "width_px", "height_px", "mode", "format", "size_bytes", "contrast", "perceptual_hash"):
         table[name] = [getattr(fingerprint, name) for fingerprint in fingerprints]
     table["duplicate_group"] = find_groups(fingerprints)
+    table["is_settled"] = table["sha256"].isin(scan.settled)
     if near_copies == "different":
         groups, pictures = (table.groupby("label")[name].transform("nunique") for name in ("duplicate_group", "sha256"))
         are_few = (groups < NEEDED) | (groups < pictures / 2)
@@ -49,17 +51,18 @@ def with_relations(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `images` with `short_side_px`; `aspect_ratio`, the longer side over the shorter; `copy_number`, from 0 within
-        each duplicate group; `conflict_number`, which numbers the pictures with conflicting labels from 1, and is 0 for
-        other images; and `is_doubtful`, 1 for near-duplicates with different labels.
+        each duplicate group, but always 0 if the user has decided on all of it; `conflict_number`, which numbers the
+        pictures with conflicting labels from 1, and is 0 for other images; and `is_doubtful`, 1 for near-duplicates
+        with different labels on which the user has not decided.
     """
     sides = images[["width_px", "height_px"]]
     numbers = images.loc[find_conflicting(images), "sha256"].astype("category").cat.codes + 1
     return images.assign(
         short_side_px=sides.min(axis=1),
         aspect_ratio=sides.max(axis=1) / sides.min(axis=1),
-        copy_number=images.groupby("duplicate_group").cumcount(),
+        copy_number=images.groupby("duplicate_group").cumcount().where(~find_settled(images), 0),
         conflict_number=numbers.reindex(images.index, fill_value=0),
-        is_doubtful=find_doubtful(images).astype(int),
+        is_doubtful=find_open(images).astype(int),
     )
 
 

@@ -11,6 +11,7 @@ from pipeline.pages import render
 
 PICTURES = 1500         # thumbnails on the contact sheets of all classes together: about 5 MB
 PER_CLASS = 40
+BROKEN = ("truncated", "broken")       # the beginnings of the reasons with which a part of a picture remains
 SUSPECTS = 60           # groups of duplicates, and pictures of other suspects, that are shown
 
 
@@ -48,7 +49,7 @@ def _drawn(path: str) -> str:
 
 def _remains(findings: dict, cache: ScanCache) -> dict[str, str]:
     """Path -> thumbnail of what remains, for the first broken pictures."""
-    broken = [path for path, reason in findings["unreadable"].items() if reason.startswith(("truncated", "broken"))]
+    broken = [path for path, reason in findings["unreadable"].items() if reason.startswith(BROKEN)]
     found = {path: cache.thumbnail(path, is_broken=True) for path in broken[:SUSPECTS]}
     return {path: _as_url(jpeg) for path, jpeg in found.items() if jpeg}
 

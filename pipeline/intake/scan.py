@@ -5,7 +5,7 @@ On this machine, processes of their own read the files: one whose decoding does 
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +42,7 @@ class Scan:
         stray: path of an ignored file -> the reason.
         class_names: also of classes without an image.
         read: how many files were opened, not taken from the cache.
+        settled: sha256 of the images that the user has looked at and wants to use, see `deciding`.
     """
 
     fingerprints: dict[File, Fingerprint] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Scan:
     stray: dict[str, str] = field(default_factory=dict)
     class_names: set[str] = field(default_factory=set)
     read: int = 0
+    settled: Set[str] = frozenset()
 
 
 def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:

@@ -1,7 +1,8 @@
 """Assign each image to train, val or test on its own, so that adding images does not move another one.
 
 A salted hash of an image's bytes, or of its group if the user gave one, draws its split. Where chance leaves a class
-without a split, a group of the class moves there (see `gaps`).
+without a split, a group of the class moves there (see `gaps`). A val or test split that the user has given keeps its
+images; the classes that it lacks are completed in the same way, from train.
 
 Duplicates may be drawn into different splits. The duplicate with the smallest key then decides, and those drawn into
 another split are left out. So no picture is in two splits. (A rule that moved all duplicates into one split would move
@@ -23,8 +24,8 @@ CONFLICT = "an exact copy has another label"
 def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt: str) -> pd.DataFrame:
     """Add the columns `split` (train, val, test; "" if left out), `left_out` (the reason, or "") and `moved`.
 
-    A val or test split given by the user stays as it is, and no other image joins it. The splits that were not given
-    are drawn from the other images, whose `given_split` is train or empty.
+    No image that the user has put into val or test moves. Other images, whose `given_split` is train or empty, join
+    such a split only where one of their classes lacks it; they are drawn into the splits that were not given.
 
     Args:
         images: the table of images.csv.
@@ -38,8 +39,9 @@ def split_images(images: pd.DataFrame, val_share: float, test_share: float, salt
     key = _keys(images)
     numbers = {each: _number(each, salt) for each in key.unique()}
     given = _given_by_group(images).where(lambda given: given.isin(["val", "test"]), "")
-    ranges = _ranges(val_share, test_share, set(given))
-    drawn = key.map({each: _draw(number, ranges) for each, number in numbers.items()})
+    ranges = _ranges(val_share, test_share)
+    free = {name: limits for name, limits in ranges.items() if name not in set(given)}
+    drawn = key.map({each: _draw(number, free) for each, number in numbers.items()})
     split = given.where(given.ne(""), drawn)
     moves = key.map(_moves(images, given, split, numbers, ranges)).where(given.eq("")).fillna("")
     split = split.where(moves.eq(""), moves)
@@ -67,11 +69,10 @@ def _number(key: str, salt: str) -> float:
     return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:13], 16) / 16**13
 
 
-def _ranges(val_share: float, test_share: float, given: set[str]) -> dict[str, tuple[float, float]]:
-    """The numbers that are drawn into each split, from and to, for the splits that were not given."""
+def _ranges(val_share: float, test_share: float) -> dict[str, tuple[float, float]]:
+    """The numbers that are drawn into each split, from and to."""
     held_out = test_share + val_share
-    ranges = {"test": (0, test_share), "val": (test_share, held_out), "train": (held_out, 1)}
-    return {name: limits for name, limits in ranges.items() if name not in given}
+    return {"test": (0, test_share), "val": (test_share, held_out), "train": (held_out, 1)}
 
 
 def _draw(number: float, ranges: dict[str, tuple[float, float]]) -> str:

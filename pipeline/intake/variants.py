@@ -21,8 +21,8 @@ def refuse_variants(images: Path, folders: set[Folder]) -> None:
     if not (variants := find_variants(folders)):
         return
     tree = subfolders(folders)
-    shared = {_plain(name) for variant in variants[1:] for name in tree[variant]}
-    names = sorted(name for name in tree[variants[0]] if _plain(name) in shared)
+    shared = {plain(name) for variant in variants[1:] for name in tree[variant]}
+    names = sorted(name for name in tree[variants[0]] if plain(name) in shared)
     places = ["/".join(variant) or f"{images} itself" for variant in variants]
     last, first = (sorted({folder[place] for folder in folders}) for place in (-1, 0))
     raise WrongArgument({"labels_from": "\n  ".join((
@@ -48,7 +48,7 @@ def find_variants(folders: set[Folder]) -> list[Folder]:
     Returns:
         The folders that are alike, sorted; none if there are none.
     """
-    tree = {parent: {_plain(name) for name in names} for parent, names in subfolders(folders).items()}
+    tree = {parent: {plain(name) for name in names} for parent, names in subfolders(folders).items()}
     alike = _alike(tree)
     for depth in sorted(set(map(len, tree))):
         level = [parent for parent in tree if len(parent) == depth]
@@ -59,7 +59,8 @@ def find_variants(folders: set[Folder]) -> list[Folder]:
     return []
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without what people spell in several ways: case, spaces, - and _."""
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
