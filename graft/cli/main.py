@@ -7,8 +7,8 @@ from graft.cli import completion, page, reading, registry, watch
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
-EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
-              "one message, for what you can correct; 130 after Ctrl-C.")
+EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image, `verify` found damage or `watch` "
+              "a drift; 2, with one message, for what you can correct; 130 after Ctrl-C.")
 
 
 def main(argv: list[str] | None = None) -> None:
