@@ -54,6 +54,17 @@ def test_a_file_keeps_its_picture_and_loses_the_rest(kind, orientation):
     assert without_metadata(stripped) == stripped
 
 
+def test_no_pixel_is_decoded_not_even_to_look_for_an_orientation_behind_them(monkeypatch):
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("decoded"))
+    data = with_secrets("PNG", 6)
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start:start + 4])
+    behind = data.index(b"IEND") - 4
+    moved = data[:start] + data[end:behind] + data[start:end] + data[behind:]
+    assert without_metadata(moved) == without_metadata(data)
+    assert b"eXIf" not in without_metadata(with_secrets("PNG", 1))
+
+
 def test_a_profile_of_colours_stays():
     stream, profile = io.BytesIO(), b"p" * 200
     picture("JPEG").save(stream, "JPEG", icc_profile=profile)

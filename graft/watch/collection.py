@@ -86,5 +86,5 @@ class Collection:
 def _stripped(data: bytes) -> bytes | None:
     try:
         return without_metadata(data)
-    except ValueError:
+    except Exception:           # whatever a stranger's file makes Pillow raise
         return None

@@ -41,6 +41,8 @@ def without_metadata(data: bytes) -> bytes | None:
 def _orientation(data: bytes) -> bytes:
     """An EXIF block with nothing but the orientation, as in a PNG; empty if the picture is upright."""
     with Image.open(io.BytesIO(data)) as image:
+        if image.format == "PNG":       # or Pillow decodes the pixels, here and without limits, to look behind them
+            image.info.setdefault("exif", _exif_of_png(data))
         turned = image.getexif().get(ExifTags.Base.Orientation, 1)
     if turned not in range(2, 9):
         return b""
@@ -81,7 +83,7 @@ def _png(data: bytes, exif: bytes) -> bytes:
     import zlib
 
     parts = [data[:8]]
-    for name, start, end in _chunks(data, 8, lambda at: (data[at + 4 : at + 8], data[at : at + 4], 12), "big"):
+    for name, start, end in _png_chunks(data):
         if name in OF_PNG:
             parts.append(data[start:end])
         if name == b"IHDR" and exif:
@@ -90,6 +92,15 @@ def _png(data: bytes, exif: bytes) -> bytes:
         if name == b"IEND":
             return b"".join(parts)
     raise ValueError("it has no end")
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    return _chunks(data, 8, lambda at: (data[at + 4 : at + 8], data[at : at + 4], 12), "big")
+
+
+def _exif_of_png(data: bytes) -> bytes:
+    found = (EXIF + data[start + 8 : end - 4] for name, start, end in _png_chunks(data) if name == b"eXIf")
+    return next(found, b"")
 
 
 def _webp(data: bytes, exif: bytes) -> bytes:
