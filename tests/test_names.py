@@ -12,7 +12,8 @@ OURS = "a name, number or digest that the code itself makes"
 CHECKED = "checked before: a model's name by `address`, a sha256 and a file's name by `manifest.decode`"
 LOCAL = "a file of this machine, listed by the system or named by its user"
 ARITHMETIC = ("graft/model/unknown.py", "graft/model/heatmaps.py", "graft/model/classifier.py",
-              "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
+              "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py",
+              *(f"graft/watch/{each}.py" for each in ("accuracy", "comparison", "figures", "statistics")))
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
     "flows/model_folder.py": {
@@ -40,7 +41,7 @@ JOINS = {
     "graft/registry/reports.py": {"folder / page": LOCAL},
     "graft/registry/signing.py": {"Path(temporary, f'{version.name}@{version.number}')": CHECKED},
     "graft/registry/transfer.py": {"folder / file.sha256": CHECKED},
-    "graft/store/folder.py": {"self._root / key": "keys are made by `graft.registry` of checked names",
+    "graft/store/folder.py": {"self._root / key": "keys are made of checked names by `registry` and `watch`",
                               "Path(folder, name)": LOCAL},
 }
 
