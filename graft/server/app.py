@@ -204,6 +204,11 @@ def serve_reports(registry: str | None, host: str, port: int, names: Collection[
 
 
 def run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
+    """Serve the application until it is interrupted, and print what it `says` of its address.
+
+    Raises:
+        GraftError: if it cannot listen there.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
     listening = _listen(host, port)
