@@ -70,6 +70,7 @@ def test_a_server_keeps_figures_of_all_answers_and_the_unknown_images(where, tmp
         client.post("/v1/explain", content=strange(), headers=PNG)          # is no answer to be counted
         answer = client.post("/v1/predict", content=strange(), headers=PNG).json()["predictions"][0]
         assert answer["is_unknown"]
+        assert client.get("/v1/model").json()["collects_images"]
         client.post("/v1/predict", files=[("a", strange()), ("b", b"no image")])
         wait_for(lambda: kept(client, "image", "kept") >= 1 and kept(client, "image", "there") >= 1)
     [window] = newest(LocalStore(tmp_path / "log"), "colours")          # written when the server ends
@@ -105,7 +106,7 @@ def test_serve_says_what_it_keeps(where, monkeypatch, capsys):
         async with app.router.lifespan_context(app):
             pass
 
-    monkeypatch.setattr("graft.server.app._run", lambda app, *_: asyncio.run(begin_and_end(app)))
+    monkeypatch.setattr("graft.server.app.run", lambda app, *_: asyncio.run(begin_and_end(app)))
     with pytest.raises(SystemExit) as ended:
         cli.main(["serve", "colours", "--registry", str(where / "registry"), "--collect", str(where / "images")])
     assert ended.value.code is None

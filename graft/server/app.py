@@ -83,6 +83,7 @@ class ModelFacts(BaseModel):
     class_names: list[str]
     image_size: list[int]       # [height, width] in pixels, the size that images are resized to
     can_say_unknown: bool
+    collects_images: bool       # whether the server stores some of the images
 
 
 def create_app(
@@ -137,7 +138,8 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         loaded = service.served.now
         description = loaded.classifier.description
         return ModelFacts(name=loaded.name, class_names=description.class_names, image_size=description.image_size,
-                          can_say_unknown=description.unknown_threshold is not None)
+                          can_say_unknown=description.unknown_threshold is not None,
+                          collects_images=service.collects_images)
 
 
 def _add_operation(app: FastAPI, service: Service) -> None:

@@ -36,6 +36,7 @@ class Service:
         limits: the limits for requests.
         metrics: the server's metrics.
         reload_error: why another version was not put to work at the last attempt; None if nothing failed.
+        collects_images: whether some of the images are kept.
     """
 
     def __init__(self, served: ServedModel, limits: Limits, keeping: Keeping | None = None):
@@ -44,7 +45,9 @@ class Service:
         self.reload_error: str | None = None
         self._keep_error = ""
         self.metrics.name_model(served.now.name)
-        self._recorder = Recorder(keeping or Keeping(), served.now.name, self._told)
+        keeping = keeping or Keeping()
+        self.collects_images = keeping.collect is not None
+        self._recorder = Recorder(keeping, served.now.name, self._told)
         self._batcher = Batcher(on_batch=self.metrics.batch_size.observe)
         self._places, self._bytes = Shares(limits.requests), Shares(limits.all_bytes)
 
