@@ -5,11 +5,13 @@
 The runtime with decoding on all cores, written by hand, and the server under concurrent clients with one image a
 request take turns, `--seconds` each in all: images a second, processor time per image, errors and latencies. The
 clients run on the same machine and use part of it; on a busy machine only the processor time is reliable. Then requests
-continue up to `--requests` (0: none), during which the server's memory must not grow.
+continue up to `--requests` (0: none), during which the server's memory must not grow. At last, a server that keeps
+figures and images (`--log`, `--collect`) takes turns with one that does not, `--seconds` each.
 """
 
 import asyncio
 import itertools
+import os
 import re
 import socket
 import statistics
@@ -18,13 +20,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
 from benchmarks.command import begin
 from benchmarks.predict import bare_session, by_hand, is_readable
 from benchmarks.processes import free_port
+from graft import registry
 from graft.errors import reported
 from graft.model.classifier import Classifier
 from graft.predict.sources import files_below
@@ -47,8 +52,38 @@ def main() -> None:
         if options.requests:
             compare_memory(load, psutil.Process(server.pid), options.requests)
     finally:
-        server.terminate()
-        server.wait()
+        end(server)
+    compare_keeping(options.model, requests, options.clients, options.seconds)
+
+
+def compare_keeping(model: Path, requests: list[bytes], clients: int, seconds: float) -> None:
+    """A server that keeps figures and images beside one that does not."""
+    with TemporaryDirectory() as folder:
+        os.environ["GRAFT_HOME"] = f"{folder}/home"
+        registry.publish(model, "served", f"{folder}/registry")
+        named = ("served", "--registry", f"{folder}/registry")
+        servers = [start(*named), start(*named, "--log", f"{folder}/log", "--collect", f"{folder}/images")]
+        try:
+            loads = [Load(port, requests, clients) for _, port in servers]
+            for load in loads:
+                load.run(seconds=2)
+                load.answers.clear()
+            before = [processor_s(psutil.Process(server.pid)) for server, _ in servers]
+            for _, load in product(range(2 * TURNS), loads):
+                load.run(seconds=seconds / (2 * TURNS))
+            used = [processor_s(psutil.Process(server.pid)) - own for (server, _), own in zip(servers, before)]
+            kept = len(list(Path(folder, "images").glob("*.json")))
+        finally:
+            for server, _ in servers:
+                end(server)
+        windows = len(list(Path(folder, "log").glob("served/*/*.json")))
+    plain, keeping = ([seconds for _, seconds in load.answers] for load in loads)
+    p99 = [1000 * sorted(each)[int(len(each) * 0.99)] for each in (plain, keeping)]
+    print(f"images a second, keeping / not   {len(keeping) / len(plain):.2f} (target: at least 0.97)")
+    print(f"p99 in ms, keeping / not   {p99[1]:.0f} / {p99[0]:.0f} = {p99[1] / p99[0]:.2f} (target: at most 1.05)")
+    costs = [1000 * own / len(load.answers) for own, load in zip(used, loads)]
+    print(f"processor time per image, keeping / not   {costs[1]:.2f} ms / {costs[0]:.2f} ms")
+    print(f"kept: {windows} windows, {kept} images of {len(requests)}")
 
 
 def compare(load: "Load", server: psutil.Process, model: Path, paths: list[str], image_size: tuple[int, int],
@@ -130,10 +165,10 @@ def as_request(image: bytes) -> bytes:
             b"Content-Length: %d\r\n\r\n%s" % (len(image), image))
 
 
-def start(model: Path) -> tuple[subprocess.Popen, int]:
+def start(*arguments: str | Path) -> tuple[subprocess.Popen, int]:
     """Start `graft serve` and wait until its port is open. Returns the process and the port."""
     port = free_port()
-    server = subprocess.Popen([sys.executable, "-m", "graft.cli", "serve", model, "--port", str(port)])
+    server = subprocess.Popen([sys.executable, "-m", "graft.cli", "serve", *arguments, "--port", str(port)])
     while server.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -141,6 +176,11 @@ def start(model: Path) -> tuple[subprocess.Popen, int]:
         except OSError:
             time.sleep(0.05)
     sys.exit("the server did not start")
+
+
+def end(server: subprocess.Popen) -> None:
+    server.terminate()
+    server.wait()
 
 
 def processor_s(process: psutil.Process) -> float:

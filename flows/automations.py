@@ -4,6 +4,7 @@
     stuck run         if a run sent no heartbeat for ten minutes: mark it as crashed, which frees its slot, and notify
     stale champion    if no version was promoted for a month: notify
     verdict           if the gate judged a new model: tell the verdict
+    drift             if a model's answers in use have drifted from those to its test images: tell what has changed
 
 Notifications go to GRAFT_WEBHOOK, an address that accepts `{"text": "…"}`, as Slack's and Mattermost's do. Applying
 again changes only what differs; Prefect itself has no such command (PrefectHQ/prefect#18918).
@@ -26,7 +27,7 @@ from graft.errors import GraftError, reported
 WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
 BLOCK = "graft-notifications"
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
-OURS = {"prefect.resource.role": "flow", "prefect.resource.name": ["training", "stages", "batch-prediction"]}
+OURS = {"prefect.resource.role": "flow", "prefect.resource.name": ["training", "stages", "batch-prediction", "watch"]}
 HEARTBEAT = "prefect.flow-run.heartbeat"        # every 30 s to 3 minutes
 ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", *STATES.values(), "Failed", "Cancelled", "Crashed")]
 STUCK_AFTER = timedelta(minutes=10)             # three heartbeats missed; Prefect's advice is 9 minutes or more
@@ -53,8 +54,10 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
     stale = EventTrigger(
         after={"model.promoted"}, expect={"model.promoted"}, match={"prefect.resource.id": "graft.model.*"},
         posture=Posture.Proactive, threshold=1, within=stale_after, for_each=each)
-    judged = EventTrigger(
-        expect={"model.judged"}, match={"prefect.resource.id": "graft.model.*"}, posture=Posture.Reactive, threshold=1)
+    judged, drifted = (
+        EventTrigger(expect={event}, match={"prefect.resource.id": "graft.model.*"}, threshold=1,
+                     posture=Posture.Reactive)
+        for event in ("model.judged", "model.drifted"))
     crash = ChangeFlowRunState(state="CRASHED", name="Crashed", force=True,
                                message="no heartbeat: its process or its host is gone")
 
@@ -72,6 +75,8 @@ def automations(webhook_id=None, stuck_after: timedelta = STUCK_AFTER,
                    f"{{{{ event.resource.name }}}}: no version was promoted for {stale_after}"),
         automation("verdict", "Tell the gate's verdict on a new model.", judged,
                    "{{ event.payload.run }}: {{ event.payload.reasons }}"),
+        automation("drift", "Tell that a model's answers in use have drifted.", drifted,
+                   "{{ event.payload.model }}: {{ event.payload.changes }}"),
     ]
 
 

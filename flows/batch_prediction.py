@@ -16,6 +16,7 @@ from flows.stages import plain_task, without_traceback
 from graft.errors import printable, reported
 from graft.predict.find import find_model
 from graft.predict.sources import name_others
+from graft.watch.recorder import Keeping, Notes
 from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
 from pipeline.pages import quoted
 
@@ -23,7 +24,7 @@ from pipeline.pages import quoted
 @flow(name="batch-prediction", persist_result=False)
 @without_traceback
 def batch_prediction(source: str, output: str, model: str, registry: str | None = None,
-                     shard_size: int = SHARD_SIZE) -> dict:
+                     shard_size: int = SHARD_SIZE, log: str | None = None, collect: str | None = None) -> dict:
     """Predict every image below `source` into the file `output`.
 
     Args:
@@ -32,12 +33,14 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
         model: a model's folder, or its address.
         registry: the model's registry, if its address names none.
         shard_size: images per shard; a killed run loses one shard at most.
+        log, collect: where to keep figures of the answers, and images; see `graft.watch.recorder.Keeping`.
 
     Returns:
         The fields of a `pipeline.cluster.batch.Summary`: the number of images, and of each answer.
     """
     name, folder = find_model(model, registry)
     batch = Batch(source, output, folder, shard_size)
+    notes = Notes(Keeping(log, collect), name, batch.classifier.class_names, told)
     pending = batch.pending
     get_run_logger().info("%s: %d of %d shards to predict", name, len(pending), len(batch.shards))
     if batch.others:
@@ -45,7 +48,7 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
     with batch.predict(pending) as predicted:
         for shard in pending:
             predict_shard(predicted, shard.number)
-    summary = batch.finish()
+    summary = batch.finish(notes)
     show(summary, name, output)
     return vars(summary)
 
@@ -54,6 +57,12 @@ def batch_prediction(source: str, output: str, model: str, registry: str | None 
 def predict_shard(predicted: Iterator[Shard], number: int) -> None:
     """Predict the next shard on all cores, or wait for it if a Ray cluster predicts it."""
     get_run_logger().info("%d images", len(next(predicted).names))
+
+
+def told(what: str, outcome: str, error: Exception | None) -> None:
+    """Warn of what could not be kept; the predictions are whole without it."""
+    if error:
+        get_run_logger().warning("a %s is %s, and nothing more is kept: %s", what, outcome, printable(error))
 
 
 def show(summary: Summary, model: str, output: str) -> None:
@@ -74,6 +83,8 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a model's folder, or its address in a registry")
     parser.add_argument("--registry", help="the model's registry, if its address names none")
     parser.add_argument("--shard-size", type=int, default=SHARD_SIZE, help="images per shard (default: %(default)s)")
+    parser.add_argument("--log", metavar="PLACE", help="keep figures of the answers, for `graft watch`")
+    parser.add_argument("--collect", metavar="PLACE", help="keep unknown and unsure images, and a hundredth of all")
     arguments = parser.parse_args()
     preflight.check_server()
     summary = batch_prediction(**vars(arguments))

@@ -29,7 +29,7 @@ def frame(title: str, body: str, policy: str = POLICY) -> str:
     Args:
         title: as text.
         body: as HTML.
-        policy: what the page may do: `POLICY`, `SCRIPTED` (its scripts may run) or `SERVED`.
+        policy: its Content-Security-Policy, such as `SCRIPTED` (its scripts may run) or `SERVED`.
     """
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return _FRAME.format(title=escape(title), body=body, style=style, policy=policy)

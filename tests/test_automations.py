@@ -5,15 +5,18 @@ import json
 import subprocess
 import sys
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect_server import running, wait_for
+from watched import draw, log, publish
 
+from benchmarks.scratch import Project
 from flows.automations import HEARTBEAT, automations
 from pipeline.code import ROOT
 
-NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graft: verdict"]
+NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graft: verdict",
+         "graft: drift"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ with get_client(sync_client=True) as client:
 """
     assert run(prefect_server, "-c", code).returncode == 0
     assert applied(prefect_server, **there) == dict(
-        zip(NAMES, ("created", "updated", "unchanged", "unchanged")))
+        zip(NAMES, ("created", "updated", "unchanged", "unchanged", "unchanged")))
     assert all(each["enabled"] for each in on_server(prefect_server).values())
 
 
@@ -127,3 +130,31 @@ def test_a_failed_a_killed_and_a_stale_one_and_a_verdict_are_reported(prefect_se
         wait_for(lambda words=words: any(words in text for text in webhook.texts))
     killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
     assert any(run["state"]["message"].startswith("no heartbeat") for run in killed)
+
+
+WATCH = """
+import sys
+from flows.watch import watch
+for place, retrain in ((sys.argv[1], False), (sys.argv[1], True), (sys.argv[2], False), ("", False)):
+    state = watch(place, retrain=retrain, return_state=True)
+    print(state.name, "|", state.message)
+"""
+
+
+def test_a_drift_is_shown_told_and_answered(prefect_server, webhook, tmp_path, monkeypatch):
+    """The automations are those of the tests before."""
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
+    classifier = publish(tmp_path, str(tmp_path / "registry"))
+    project = Project(tmp_path / "project", **{"publish.name": "colours"})
+    pictures = draw(600, seed=3, shift=(60, 0, 0))[0]
+    log(tmp_path / "log", classifier.predict_batch(pictures), classifier, ended=datetime.now(UTC))
+    environment = prefect_server.environment | {"GRAFT_REGISTRY": str(tmp_path / "registry")}
+    done = project.run("python", "-c", WATCH, str(tmp_path / "log"), str(tmp_path / "empty"), **environment)
+    drifted, retrained, quiet, nowhere = done.stdout.splitlines()
+    assert drifted.startswith("Drifted | ") and "less like the training images" in drifted
+    assert retrained.startswith("Failed | ") and "training/retraining" in retrained          # nobody has deployed it
+    assert quiet.startswith("Quiet | ") and nowhere.startswith("Failed | place: expected the folder")
+    wait_for(lambda: any(text.startswith("colours@1: ") and "less like" in text for text in webhook.texts))
+    shown = prefect_server.ask("artifacts/filter", {"artifacts": {"key": {"any_": ["colours-watch"]}}})
+    assert any("# colours@1: drifted" in each["data"] and "accuracy to expect" in each["data"] for each in shown)
+    assert "colours@1 in use" in (tmp_path / "log/colours/watch.html").read_text()

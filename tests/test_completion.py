@@ -43,8 +43,8 @@ def test_bash_completes_commands_options_choices_and_files(script, tmp_path):
 @pytest.mark.parametrize("shell", WHERE)
 def test_the_script_of_each_shell_is_sound_and_knows_every_command(script, shell):
     text = script(shell)
-    for command in ("predict", "serve", "pull", "publish", "promote", "rollback", "withdraw", "gc", "list", "history",
-                    "report", "compare", "verify", "completion"):
+    for command in ("predict", "serve", "page", "pull", "publish", "promote", "rollback", "withdraw", "gc", "list",
+                    "history", "report", "compare", "verify", "completion"):
         assert command in text
     if shutil.which(shell):
         subprocess.run([shell, "-n", "/dev/stdin"], input=text, text=True, check=True)

@@ -14,7 +14,7 @@ HEAVY = ("tensorflow", "keras", "great_expectations", "prefect", "dvc", "boto3",
          "cv2", "ray")
 # the rooms of graft/ from the bottom up: a file imports only its own room and those of lower ranks
 RANKS = {"errors.py": 0, "pages.py": 0, "decoding": 1, "images.py": 2, "machine": 3, "model": 4, "store": 4,
-         "registry": 5, "predict": 6, "server": 7, "cli": 8}
+         "registry": 5, "predict": 6, "browser": 7, "watch": 7, "server": 8, "cli": 9}
 
 
 def loaded(statement: str) -> set[str]:

@@ -12,7 +12,8 @@ OURS = "a name, number or digest that the code itself makes"
 CHECKED = "checked before: a model's name by `address`, a sha256 and a file's name by `manifest.decode`"
 LOCAL = "a file of this machine, listed by the system or named by its user"
 ARITHMETIC = ("graft/model/unknown.py", "graft/model/heatmaps.py", "graft/model/classifier.py",
-              "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py")
+              "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py",
+              *(f"graft/watch/{each}.py" for each in ("accuracy", "comparison", "figures", "statistics")))
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
     "flows/model_folder.py": {
@@ -20,6 +21,8 @@ JOINS = {
         "project_folder() / MODELS / check_name(name)": CHECKED},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},
     "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / registry": LOCAL},
+    "graft/browser/folder.py": {"folder / name": OURS, "here / script": OURS},
+    "graft/browser/runtime.py": {"Path(package, name)": OURS},
     "graft/machine/files.py": {"folder / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'": OURS},
     "graft/machine/names.py": {"folder.joinpath(*name.split('/'))": "the one parser"},
     "graft/model/inference.py": {"folder / files[0]": OURS, "folder / bundle.FORMATS[format][0]": OURS},
@@ -38,7 +41,7 @@ JOINS = {
     "graft/registry/reports.py": {"folder / page": LOCAL},
     "graft/registry/signing.py": {"Path(temporary, f'{version.name}@{version.number}')": CHECKED},
     "graft/registry/transfer.py": {"folder / file.sha256": CHECKED},
-    "graft/store/folder.py": {"self._root / key": "keys are made by `graft.registry` of checked names",
+    "graft/store/folder.py": {"self._root / key": "keys are made of checked names by `registry` and `watch`",
                               "Path(folder, name)": LOCAL},
 }
 

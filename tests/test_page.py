@@ -63,6 +63,7 @@ def keep(tab, name: str) -> None:
 def test_a_dropped_picture_is_answered(tab, url, bundle, images, name, width_px, height_px, is_phone):
     tab.open(url, width_px, height_px, is_phone)
     tab.wait_for("document.querySelector('#model').textContent.includes('red')")
+    assert tab.run("document.querySelector('#use').textContent.endsWith('and are not stored.')")
     tab.drop_files("#drop", [images / "red" / "00.png"])
     tab.wait_for("document.querySelectorAll('article .track').length === 3")
     (card,) = read_cards(tab)

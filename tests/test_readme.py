@@ -68,6 +68,8 @@ def test_the_command_that_lists_findings_runs(project):
 @pytest.mark.parametrize("command", OF_MODELS)
 def test_a_command_for_users_of_models_runs(project, command):
     done = project.run("bash", "-c", on_the_small_project(command), check=False)
+    if "onnxruntime-web" in done.stderr and "cannot be fetched" in done.stderr:
+        pytest.skip(done.stderr)        # the one command that needs the internet
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
 

@@ -229,7 +229,8 @@ def test_many_clients_each_get_the_answer_to_their_own_image(server, bundle, ima
 
 def test_the_model_and_the_api_are_described(server, bundle):
     assert server.get("/v1/model").json() == {
-        "name": "colours", "class_names": list(COLOURS), "image_size": [24, 32], "can_say_unknown": True}
+        "name": "colours", "class_names": list(COLOURS), "image_size": [24, 32], "can_say_unknown": True,
+        "collects_images": False}
     api = server.get("/openapi.json").json()
     predict = api["paths"]["/v1/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {"multipart/form-data", "image/*"}

@@ -5,7 +5,7 @@ from functools import partial
 
 from graft.cli.arguments import Subparsers, add_command
 
-FILES = ("SOURCE", "FILE", "PNG", "PEM", "JSON", "FOLDER")      # metavars of arguments that are files or folders
+FILES = ("SOURCE", "FILE", "PNG", "PEM", "JSON", "FOLDER", "PLACE", "HTML")     # metavars of files and folders
 WHERE = {
     "bash": "~/.local/share/bash-completion/completions/graft", "zsh": "~/.zfunc/_graft, with ~/.zfunc in $fpath",
     "fish": "~/.config/fish/completions/graft.fish",

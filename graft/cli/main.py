@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from graft.cli import completion, reading, registry
+from graft.cli import completion, page, reading, registry, watch
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
 from graft.errors import GraftError, reported
 
-EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image or `verify` found damage; 2, with "
-              "one message, for what you can correct; 130 after Ctrl-C.")
+EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image, `verify` found damage or `watch` "
+              "a drift; 2, with one message, for what you can correct; 130 after Ctrl-C.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +25,8 @@ def make_parser() -> argparse.ArgumentParser:
                                      epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, registry.add_commands, reading.add_commands):
+    for add in (_add_predict, _add_serve, page.add_commands, registry.add_commands, reading.add_commands,
+                watch.add_commands):
         add(subparsers)
     completion.add_commands(subparsers, parser)
     return parser
@@ -74,10 +75,12 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def _top(text: str) -> int | None:
-    if text == "all":
-        return None
+    return None if text == "all" else _whole(text, " or 'all'")
+
+
+def _whole(text: str, other: str = "") -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, or 'all', received '{text}'")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1{other}, received '{text}'")
     return int(text)
 
 
@@ -102,6 +105,14 @@ def _add_serve(subparsers: Subparsers) -> None:
                         help="also answer requests to this host name, such as a proxy's; may be repeated")
     parser.add_argument("--poll", type=_seconds, default=30, metavar="SECONDS",
                         help="how often to look for another version of the model (default: %(default)s)")
+    parser.add_argument("--log", metavar="PLACE", help="keep figures of the answers, and no images, in a folder or at "
+                        "s3://bucket/prefix, for `graft watch`")
+    parser.add_argument("--collect", metavar="PLACE", help="keep unknown and unsure images and a random hundredth of "
+                        "all, with their answers, in a folder or at s3://bucket/prefix")
+    parser.add_argument("--collect-per-day", type=_whole, default=500, metavar="N",
+                        help="how many images a day, half of them at random (default: %(default)s)")
+    parser.add_argument("--collect-metadata", action="store_true",
+                        help="keep the files as they come, with place and camera, also GIF and TIFF")
 
 
 def _seconds(text: str) -> float:
@@ -117,13 +128,15 @@ def _seconds(text: str) -> float:
 def _serve(arguments: argparse.Namespace) -> None:
     try:
         from graft.server.app import serve, serve_reports
+        from graft.watch.recorder import Keeping
     except ModuleNotFoundError as error:
         raise GraftError(f"`graft serve` needs the package '{error.name}': pip install 'graft[serve]'") from error
     if arguments.reports:
         serve_reports(arguments.registry, arguments.host, arguments.port, arguments.names)
         return
+    keeping = Keeping(arguments.log, arguments.collect, arguments.collect_per_day, arguments.collect_metadata)
     serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format,
-          arguments.names)
+          arguments.names, keeping)
 
 
 if __name__ == "__main__":

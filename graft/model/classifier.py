@@ -17,6 +17,7 @@ from graft.model import bundle, unknown
 from graft.model.inference import open_runtime
 
 BATCH_SIZE = 32
+EVERY = 4               # row and column counts for the brightness
 CHUNKS_AHEAD = 2        # batches of images that are read while one is predicted
 Source: TypeAlias = str | Path | bytes | Image.Image | np.ndarray       # see `Classifier.predict`
 _Source = TypeVar("_Source", bound=Source)
@@ -32,6 +33,7 @@ class Prediction:
         unknown_score: how unlike the training images this image is, from 0; about 1 for an image like them.
         is_unknown: whether the score exceeds the model's threshold: the label is then not reliable.
         is_unsure: whether the probability is too low for the precision that the model's publisher wanted.
+        brightness: the mean of the values that the model sees, 0 to 255; None if it is not known.
     """
 
     label: str
@@ -39,6 +41,7 @@ class Prediction:
     unknown_score: float
     is_unknown: bool
     is_unsure: bool = False
+    brightness: float | None = None
 
     @property
     def probability(self) -> float:
@@ -135,8 +138,8 @@ class Classifier:
     def predict_batch(self, images: np.ndarray) -> list[Prediction]:
         """Predict a batch: uint8 `(batch, height, width, 3)`, RGB in 0 to 255, at the model's `image_size`."""
         logits, features = self.run(images)
-        scores = self.unknown_scores(features)
-        return [self._prediction(*each) for each in zip(self.probabilities(logits), scores)]
+        scores, brightness = self.unknown_scores(features), images[:, ::EVERY, ::EVERY].mean(axis=(1, 2, 3))
+        return [self._prediction(*each) for each in zip(self.probabilities(logits), scores, brightness)]
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The uncalibrated outputs of a batch: float32 logits `(batch, classes)` and features `(batch, units)`."""
@@ -175,7 +178,7 @@ class Classifier:
                 f"{self.folder}: the files do not belong together: {'; '.join(problems)}. Pull the model again."
             )
 
-    def _prediction(self, probabilities: np.ndarray, score: float) -> Prediction:
+    def _prediction(self, probabilities: np.ndarray, score: float, brightness: float) -> Prediction:
         order = np.argsort(-probabilities, kind="stable")
         limit, unsure = self.description.unknown_threshold, self.description.unsure_up_to
         return Prediction(
@@ -184,6 +187,7 @@ class Classifier:
             unknown_score=float(score),
             is_unknown=bool(limit is not None and score > limit),
             is_unsure=bool(unsure is not None and probabilities[order[0]] <= unsure),
+            brightness=float(brightness),
         )
 
 

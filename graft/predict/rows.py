@@ -45,6 +45,11 @@ def row(source: str, outcome: Prediction | UnreadableImage, top: int | None = No
     }
 
 
+def answer_of(row: dict) -> Prediction:
+    """The prediction that a row was made from; the row has the probabilities of all classes."""
+    return Prediction(*(row[name] for name in ("label", "probabilities", "unknown_score", "is_unknown", "is_unsure")))
+
+
 def most_probable(probabilities: dict[str, float], top: int | None) -> dict[str, float]:
     """The first `top` entries of probabilities that are sorted in descending order; all of them if `top` is None."""
     return dict(list(probabilities.items())[:top])

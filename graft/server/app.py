@@ -23,7 +23,7 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.server import protocol
 from graft.server.connections import LimitedProtocol
 from graft.server.hosts import KnownHosts
@@ -31,6 +31,7 @@ from graft.server.metrics import CONTENT_TYPE
 from graft.server.served_model import ServedModel
 from graft.server.service import Service
 from graft.server.uploads import Limits
+from graft.watch.recorder import Keeping
 
 Top = Annotated[str, Query(pattern="^(all|[1-9][0-9]{0,5})$")]
 GRACE_S = 30            # for open requests when the server is stopped
@@ -82,18 +83,21 @@ class ModelFacts(BaseModel):
     class_names: list[str]
     image_size: list[int]       # [height, width] in pixels, the size that images are resized to
     can_say_unknown: bool
+    collects_images: bool       # whether the server stores some of the images
 
 
 def create_app(
     served: ServedModel, limits: Limits | None = None, poll_s: float = 30, names: Collection[str] = (),
+    keeping: Keeping | None = None,
 ) -> FastAPI:
     """Create the application.
 
     Args:
         poll_s: the interval in seconds at which it looks for another version of the model.
         names: the host names to which it answers, beside this machine's; see `graft.server.hosts`.
+        keeping: what is kept of the answers; nothing unless given.
     """
-    service = Service(served, limits or Limits())
+    service = Service(served, limits or Limits(), keeping)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -134,7 +138,8 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         loaded = service.served.now
         description = loaded.classifier.description
         return ModelFacts(name=loaded.name, class_names=description.class_names, image_size=description.image_size,
-                          can_say_unknown=description.unknown_threshold is not None)
+                          can_say_unknown=description.unknown_threshold is not None,
+                          collects_images=service.collects_images)
 
 
 def _add_operation(app: FastAPI, service: Service) -> None:
@@ -166,7 +171,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx",
-          names: Collection[str] = ()) -> None:
+          names: Collection[str] = (), keeping: Keeping | None = None) -> None:
     """Serve a model until SIGTERM or SIGINT; open requests are answered first.
 
     Args:
@@ -176,11 +181,14 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
         poll_s: the interval in seconds at which the server looks for another version of the model.
         format: the export format to run.
         names: the host names to answer to, beside `host` and this machine's.
+        keeping: what is kept of the answers; nothing unless given.
 
     Raises:
-        GraftError: if there is no such model, or the server cannot listen.
+        GraftError: if there is no such model, a place to keep answers in is none, or the server cannot listen.
     """
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names])
+    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names], keeping=keeping)
+    for line in keeping.describe() if keeping else ():
+        print(printable(line), flush=True)
     run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
 
 
@@ -198,6 +206,11 @@ def serve_reports(registry: str | None, host: str, port: int, names: Collection[
 
 
 def run(app: FastAPI, host: str, port: int, says: Callable[[str], str]) -> None:
+    """Serve the application until it is interrupted, and print what it `says` of its address.
+
+    Raises:
+        GraftError: if it cannot listen there.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("graft").setLevel(logging.INFO)
     listening = _listen(host, port)

@@ -4,6 +4,9 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from graft.errors import UnreadableImage, printable
+from graft.model.classifier import Prediction
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32)
@@ -22,13 +25,15 @@ class Metrics:
         self.in_flight = Gauge("requests_in_flight", "Requests that are being read or answered.", **named)
         self.reloads = Counter("reloads", "Attempts to load a version: loaded or failed.", ["outcome"], **named)
         self.reload_error = Gauge("reload_error_info", "1 for why the last attempt failed.", ["reason"], **named)
+        self.kept = Counter("kept", "Windows, images and answers to keep, by outcome.", ["what", "outcome"], **named)
+        self.keep_error = Gauge("keep_error_info", "1 for why the last one was not kept.", ["reason"], **named)
         self.model = Gauge("model_info", "1 for the model that is being served.", ["model"], **named)
 
-    def count_images(self, rows: list[dict]) -> None:
+    def count_images(self, outcomes: list[Prediction | UnreadableImage]) -> None:
         """Count the images of an answer by outcome."""
-        for each in rows:
-            outcome = "unreadable" if "error" in each else "unknown" if each["is_unknown"] else "known"
-            self.images.labels(outcome).inc()
+        for each in outcomes:
+            known = "unreadable" if isinstance(each, UnreadableImage) else "unknown" if each.is_unknown else "known"
+            self.images.labels(known).inc()
 
     def count_reload(self, error: Exception | None) -> None:
         """Count an attempt to load another version, and show why the last one failed."""
@@ -36,6 +41,14 @@ class Metrics:
         self.reload_error.clear()
         if error:
             self.reload_error.labels(str(error)).set(1)
+
+    def count_kept(self, what: str, outcome: str, error: Exception | None) -> None:
+        """Count what was kept, and show why something was lost until the next is kept; see `graft.watch.recorder`."""
+        self.kept.labels(what, outcome).inc()
+        if error or outcome in ("written", "kept"):
+            self.keep_error.clear()
+        if error:
+            self.keep_error.labels(printable(error)).set(1)
 
     def name_model(self, name: str) -> None:
         """Record which model is being served."""

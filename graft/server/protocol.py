@@ -117,7 +117,7 @@ async def _answer(service: Service, loaded: Loaded, request: Request, take: Take
         raise HTTPException(400, str(error)) from None
     outcomes = await service.outcomes(request, loaded, images)
     rows = [row("", outcome) for outcome in outcomes]
-    service.metrics.count_images(rows)
+    service.note(loaded, outcomes, images)
     if problems := [f"image {number}: {each['error']}" for number, each in enumerate(rows) if "error" in each]:
         raise HTTPException(400, "; ".join(problems))
     return JSONResponse(_response(loaded, content, rows))

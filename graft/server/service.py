@@ -21,6 +21,7 @@ from graft.server.metrics import Metrics
 from graft.server.served_model import Loaded, ServedModel
 from graft.server.shares import Shares, client_of
 from graft.server.uploads import Limits, read_uploads
+from graft.watch.recorder import Keeping, Recorder
 
 HIDDEN = 13             # images of a heat map that are predicted at a time; it has 65
 logger = logging.getLogger(__name__)
@@ -35,13 +36,18 @@ class Service:
         limits: the limits for requests.
         metrics: the server's metrics.
         reload_error: why another version was not put to work at the last attempt; None if nothing failed.
+        collects_images: whether some of the images are kept.
     """
 
-    def __init__(self, served: ServedModel, limits: Limits):
+    def __init__(self, served: ServedModel, limits: Limits, keeping: Keeping | None = None):
         self.served, self.limits = served, limits
         self.metrics = Metrics()
         self.reload_error: str | None = None
+        self._keep_error = ""
         self.metrics.name_model(served.now.name)
+        keeping = keeping or Keeping()
+        self.collects_images = keeping.collect is not None
+        self._recorder = Recorder(keeping, served.now.name, self._told)
         self._batcher = Batcher(on_batch=self.metrics.batch_size.observe)
         self._places, self._bytes = Shares(limits.requests), Shares(limits.all_bytes)
 
@@ -103,6 +109,7 @@ class Service:
         """End all threads and processes."""
         self.served.close()
         self._batcher.close()
+        self._recorder.close()
 
     @contextmanager
     def _place(self, client: str) -> Iterator[Take]:
@@ -143,15 +150,26 @@ class Service:
         except TimeoutError:
             raise HTTPException(503, f"no answer within {self.limits.answer_s:g} s", {"Retry-After": "1"}) from None
 
+    def note(self, loaded: Loaded, outcomes: list[Prediction | UnreadableImage], images: list) -> None:
+        """Count the answers to a request's images, and keep what is to be kept of them."""
+        self.metrics.count_images(outcomes)
+        self._recorder.note(loaded.name, loaded.classifier.class_names, outcomes, images)
+
     async def _answer(self, request: Request, top: int | None, take: Take) -> Response:
         """A response with status 200, or 422 if none of the images can be read."""
         uploads = await read_uploads(request, self.limits, take)
         loaded = self.served.now            # one version answers all images of a request
         outcomes = await self.outcomes(request, loaded, [each.data for each in uploads])
         rows = [row(upload.name, outcome, top) for upload, outcome in zip(uploads, outcomes)]
-        self.metrics.count_images(rows)
+        self.note(loaded, outcomes, [each.data for each in uploads])
         status = 422 if all("error" in each for each in rows) else 200
         return JSONResponse({"model": loaded.name, "predictions": rows}, status)
+
+    def _told(self, what: str, outcome: str, error: Exception | None) -> None:
+        if error and str(error) != self._keep_error:
+            logger.error("a %s is %s: %s", what, outcome, printable(error))
+        self._keep_error = str(error) if error else self._keep_error
+        self.metrics.count_kept(what, outcome, error)
 
     async def _explain(self, request: Request, take: Take) -> Response:
         uploads, loaded = await read_uploads(request, self.limits, take), self.served.now

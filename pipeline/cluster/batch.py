@@ -29,10 +29,11 @@ from graft.machine.threads import InThreads
 from graft.model import bundle
 from graft.model.classifier import BATCH_SIZE, Classifier
 from graft.predict.decoders import Decoders
-from graft.predict.rows import rows
+from graft.predict.rows import answer_of, rows
 from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
 from graft.store import Missing, open_store
+from graft.watch.recorder import Notes
 from pipeline import sealed
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
@@ -149,13 +150,15 @@ class Batch:
                 file.write(json.dumps(each | {"source": f"{self.source}/{each['source']}"}) + "\n")
         return shard
 
-    def finish(self) -> Summary:
-        """Write the output from all parts, and remove them."""
+    def finish(self, notes: Notes | None = None) -> Summary:
+        """Write the output from all parts, and remove them; `notes` takes down all answers."""
         summary = Summary(others=len(self.others))
         write = write_csv if self.output.suffix == ".csv" else write_parquet
         with whole(self.output) as unfinished:
-            write(unfinished, self.classifier.class_names, self._read_parts(summary))
+            write(unfinished, self.classifier.class_names, self._read_parts(summary, notes))
         shutil.rmtree(self.parts)
+        if notes:
+            notes.close()
         return summary
 
     @cached_property
@@ -213,15 +216,17 @@ class Batch:
         except Missing:
             raise UnreadableImage("no such object any more") from None
 
-    def _read_parts(self, summary: Summary) -> Iterator[list[dict]]:
-        """The rows of each part, counting them on the way."""
+    def _read_parts(self, summary: Summary, notes: Notes | None) -> Iterator[list[dict]]:
+        """The rows of each part, counted and taken down on the way."""
         for shard in self.shards:
             content = sealed.read(shard.part)
             if content is None:
                 raise GraftError(f"{shard.part} was lost meanwhile. Run it again.")
             part = [json.loads(line) for line in content.splitlines()]
-            for row in part:
+            for name, row in zip(shard.names, part):
                 summary.count(row)
+                if notes and "label" in row:
+                    notes.add(answer_of(row), partial(self._read, name))
             yield part
 
 

@@ -4,34 +4,13 @@ Each returns `(low, high)`. The tests and `benchmarks/evaluation.py` check the c
 """
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
+from graft.watch.statistics import proportion, z_value
 from pipeline.evaluation.calibration import BINS, bin_numbers
 
 CHUNK = 1_000_000       # numbers drawn at a time
-
-
-def z_value(confidence: float) -> float:
-    """The standard normal quantile of a two-sided interval: 1.96 for 0.95."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
-def proportion(share: float, images: float, confidence: float) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927).
-
-    Args:
-        share: 0 to 1.
-        images: how many the share was observed on; 0 gives the interval 0 to 1. May be fractional.
-        confidence: 0 to 1.
-    """
-    if images == 0:
-        return 0.0, 1.0
-    z = z_value(confidence)
-    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * np.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
 def exact_low(hits: np.ndarray, images: np.ndarray, confidence: float) -> np.ndarray:

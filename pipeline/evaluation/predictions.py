@@ -62,7 +62,7 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
         images: the folder that the paths are relative to.
 
     Returns:
-        path, label, predicted, unknown_score, is_unknown, and `p:CLASS` for each class in the model's order.
+        path, label, predicted, unknown_score, is_unknown, brightness, and `p:CLASS` for each class in its order.
 
     Raises:
         GraftError: naming every image that cannot be read.
@@ -78,6 +78,7 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
         "path": table["path"], "label": table["label"], "predicted": [answer.label for answer in answers],
         "unknown_score": [answer.unknown_score for answer in answers],
         "is_unknown": [answer.is_unknown for answer in answers],
+        "brightness": [answer.brightness for answer in answers],
     }
     for name in classifier.class_names:
         columns[PREFIX + name] = [answer.probabilities[name] for answer in answers]
@@ -86,7 +87,8 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
 
 def columns(class_names: Iterable[str]) -> dict:
     """The columns of `predict_table`: name -> type."""
-    fixed = {"path": str, "label": str, "predicted": str, "unknown_score": float, "is_unknown": bool}
+    fixed = {"path": str, "label": str, "predicted": str, "unknown_score": float, "is_unknown": bool,
+             "brightness": float}
     return fixed | {PREFIX + name: float for name in class_names}
 
 
