@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import work_units
 from heartbeat import Heartbeat
-from prefect_server import prefect_server  # noqa: F401
+from prefect_server import own_prefect_server, prefect_server  # noqa: F401
 from registries import ceph, real, registry  # noqa: F401
 
 PROCESS_LIMIT_S = 900       # below pyproject.toml's limit of a test, which ends the tests and shows no process's output

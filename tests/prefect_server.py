@@ -1,4 +1,4 @@
-"""A real Prefect server for all test files of a process; automations act on every run, and have one of their own."""
+"""A real Prefect server for all test files of a process, and one for a file whose tests act on every run."""
 
 import re
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from benchmarks.prefect_server import Server, wait_for
 INFRA = Path(__file__).parent.parent / "infra"
 SERVICES = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
 
-__all__ = ["INFRA", "SERVICES", "Server", "prefect_server", "running", "wait_for"]
+__all__ = ["INFRA", "SERVICES", "Server", "own_prefect_server", "prefect_server", "wait_for"]
 
 
 @contextmanager
@@ -27,6 +27,13 @@ def running(home: Path):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_prefect_server(tmp_path_factory):
+    """See `running`: for the tests of one file alone."""
+    with running(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prefect_server import running, wait_for
+from prefect_server import wait_for
 from watched import draw, log, publish
 
 from benchmarks.scratch import Project
@@ -20,10 +20,9 @@ NAMES = ["graft: failed run", "graft: stuck run", "graft: stale champion", "graf
 
 
 @pytest.fixture(scope="module")
-def prefect_server(tmp_path_factory):
-    """One of its own: what is applied here would end silent runs of other tests."""
-    with running(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
+def prefect_server(own_prefect_server):
+    """What is applied here would end silent runs of other tests."""
+    return own_prefect_server
 
 
 @pytest.fixture(scope="module")

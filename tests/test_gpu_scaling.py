@@ -51,6 +51,12 @@ def waiting(folder: str):
 """
 
 
+@pytest.fixture(scope="module")
+def prefect_server(own_prefect_server):
+    """Runs of other tests would need a host, too."""
+    return own_prefect_server
+
+
 @pytest.fixture
 def deployment(prefect_server, tmp_path):
     """The id of a deployment of FLOW to the pool gpu."""
