@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from fresh import start
+from fresh import run, start
 
 from graft.machine.guarded import Ended, Guarded
 
@@ -88,3 +88,12 @@ time.sleep(60)
     process.communicate()
     gone, alive = psutil.wait_procs(children, timeout=120)
     assert len(gone) >= 1 and not alive
+
+
+def test_a_caller_that_forgets_to_close_it_ends():
+    assert run("""
+from test_machine_guarded import act
+from graft.machine.guarded import Guarded
+guarded = Guarded(act, 1, 5, 10**9)
+print(guarded("answer", 7))
+""") == "b'7'\n"

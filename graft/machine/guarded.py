@@ -1,5 +1,6 @@
 """Run a function on bytes of strangers, in processes of their own that are ended at a limit."""
 
+import atexit
 import multiprocessing
 import os
 import queue
@@ -47,6 +48,7 @@ class Guarded:
         self._wall_s = max(WALL_S, WALL_SHARE * processor_s)
         self._lock, self._is_closed, self._running = threading.Lock(), False, set[_Process]()
         self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
+        atexit.register(self.close)     # they ignore the signal by which multiprocessing would end them, and wait
         for _ in range(processes):
             self._idle.put(self._start())
 
@@ -69,6 +71,7 @@ class Guarded:
 
     def close(self) -> None:
         """End all processes at once, whatever they do."""
+        atexit.unregister(self.close)
         with self._lock:
             self._is_closed = True
             for each in self._running:
