@@ -121,7 +121,10 @@ class ScanCache:
             self.commit()
 
     def _keep_nothing(self, error: Exception) -> None:
-        """Say that the disk takes no more, and go on without it."""
+        """Say that the file takes no more, and go on without it; a damaged one is removed, for the next run's sake."""
+        self.connection.close()         # it may hold a lock for which the next run would wait
+        if not isinstance(error, sqlite3.OperationalError):
+            sealed.discard(self.path)
         print(f"{self.path}: {error}: measurements are not kept, so the next run makes them again", flush=True)
         self.connection = _connect(":memory:")
 
