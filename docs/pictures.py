@@ -27,7 +27,7 @@ from graft.errors import reported
 PICTURES = ROOT / "docs"
 SCALE = 2                               # pixels of a picture per CSS pixel
 RUN_PX, PORTRAIT_PX = (1160, 575), (600, 950)
-UNSURE = "data/sample/3/1603.png"       # a test image whose answer is right, but not certain
+UNSURE = "data/sample/3/1130.png"       # a test image whose answer is right, but not certain
 SHORTEN = """                           // the report is ten screens long: keep what fits into one
     const part = name => document.querySelector(name).closest("body > *");
     const heading = each => each.matches("h2, h3") ? each : heading(each.previousElementSibling);
