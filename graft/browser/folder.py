@@ -52,7 +52,7 @@ def write_page(model: str | Path, folder: str | Path, *, registry: str | None = 
         runtime: as of `graft.browser.runtime.read_runtime`.
 
     Raises:
-        GraftError: if the folder holds anything else, or the model or the runtime cannot be had. Nothing is written.
+        GraftError: if the folder holds anything else, or the model or the runtime is not found. Nothing is written.
     """
     folder = expanded(folder)
     _require_own(folder)
