@@ -30,3 +30,16 @@ def test_it_is_asked_between_and_does_not_wait_for_what_does_not_end():
     background.put(held.wait)
     background.close(within_s=0.01)
     held.set()
+
+
+def test_a_failure_between_the_items_does_not_end_the_thread():
+    failed, done = threading.Event(), threading.Event()
+
+    def between():
+        failed.set()
+        raise OSError("no space left")
+
+    background = Background(1, between, at_most_s=0.01)
+    assert failed.wait(60)
+    assert background.put(done.set) and done.wait(60)
+    background.close()

@@ -33,7 +33,7 @@ def every() -> Formulas:
 
 
 def nearest_mean_accuracy(rows: np.ndarray) -> float:
-    """Of `(classes, instances, numbers)`: each class's first half gives its mean, by which the rest is told apart."""
+    """Of `(classes, instances, numbers)`: the means of the classes' first halves classify the second halves."""
     half = rows.shape[1] // 2
     means, others = rows[:, :half].mean(axis=1), rows[:, half:]
     distances = np.linalg.norm(others[:, :, None] - means, axis=3)

@@ -40,18 +40,19 @@ class Background:
         self._thread.join(within_s)
 
     def _run(self) -> None:
-        while True:
+        while found := self._next():
+            work, size = found
             try:
-                found = self._items.get(timeout=self._at_most_s)
-            except queue.Empty:
-                self._between()
-                continue
-            if found is None:
-                return
-            try:
-                found[0]()
+                work()
                 self._between()
             except Exception:           # the thread must go on
                 logger.exception("work in the background failed")
             with self._lock:
-                self._waiting -= found[1]
+                self._waiting -= size
+
+    def _next(self) -> tuple[Callable[[], None], int] | None:
+        """The next item; one that does nothing if none came in time; None at the end."""
+        try:
+            return self._items.get(timeout=self._at_most_s)
+        except queue.Empty:
+            return (lambda: None), 0
