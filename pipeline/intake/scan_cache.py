@@ -51,6 +51,7 @@ class ScanCache:
         self.root = str(images.resolve())
         self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint', 'pipeline.sealed')}.sqlite"
         self.pending = 0
+        self.connection = None
         try:
             self.connection = _open(self.path)
         except (OSError, sqlite3.OperationalError) as error:
@@ -122,7 +123,8 @@ class ScanCache:
 
     def _keep_nothing(self, error: Exception) -> None:
         """Say that the file takes no more, and go on without it; a damaged one is removed, for the next run's sake."""
-        self.connection.close()         # it may hold a lock for which the next run would wait
+        if self.connection:             # it may hold a lock for which the next run would wait
+            self.connection.close()
         if not isinstance(error, sqlite3.OperationalError):
             sealed.discard(self.path)
         print(f"{self.path}: {error}: measurements are not kept, so the next run makes them again", flush=True)
