@@ -15,6 +15,16 @@ def fastest_policy() -> str:
     return "mixed_bfloat16" if BFLOAT16_UNITS & processor_flags() else "float32"
 
 
+def fastest_engine() -> str:
+    """What runs the frozen part: `keras` on a GPU, `openvino` on a processor where it is installed, else `keras`."""
+    return "openvino" if not has_gpu() and has_openvino() else "keras"
+
+
+def has_openvino() -> bool:
+    """Whether the package `openvino` is installed."""
+    return find_spec("openvino") is not None
+
+
 def has_gpu() -> bool:
     """Whether there is an NVIDIA GPU that a process may use, and the libraries that use it."""
     is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")

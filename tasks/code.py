@@ -1,7 +1,7 @@
 """Stage `code`: what the other stages depend on besides data and parameters. DVC reads its output as parameters.
 
 It always runs, and records which files of this project and which library versions determine each stage's results,
-the precision that this machine computes in, and a digest of the user's decisions on the images.
+the precision and the engine that this machine computes with, and a digest of the user's decisions on the images.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from ruamel.yaml import YAML
 
 from graft.errors import GraftError, reported
 from pipeline.code import ROOT, code_of
-from pipeline.hardware import fastest_policy
+from pipeline.hardware import fastest_engine, fastest_policy, has_openvino
 from pipeline.intake.decisions import table_of
-from tasks.params import read_sections
+from tasks.params import PARAMS, read_sections
 from tasks.repository import project_folder
 
 OWN_NAME = "code"
@@ -24,18 +24,40 @@ GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # a deployment for a GPU host, such as s
 
 
 def collect() -> dict:
-    """Stage -> `pipeline.code.code_of` its module; `precision` and `decisions`, see the functions of these names."""
+    """Stage -> `code_of` its module; `precision`, `engine` and `decisions`, see the functions of these names."""
     stages = YAML(typ="safe").load(GRAPH)["stages"]
     return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {
-        "precision": precision(), "decisions": decisions()}
+        "precision": precision(), "engine": engine(), "decisions": decisions()}
 
 
 def precision() -> str:
     """The Keras dtype policy `extract.precision`; for `auto`, the fastest on the machine that trains."""
-    asked = (read_sections().get("extract") or {}).get("precision", "auto")
+    asked = _asked("precision")
     if asked != "auto":
         return asked
     return "mixed_float16" if os.environ.get(GPU_VARIABLE) else fastest_policy()
+
+
+def engine() -> str:
+    """What the frozen part runs on, `extract.engine`; for `auto`, the fastest on the machine that trains.
+
+    Raises:
+        GraftError: if that is OpenVINO, and it is not installed or does not compute in the precision.
+    """
+    asked, is_half = _asked("engine"), precision() == "mixed_float16"
+    if asked == "auto":
+        return "keras" if is_half or os.environ.get(GPU_VARIABLE) else fastest_engine()
+    if asked == "openvino" and is_half:
+        raise GraftError(f"{PARAMS}: extract.engine: openvino computes in float32 or mixed_bfloat16, but "
+                         "extract.precision is mixed_float16, which is for GPUs. Set one of them to auto.")
+    if asked == "openvino" and not has_openvino():
+        raise GraftError(f"{PARAMS}: extract.engine: the package 'openvino' is not installed. Run `make setup`, or set "
+                         "it to auto.")
+    return asked
+
+
+def _asked(key: str) -> str:
+    return (read_sections().get("extract") or {}).get(key, "auto")
 
 
 def decisions() -> str:

@@ -75,7 +75,7 @@ def probe(extract: ExtractParams, transfer: TransferParams, table, images: Path)
     index = levels.Index("", list(backbones.level_units(network).items()))
     with TemporaryDirectory() as folder:
         weights = Path(folder, "backbone.weights.h5")
-        part = save_backbone(extract, network, weights, artifacts.read_json(artifacts.CODE)["precision"])
+        part = save_backbone(extract, network, weights)
         part["augmentation"]["horizontal_flip"] = False
         dataset = examples.open_dataset(part, weights, table, images, artifacts.CACHE / "activations",
                                         extract.cache_gigabytes)

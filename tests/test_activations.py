@@ -1,4 +1,5 @@
 import hashlib
+import importlib.util
 import os
 import signal
 
@@ -17,6 +18,7 @@ from pipeline.views import View
 from tasks.extract import ExtractParams, load_backbone
 from tasks.params import read_params
 
+OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
 AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
 
 
@@ -69,6 +71,42 @@ def test_what_is_cached_is_what_the_network_says(data):
     rows = train.activations.batch(views)
     for view, row in zip(views, rows):
         assert np.allclose(row, direct(dataset, view), atol=1e-2)
+
+
+@OPENVINO
+@pytest.mark.parametrize("cut", ["block_2_add", backbones.LEVELS])
+def test_openvino_gives_what_keras_gives(data, cut):
+    """In float32, maps and vectors, up to float16's rounding: its largest step is 2 ** -11 of a number."""
+    views = data().splits["train"].all_views()
+    by_keras, by_openvino = (data(cut=cut, engine=engine).splits["train"].activations.batch(views)
+                             for engine in ("keras", "openvino"))
+    assert by_openvino.dtype == np.float16 and by_openvino.shape == by_keras.shape
+    assert np.allclose(by_openvino, by_keras, rtol=1e-3, atol=1e-5)
+
+
+@OPENVINO
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_openvino_gives_a_row_whatever_its_neighbours_are(data, precision):
+    """Of more batches than it has requests, in order; of a part of them, filled up; and once more."""
+    views = data().splits["train"].all_views() * 12
+    opened = [data(engine="openvino", precision=precision).splits["train"].activations for _ in range(2)]
+    rows = opened[0].batch(views)
+    assert np.array_equal(rows, opened[1].batch(views))
+    assert np.array_equal(rows, np.concatenate([rows[: len(rows) // 12]] * 12))
+    assert np.array_equal(opened[0].batch(views[3:10]), rows[3:10])
+
+
+@OPENVINO
+def test_openvino_rounds_no_more_than_keras_in_bfloat16(data):
+    def rows(**how):
+        train = data(cut=backbones.LEVELS, **how).splits["train"]
+        found = train.activations.batch(train.all_views()).astype(float)
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    exact, by_keras = rows(), rows(precision="mixed_bfloat16")
+    by_openvino = rows(precision="mixed_bfloat16", engine="openvino")
+    error = [1 - (each * exact).sum(axis=1).mean() for each in (by_keras, by_openvino)]
+    assert error[1] < 1.5 * error[0] and error[0] < 1e-2
 
 
 def test_a_damaged_row_is_computed_again(data, tmp_path, capsys):
@@ -137,8 +175,9 @@ def test_a_grown_data_set_computes_only_what_is_new(data):
     assert data().splits["train"].activations.fill(first.all_views()) == 0
 
 
-@pytest.mark.parametrize("change", [{"cut": "block_4_add"}, {"seed": 2}, {"augmentation": {"shift": 0.2}},
-                                    {"precision": "mixed_bfloat16"}])
+@pytest.mark.parametrize("change", [
+    {"cut": "block_4_add"}, {"seed": 2}, {"augmentation": {"shift": 0.2}}, {"precision": "mixed_bfloat16"},
+    pytest.param({"engine": "openvino"}, marks=OPENVINO)])
 def test_another_function_is_another_cache(data, change):
     data().fill()
     train = data(**change).splits["train"]
@@ -192,13 +231,11 @@ def test_vectors_are_the_top_of_the_activations(data):
 def test_a_killed_run_leaves_only_whole_shards(data, monkeypatch):
     train = data().splits["train"]
     monkeypatch.setattr(activations, "SHARD_BYTES", 1)          # a batch a shard
-    original, left = activations.Activations._run, [1]
+    original = activations.Activations._run
 
-    def run_and_die(self, images):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return original(self, images)
+    def run_and_die(self, batches):
+        yield next(original(self, batches))
+        raise KeyboardInterrupt
 
     views = [View(path, sha256, number) for path, sha256 in zip(train.paths, train.sha256s) for number in range(8)]
     monkeypatch.setattr(activations.Activations, "_run", run_and_die)

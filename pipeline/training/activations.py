@@ -7,6 +7,7 @@ function is evaluated, never another function: what is not on disk is computed w
 import hashlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,6 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -26,8 +26,9 @@ from graft.machine.threads import InThreads
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.code import digest_of
 from pipeline.shards import Shards
-from pipeline.training import backbones, backend, pace
+from pipeline.training import backbones, pace
 from pipeline.training.batches import full
+from pipeline.training.engines import Engine
 from pipeline.training.frozen import FrozenPart
 from pipeline.training.interruption import leave, sigterm_as_flag
 from pipeline.training.room import Room
@@ -54,10 +55,10 @@ class Activations:
         self.cache, self.cache_gigabytes = cache, cache_gigabytes
         code = digest_of("pipeline.training.frozen", "pipeline.shards")
         folder = cache / _digest(part.name, part.alpha, part.image_size, part.weights_sha256, part.cut,
-                                 part.precision, code)
+                                 part.precision, part.engine, code)
         self._room, self.shards = Room(folder, cache_gigabytes * 1e9), Shards(folder)
         self.augmentation = _digest(part.augmentation, part.seed)
-        self._frozen: keras.Model | None = None
+        self._opened: Engine | None = None
         self._sent: dict[str, bytes | UnreadableImage] = {}     # what a worker has instead of the images' folder
 
     def at(self, cut: str) -> "Activations":
@@ -109,12 +110,12 @@ class Activations:
 
     def _run_all(self, images: Iterator[list[np.ndarray]], views: int) -> Iterator[np.ndarray]:
         """The activations of all images in batches. Prints how long they will take, and what set the pace."""
-        watch = pace.Pace()
-        for number, batch in enumerate(watch.inputs(_batches(images))):
-            began = time.perf_counter()
-            rows = self._run(batch)
-            if number == 1:         # the first has compiled the network
-                total_s = (time.perf_counter() - began) * views / BATCH_SIZE
+        watch, streams = pace.Pace(), self._engine().streams
+        for number, rows in enumerate(self._run(watch.inputs(_batches(images))), 1):
+            if number == streams:               # the first round has compiled the network
+                began = time.perf_counter()
+            if number == 2 * streams:
+                total_s = (time.perf_counter() - began) * views / BATCH_SIZE / streams
                 print(f"activations: about {pace.duration(total_s)} for all", flush=True)
             yield rows
         print(f"activations: {watch.report(views, 'views')}", flush=True)
@@ -132,16 +133,22 @@ class Activations:
 
     def _compute(self, views: list[View]) -> np.ndarray:
         with self._rendered(views) as images:
-            return np.concatenate([self._run(batch) for batch in _batches(images)])
+            return np.concatenate(list(self._run(_batches(images))))
 
-    def _run(self, images: list[np.ndarray]) -> np.ndarray:
-        batch = np.stack(full(images, BATCH_SIZE))
-        return np.asarray(self._network().predict_on_batch(backend.shared(self._network(), batch)))[: len(images)]
+    def _run(self, batches: Iterable[list[np.ndarray]]) -> Iterator[np.ndarray]:
+        """The activations of batches of images, of which the last may be smaller than the others."""
+        sizes: deque[int] = deque()
+
+        def filled(batch: list[np.ndarray]) -> np.ndarray:
+            sizes.append(len(batch))
+            return np.stack(full(batch, BATCH_SIZE))
+
+        return (rows[: sizes.popleft()] for rows in self._engine().run(map(filled, batches)))
 
     def _rendered(self, views: list[View]) -> InThreads:
         """The views' images in order; while the network runs, threads decode the next ones, each image once."""
         same_image = (list(group) for _, group in groupby(views, key=lambda view: view.sha256))
-        return InThreads(self.images_of, same_image, ahead=2 * BATCH_SIZE)
+        return InThreads(self.images_of, same_image, ahead=(1 + self._engine().streams) * BATCH_SIZE)
 
     def images_of(self, views: list[View]) -> list[np.ndarray]:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""
@@ -155,14 +162,13 @@ class Activations:
             raise GraftError(f"{path} has changed since the data were validated: run `dvc repro` from there.")
         return images
 
-    def _network(self) -> keras.Model:
-        if self._frozen is None:
-            backend.use_deterministic_operations()
-            self._frozen = self.part.below_the_cut(self.weights)
-        return self._frozen
+    def _engine(self) -> Engine:
+        if self._opened is None:
+            self._opened = self.part.opened(self.weights)
+        return self._opened
 
     def _view_bytes(self) -> int:
-        return 2 * int(np.prod(self._network().output.shape[1:]))
+        return 2 * int(np.prod(self._engine().shape))
 
     def _has_room(self, views: list[View], missing: list[View]) -> bool:
         """Whether there is anything to write and room for it, once what is not in use is removed.
@@ -209,7 +215,7 @@ def _open_worker(part: FrozenPart, weights: bytes, images: Path) -> Callable:
         file = Path(folder, "backbone.weights.h5")
         file.write_bytes(weights)
         worker = Activations(part, file, images, Path(folder), cache_gigabytes=0)
-        worker._network()
+        worker._engine()
     return worker._compute_sent
 
 

@@ -91,7 +91,7 @@ def list_devices(kind: str) -> list[str]:
     """The names of all devices of a kind, "gpu" or "cpu"; an empty list if there are none."""
     try:
         return keras.distribution.list_devices(kind)
-    except RuntimeError:        # from JAX, if there are none
+    except (RuntimeError, AttributeError):      # from JAX, if there are none; OpenVINO's backend knows no devices
         return []
 
 

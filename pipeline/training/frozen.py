@@ -11,11 +11,12 @@ import keras
 import numpy as np
 
 from graft.images import read_image
-from pipeline.training import backbones, backend, folding
+from pipeline.training import backbones, backend, folding, onnx_file
 from pipeline.training.augmentation import augment, generator
+from pipeline.training.engines import Engine, InKeras, InOpenVino
 from pipeline.views import MIRRORED, PLAIN, View
 
-FLOAT16_MAX = 65504
+FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class FrozenPart:
         precision: the Keras dtype policy that the frozen part computes with.
         augmentation: keyword arguments of `pipeline.training.augmentation.augment`.
         licence: of the weights, for people; see `pipeline.training.weights.licence`.
+        engine: what the frozen part runs on, "keras" or "openvino".
     """
 
     name: str
@@ -39,6 +41,7 @@ class FrozenPart:
     augmentation: dict
     seed: int
     licence: dict[str, str] | None = None
+    engine: str = "keras"
 
     def network(self, weights: Path) -> keras.Model:
         """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
@@ -46,16 +49,21 @@ class FrozenPart:
         network.load_weights(weights)
         return network
 
-    def below_the_cut(self, weights: Path) -> keras.Model:
+    def opened(self, weights: Path) -> Engine:
         """From uint8 images to float16 activations at the cut, in `precision`, frozen BatchNormalization folded.
 
         At the cut `backbones.LEVELS`, the activations are the pooled output of every level, `(batch, units)`.
         """
+        if self.engine == "openvino":
+            below = self._below_the_cut(weights)
+            onnx = onnx_file.frozen_onnx(below, FLOAT16_MAX)
+            return InOpenVino(onnx, below.output.shape[1:], self.precision)
         with backend.precision(self.precision):
-            network = self.network(weights)
-            if self.cut == backbones.LEVELS:
-                return _as_float16(folding.fold_batch_normalization(backbones.pooled(network)))
-            return _as_float16(folding.fold_batch_normalization(backbones.split(network, self.cut)[0]))
+            return InKeras(_as_float16(folding.fold_batch_normalization(self._below_the_cut(weights))))
+
+    def _below_the_cut(self, weights: Path) -> keras.Model:
+        network = self.network(weights)
+        return backbones.pooled(network) if self.cut == backbones.LEVELS else backbones.split(network, self.cut)[0]
 
     def render(self, data: bytes, views: list[View]) -> list[np.ndarray]:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once.
