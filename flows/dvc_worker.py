@@ -7,12 +7,14 @@ If standard input ends while a command runs, the flow is gone, and the worker en
 """
 
 import contextlib
+import gc
 import json
 import os
 import queue
 import signal
 import sys
 import threading
+from importlib import import_module
 
 END, ANSWER = "\x1e", "\x1d"    # ASCII's record and group separators: no line of a stage begins with one
 GRACE_S = 30                    # for a stage to save its checkpoint after SIGTERM
@@ -24,11 +26,14 @@ def main() -> None:
     orders, idle = queue.Queue(), threading.Event()
     idle.set()
     threading.Thread(target=_listen, args=(orders, idle), daemon=True).start()
+    for module in ("dvc.cli", "dvc.repo.reproduce"):        # while the flow is still checked
+        import_module(module)
     while (arguments := orders.get()) is not None:
         code = _own(*arguments) if arguments[0] in OWN else _dvc(arguments)
         idle.set()
         with contextlib.suppress(BrokenPipeError):
             print(f"{END}{code}", flush=True)
+    gc.freeze()                         # the flow waits for the end: no last search for garbage
 
 
 def _listen(orders: queue.Queue, idle: threading.Event) -> None:

@@ -13,9 +13,9 @@ import os
 import time
 from pathlib import Path
 
-from prefect import flow, get_client, get_run_logger
+from prefect import flow, get_run_logger
 
-from flows import handover, model_folder, outcome, preflight, show, workspace
+from flows import embedded, handover, model_folder, outcome, preflight, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
@@ -40,29 +40,29 @@ def training(refresh: bool = False, publish: bool = True, folder: str = "."):
         `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
     with model_folder.entered(folder):
-        with Waiting("checks", get_run_logger().info):
-            preflight.check()
-        runs = bring_up_to_date(refresh)
+        with Dvc() as dvc:              # loads DVC meanwhile
+            with Waiting("checks", get_run_logger().info):
+                preflight.check()
+            runs = bring_up_to_date(dvc, refresh)
         result = {"stages": [vars(run) for run in runs]}
         if publish:
             result |= decide_and_publish({run.stage: run.seconds for run in runs})
         return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
 
 
-def bring_up_to_date(refresh: bool) -> list[StageRun]:
+def bring_up_to_date(dvc: Dvc, refresh: bool) -> list[StageRun]:
     """Run every stage, show what came out, and push it if there is a DVC remote."""
-    with Dvc() as dvc:
-        with Waiting("data", get_run_logger().info):
-            workspace.prepare(dvc)
-        if refresh:
-            refresh_data(dvc)
-        has_remote = dvc.remote() is not None
-        runs = run_stages(dvc, has_remote)
-        get_run_logger().info(show.counted(runs))
-        show.stages(runs)
-        show.evaluation()
-        if has_remote:                      # before a published version refers to them
-            push_results(dvc)
+    with Waiting("data", get_run_logger().info):
+        workspace.prepare(dvc)
+    if refresh:
+        refresh_data(dvc)
+    has_remote = dvc.remote() is not None
+    runs = run_stages(dvc, has_remote)
+    get_run_logger().info(show.counted(runs))
+    show.stages(runs)
+    show.evaluation()
+    if has_remote:                      # before a published version refers to them
+        push_results(dvc)
     return runs
 
 
@@ -177,14 +177,16 @@ def summary(result: dict, seconds: float) -> str:
 def run(**parameters) -> dict:
     """Run the flow here and now for the model of this folder.
 
-    A check before it reports mistakes without starting a server first.
+    A check before it reports all mistakes while Prefect's server starts.
     """
     print("checking params.yaml, images, registry and Prefect's server", flush=True)
+    server = embedded.start()
     with Waiting("checks", print):
         preflight.check_all(publish=parameters.get("publish", True))
-    with Waiting("Prefect's server", print), get_client(sync_client=True) as client:    # starts it, if none is named
-        client.api_healthcheck()
-    return training(**parameters, folder=os.path.relpath(Path.cwd(), project_folder()))
+    with Waiting("Prefect's server", print):
+        settings = server.settings()
+    with settings:
+        return training(**parameters, folder=os.path.relpath(Path.cwd(), project_folder()))
 
 
 def main() -> None:

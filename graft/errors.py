@@ -1,8 +1,10 @@
 """Errors that the user can fix: one message, no traceback."""
 
+import atexit
 import codecs
 import contextlib
 import errno
+import gc
 import io
 import os
 import re
@@ -64,6 +66,7 @@ def reported() -> Iterator[None]:
     That is every `GraftError`, and a disk that is full or may not be written to. After Ctrl-C the exit code is 130;
     if whoever reads standard output, such as `head`, has closed it, the process ends silently with 0.
     """
+    atexit.register(gc.freeze)      # all memory is given back at once: the last search for garbage takes up to a second
     _print_anything()
     try:
         yield

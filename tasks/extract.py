@@ -76,8 +76,9 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     from graft.images import read_image
     from pipeline.training import backbones, backend, weights
 
-    backend.make_deterministic(extract.seed)
     backbone = extract.backbone
+    if backbone.weights == "none":
+        backend.make_deterministic(extract.seed)        # imports TensorFlow, even where it is not Keras's backend
     with named("extract.backbone"):
         network = weights.load_backbone(backbone.name, backbone.image_size, backbone.alpha, backbone.weights)
         backbones.split(network, resolved_cut(backbone))        # rejects a wrong one before anything is written

@@ -46,11 +46,12 @@ def pull_champion(name: str):
     return registry.pull(f"{name}@{number}", registry=default_registry(), attachments=True) if number else None
 
 
-def score_champion(folder: Path, table, images: Path):
+def score_champion(folder: Path, candidate: tuple, table, images: Path):
     """Let the champion predict the test images, and find those that it was trained or tuned on.
 
     Args:
         folder: the pulled champion.
+        candidate: the new model's class names and answers; those of the champion if it is the same model.
         table: the test images, with the columns path, label and sha256.
         images: the folder of the images.
 
@@ -62,11 +63,13 @@ def score_champion(folder: Path, table, images: Path):
     from pipeline.evaluation.predictions import predict_table
     from tasks import artifacts
 
-    classifier, split = Classifier(folder), folder / "attachments" / artifacts.SPLITS.name
-    has_learnt = None
+    split, has_learnt = folder / "attachments" / artifacts.SPLITS.name, None
     if split.exists():
         seen = artifacts.read_table(split, {"sha256": str, "split": str})      # an older version has no more
         has_learnt = table["sha256"].isin(related(seen.loc[seen["split"] != "test", "sha256"], folder)).to_numpy()
+    if is_same(artifacts.BUNDLE, folder):
+        return Champion(*candidate, has_learnt)
+    classifier = Classifier(folder)
     predicted = predict_table(classifier, table, images)["predicted"].to_numpy(str)
     return Champion(list(classifier.class_names), predicted, has_learnt)
 
@@ -185,7 +188,7 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
     test = artifacts.read_test()
     class_names, predicted = read_candidate(test, images)
     table, predicted = test[~test["is_copy"]].reset_index(drop=True), predicted[~test["is_copy"]]
-    champion = score_champion(pulled.folder, table, images) if pulled else None
+    champion = score_champion(pulled.folder, (class_names, predicted), table, images) if pulled else None
     decision = decide(Rules(**vars(gate)), class_names, table["label"].to_numpy(str), predicted, champion)
     version, reason = find_known(artifacts.BUNDLE, name, pulled) or (None, "")
     if version:
@@ -210,7 +213,7 @@ def write_pages(report: dict, *judged) -> None:
         judged: the other arguments of `pipeline.evaluation.gate_page.render_gate`, after the stamp.
     """
     from pipeline.evaluation.gate_page import render_gate
-    from pipeline.evaluation.report import stamp
+    from pipeline.evaluation.stamp import stamp
     from tasks import artifacts
 
     head = f"Candidate of {datetime.now(UTC):%Y-%m-%d}, {commit_named()}."

@@ -23,9 +23,9 @@ def exact_low(hits: np.ndarray, images: np.ndarray, confidence: float) -> np.nda
     Returns:
         float `(shares,)`: the true share is at least this with the confidence, or more.
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return np.where(hits > 0, beta.ppf(1 - confidence, np.maximum(hits, 1), images - hits + 1), 0.0)
+    return np.where(hits > 0, betaincinv(np.maximum(hits, 1), images - hits + 1, 1 - confidence), 0.0)
 
 
 def images_to_exclude(floor: float, share: float, confidence: float) -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from markupsafe import escape
 from tqdm import tqdm
 
 from graft.model import heatmaps
@@ -16,6 +15,7 @@ from graft.pages import SCRIPTED
 from pipeline.evaluation import coverage, pictures
 from pipeline.evaluation.predictions import Answers
 from pipeline.evaluation.report_tables import MATRIX_CLASSES
+from pipeline.evaluation.stamp import CANDIDATE, GATE
 from pipeline.evaluation.verdict import weakest
 from pipeline.pages import render
 
@@ -23,7 +23,6 @@ GALLERY = 24            # pictures in a gallery
 HEATMAPS = 12
 CONFUSIONS = 12         # of a class
 WORST = 40              # classes with the lowest recall whose confusions are shown, if there is no confusion matrix
-CANDIDATE, GATE = "A candidate, not published.", "The gate has not judged it yet."        # what `stamp` replaces
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Sources:
 
 
 def write_report(sources: Sources) -> str:
-    """Render the HTML of the report. It is the same for the same inputs; `stamp` adds what is known of them later."""
+    """Render the HTML of the report. The same inputs give the same page; `stamp.stamp` adds what is known of them later."""
     answers = sources.answers
     galleries = {
         "mistakes": pictures.surest_mistakes(answers, GALLERY), "unsure": pictures.least_sure(answers, GALLERY),
@@ -87,11 +86,6 @@ def write_report(sources: Sources) -> str:
         chosen=sources.chosen, copies=sources.copies, images=len(answers.labels),
         mistakes=int((~answers.is_right).sum()),
     )
-
-
-def stamp(report: str, head: str, verdict: str) -> str:
-    """The report with what is known of its model later: its day and commit in the head, and the gate's verdict."""
-    return report.replace(CANDIDATE, escape(head), 1).replace(GATE, escape(verdict), 1)
 
 
 def _mistakes(answers: Answers, classes: pd.DataFrame) -> dict:

@@ -1,0 +1,90 @@
+"""Prefect's server for one run, if no other is named; it starts while the run is checked.
+
+Prefect starts the same server by itself, but not before it is asked for the first time. It then imports the whole
+server into the run's own process too, which takes two seconds.
+"""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import httpx
+import prefect
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+from flows import preflight
+from graft.errors import GraftError
+
+APP = "prefect.server.api.server:create_app"
+AS_PREFECT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+GRACE_S = 5
+POLL_S = 0.05
+
+
+class Server:
+    """Prefect's server on a free port of this machine; it ends with this process, after Prefect's last messages."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.api = f"http://127.0.0.1:{port}/api"
+        settings = get_current_settings()
+        self._limit_s = settings.server.ephemeral.startup_timeout_seconds
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent), "--factory", APP,
+             "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"],
+            env={**os.environ, **AS_PREFECT, **settings.to_environment_variables(exclude_unset=True)})
+        atexit.register(self._stop)
+
+    def settings(self) -> AbstractContextManager:
+        """A context in which this process uses the server. Waits until it answers.
+
+        Raises:
+            GraftError: if it ends, or does not answer in time.
+        """
+        began_s = time.monotonic()
+        with httpx.Client(trust_env=False) as client:
+            while not _answers(client, f"{self.api}/health"):
+                if self._process.poll() is not None or time.monotonic() - began_s > self._limit_s:
+                    raise GraftError("Prefect's server did not start; what it said is above. Run it again, or start "
+                                     "one with `prefect server start` and name it by PREFECT_API_URL.")
+                time.sleep(POLL_S)
+        return temporary_settings({PREFECT_API_URL: self.api})
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Named:
+    """The server that PREFECT_API_URL or Prefect's profile names, or none: the checks say what is wrong with it."""
+
+    def settings(self) -> AbstractContextManager:
+        return nullcontext()
+
+
+def start() -> Server | Named:
+    """Start a server in the background, unless one is named or the place of its database cannot be written."""
+    if get_current_settings().api.url:
+        return Named()
+    try:
+        preflight.check_server()
+    except GraftError:
+        return Named()
+    return Server()
+
+
+def _answers(client: httpx.Client, address: str) -> bool:
+    try:
+        return client.get(address).status_code == 200
+    except httpx.HTTPError:
+        return False
