@@ -49,7 +49,7 @@ def _print_own(graft) -> None:
     more = graft.more
     print_row("an epoch of finetune without the cache against one with it, both Graft",
               ratio(more["uncached_epoch"], graft.epoch("finetune"), "s", 2), 2.5)
-    for name, network in (("bare", "the frozen part as Keras builds it"), ("own", "the network that extract runs")):
+    for name, network in (("bare", "the frozen part as Keras builds it"), ("own", "the fastest engine")):
         print_row(f"extract, {more['extracted_views']} views in {more['precision']}, against {network}",
                   ratio(more["extract_a_second"], more[f"{name}_a_second"], "images a second", 1), 0.9)
 

@@ -1,5 +1,7 @@
 """Stage `validate`: read every file in the image folder, report problems, and stop if an expectation fails."""
 
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -59,12 +61,6 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     Raises:
         GraftError: if the folder cannot be read as labelled images.
     """
-    from pipeline.intake.checks import check
-    from pipeline.intake.data_docs import render_data_docs
-    from pipeline.intake.deciding import apply
-    from pipeline.intake.findings import collect
-    from pipeline.intake.image_tables import image_table
-    from pipeline.intake.report import render_report
     from pipeline.intake.scan import scan
     from pipeline.intake.scan_cache import ScanCache
     from tasks import artifacts
@@ -73,7 +69,18 @@ def validate_images(validate: ValidateParams, images: Path) -> dict:
     for note in listing.notes:
         print(printable(f"note: {note}", LINES))
     cache = ScanCache(artifacts.CACHE / "intake", images)
-    scanned, decided = apply(scan(images, listing, cache), decisions, images)
+    with ThreadPoolExecutor(1) as loading:      # Great Expectations, while other processes read the images
+        loading.submit(import_module, "pipeline.intake.library")
+        scanned = scan(images, listing, cache)
+
+    from pipeline.intake.checks import check
+    from pipeline.intake.data_docs import render_data_docs
+    from pipeline.intake.deciding import apply
+    from pipeline.intake.findings import collect
+    from pipeline.intake.image_tables import image_table
+    from pipeline.intake.report import render_report
+
+    scanned, decided = apply(scanned, decisions, images)
     table = image_table(scanned, validate.near_copies)
     validations = check(scanned, table, vars(validate))
     findings = collect(scanned, table, [outcome for each in validations for outcome in each.outcomes],

@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import pytest
 from photographs import real_data, real_weights
 
 from benchmarks import browser
 from benchmarks.scratch import Project
+from pipeline.hardware import fastest_engine
 
 STAGES = ["validate", "split", "extract", "transfer", "choose", "finetune", "export", "evaluate"]
 
@@ -25,6 +28,30 @@ def test_the_flow_runs_the_stages_in_the_order_of_the_graph_then_gate_and_publis
     assert [row[0] for row in rows if len(row) > 1 and row[1] == "ran"] == STAGES
     assert "gate       PROMOTE: the first model" in project.flow.stdout
     assert (project.folder / "registry/models/tiny/versions").is_dir()
+
+
+def test_extract_runs_on_openvino_where_it_is_fastest_and_without_tensorflow(project):
+    code, part = (json.loads((project.folder / f"outputs/{name}").read_text())
+                  for name in ("code/code.json", "extract/backbone.json"))
+    assert part["engine"] == code["engine"] == fastest_engine()
+    if part["engine"] == "keras":
+        pytest.skip("OpenVINO is not installed, or there is a GPU")
+    assert code["extract"]["openvino"] == version("openvino")
+    program = ("import runpy, sys; runpy.run_module('tasks.extract', run_name='__main__'); "
+               "print('tensorflow' in sys.modules)")
+    before = {file: file.read_bytes() for file in (project.folder / "outputs/extract").iterdir()}
+    assert project.run("python", "-c", program).stdout.splitlines()[-1] == "False"
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_prefects_server_ends_with_the_process_that_started_it(project):
+    program = ("from flows import embedded\nfrom prefect import get_client\nserver = embedded.start()\n"
+               "with server.settings(), get_client(sync_client=True) as client:\n"
+               "    print(client.api_version(), client.api_url)")
+    found, address = project.run("python", "-c", program).stdout.split()
+    assert found == version("prefect")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address, trust_env=False)
 
 
 def test_nothing_changed_means_nothing_runs(project):

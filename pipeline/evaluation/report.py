@@ -65,7 +65,7 @@ class Sources:
 
 
 def write_report(sources: Sources) -> str:
-    """Render the HTML of the report. The same inputs give the same page; `stamp.stamp` adds what is known of them later."""
+    """Render the HTML of the report. The same inputs give the same page; `stamp.stamp` adds what is known later."""
     answers = sources.answers
     galleries = {
         "mistakes": pictures.surest_mistakes(answers, GALLERY), "unsure": pictures.least_sure(answers, GALLERY),
