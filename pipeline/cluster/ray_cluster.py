@@ -8,7 +8,7 @@ Ray's own environment variable is the only setting; without it, nothing here is 
 
 This machine reads the files and writes the results. Workers receive the bytes of the images, the weights, and the code
 of `graft` and `pipeline`. They need the locked Python environment and nothing else: no clone, no shared folder, no
-credentials.
+credentials. Only batch prediction from a store lets them read the images themselves: they must reach the store.
 """
 
 import functools
