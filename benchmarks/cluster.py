@@ -125,7 +125,7 @@ def predict(address: str, source: str, output: Path, model: Path) -> tuple[float
     """Predict in a process of its own: seconds of the prediction, and peak memory in MB."""
     done = subprocess.run([sys.executable, "-c", DRIVER, source, output, model], check=True, cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, env=os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)})
-    seconds, megabytes = map(float, done.stdout.split())
+    seconds, megabytes = map(float, done.stdout.splitlines()[-1].split())       # Ray may have said something before
     return seconds, megabytes
 
 
