@@ -20,12 +20,14 @@ STAGE = re.compile(r"stage (\w+)$")       # a recipe of several stages in one pr
 class Timeline:
     """Attributes:
         seconds: from the start of the process to its end.
+        processor_s: user and system time, of its children, too.
         lines: its output, each line with its second.
         peak_bytes: largest resident memory of the process, shared pages of mapped files included.
         peak_own_bytes: the same without pages of files, which the system may take back at any time.
     """
 
     seconds: float
+    processor_s: float
     lines: list[tuple[float, str]]
     peak_bytes: int
     peak_own_bytes: int
@@ -75,7 +77,7 @@ def follow(command: list, label: str, folder: Path | None = None, environment: d
         raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}:\n"
                            + "\n".join(text for _, text in lines[-30:]))
     print(f"  {label:>16} {seconds:7.1f} s  done", flush=True)
-    return Timeline(seconds, lines, usage.ru_maxrss * 1024, own[0])
+    return Timeline(seconds, usage.ru_utime + usage.ru_stime, lines, usage.ru_maxrss * 1024, own[0])
 
 
 def _watch(pid: int, most: list[int]) -> None:

@@ -7,6 +7,7 @@ FROM python:3.11.14-slim-bookworm
 COPY requirements/serve.txt dist/graft-*.whl /tmp/
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/serve.txt \
     && pip install --no-cache-dir --no-deps /tmp/graft-*.whl \
+    && find /usr/local/lib -type d -path '*-packages/*/tests' -prune -exec rm -r {} + \
     && rm /tmp/serve.txt /tmp/graft-*.whl
 
 # SageMaker starts a container by the word `serve`

@@ -121,17 +121,17 @@ def test_dvcs_page_of_plots_needs_no_other_host(project):
 
 
 def test_real_photographs_are_told_apart(tmp_path):
-    """100 cats and 100 dogs with real ImageNet weights: at least 9 in 10 of unseen ones are right."""
+    """80 cats and 80 dogs with real ImageNet weights: at least 8 in 10 of unseen ones are right."""
     project = Project(tmp_path, **{
-        "data.images": "data/pets", "extract.views": 1, "extract.backbone.image_size": [128, 128], "finetune.epochs": 1,
-        "extract.backbone.cut": "block_12_add", "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4,
+        "data.images": "data/pets", "extract.views": 1, "extract.backbone.image_size": [128, 128], "finetune.epochs": 0,
+        "extract.backbone.cut": "block_12_add",
         "extract.backbone.weights": str(real_weights(
             "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5")),
     })
     for label in ("cat", "dog"):
         folder = tmp_path / "data/pets" / label
         folder.mkdir(parents=True)
-        for image in sorted(Path(real_data("cats_dogs"), label).iterdir())[:150]:
+        for image in sorted(Path(real_data("cats_dogs"), label).iterdir())[:80]:
             shutil.copy(image, folder)
     assert ran(project.run("dvc", "repro", "evaluate").stdout) == STAGES
     assert json.loads((tmp_path / "outputs/evaluate/metrics.json").read_text())["accuracy"]["value"] >= 0.8

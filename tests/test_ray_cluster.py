@@ -13,6 +13,7 @@ from pathlib import Path
 import fresh
 import numpy as np
 import pytest
+import s3_server
 from intake_faults import FAULTS, ODD
 from intake_images import write_classes
 from tiny_bundle import make_bundle, make_images
@@ -20,6 +21,7 @@ from tiny_project import TINY, Project
 
 from benchmarks.processes import wait_for
 from graft.errors import GraftError
+from graft.store.s3 import S3Store
 from pipeline.cluster import ray_cluster
 from pipeline.cluster.batch import Batch
 from pipeline.cluster.ray_cluster import spread
@@ -185,6 +187,49 @@ def test_batch_prediction_writes_the_same_bytes(address, tmp_path, monkeypatch):
         written.append((parts, summary, batch.output.read_bytes()))
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert written[0] == written[1] and summary.images >= 151 and summary.unreadable
+
+
+@pytest.fixture
+def photos(ceph, tmp_path) -> str:
+    """The address of images in a real S3 store, one of them broken and one empty, whose credentials no worker has."""
+    images = make_images(tmp_path / "images", images=50, spread=5)
+    (images / "broken.jpg").write_bytes(b"no image")
+    (images / "empty.jpg").touch()
+    bucket = ceph.removeprefix("s3://").partition("/")[0]
+    for path in images.rglob("*.*"):
+        s3_server.client().upload_file(str(path), bucket, f"photos/{path.relative_to(images)}")
+    return f"s3://{bucket}/photos"
+
+
+def test_workers_read_the_images_of_a_store_themselves(address, photos, tmp_path, monkeypatch):
+    written, bundle = [], make_bundle(tmp_path / "bundle")
+    for _ in range(2):
+        batch = Batch(photos, tmp_path / "out.csv", bundle, shard_size=70)
+        with monkeypatch.context() as patch, batch.predict(batch.pending) as predicted:
+            if not written:
+                patch.delattr(S3Store, "read")
+            assert len(list(predicted)) == len(batch.shards)
+        written.append(batch.finish())
+        written.append(batch.output.read_bytes())
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert written[:2] == written[2:] and written[0].images >= 151 and written[0].unreadable == 2
+
+
+def test_an_object_that_is_gone_is_named_and_a_bucket_that_is_gone_ends_the_run(address, photos, tmp_path):
+    batch = Batch(photos, tmp_path / "out.csv", make_bundle(tmp_path / "bundle"), shard_size=70)
+    bucket, client = photos.removeprefix("s3://").partition("/")[0], s3_server.client()
+    first, second = batch.pending[0].names[0], batch.pending[1:]
+    client.delete_object(Bucket=bucket, Key=f"photos/{first}")
+    with batch.predict(batch.pending[:1]) as predicted:
+        list(predicted)
+    assert '"error": "no such object any more"' in batch.shards[0].part.read_text().splitlines()[0]
+    for each in client.list_objects_v2(Bucket=bucket)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=each["Key"])
+    client.delete_bucket(Bucket=bucket)
+    with (pytest.raises(GraftError, match=r"the Ray worker on .* cannot read from 127.0.0.1:\d+: NoSuchBucket"),
+          batch.predict(second) as predicted):
+        list(predicted)
+    assert batch.pending == second
 
 
 def test_the_stages_write_the_same_bytes(address, project, tmp_path):

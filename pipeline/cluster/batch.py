@@ -1,7 +1,7 @@
 """Predict a whole folder or S3 prefix into one CSV or Parquet file, in shards, so that a killed run can continue.
 
-If there is a Ray cluster (`pipeline.cluster.ray_cluster`), it predicts; this machine reads the images and writes the
-shards.
+If there is a Ray cluster (`pipeline.cluster.ray_cluster`), it predicts, and this machine writes the shards. It sends
+the images of a folder; those of a store the workers read themselves, by signed links.
 
     OUTPUT              appears complete, when every image has its row; rows are in the order of the images' names
     OUTPUT.parts/       until then, a file per finished shard, named after its contents and the model
@@ -13,13 +13,12 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graft.decoding.kinds import FORMATS, START_BYTES
 from graft.errors import GraftError
@@ -35,11 +34,12 @@ from graft.predict.writers import write_csv, write_parquet
 from graft.store import Missing, open_store
 from graft.watch.recorder import Notes
 from pipeline import sealed
+from pipeline.cluster import batch_worker
+from pipeline.cluster.links import S3_READERS
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
 SHARD_SIZE = 1000
 CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at a time, which gives the same batches as on this machine
-S3_READERS = 16         # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,17 @@ class Batch:
                 yield map(partial(self._predict_here, decoders), shards)
             return
         names = chain.from_iterable(shard.names for shard in shards)
-        open_worker = partial(_open_worker, {path.name: path.read_bytes() for path in self._model_files})
-        with (InThreads(partial(content, read=self._read), names, self._readers, ahead=CLUSTER_CHUNK) as contents,
+        open_worker = partial(batch_worker.open_worker, {path.name: path.read_bytes() for path in self._model_files})
+        with (self._sendable(names) as contents,
               spread(open_worker, _chunks(shards, contents), whole_machine=True) as answers):
             answers = chain.from_iterable(answers)
             yield (self._write(shard, islice(answers, len(shard.names))) for shard in shards)
+
+    def _sendable(self, names: Iterable[str]):
+        """What is sent to a worker: the content of a file, or an object's link, signed as late as possible."""
+        if self._store:
+            return nullcontext(self._store.link(name, "application/octet-stream") for name in names)
+        return InThreads(partial(content, read=self._read), names, ahead=CLUSTER_CHUNK)
 
     def _predict_here(self, decoders: Decoders, shard: Shard) -> Shard:
         names = list(shard.names)
@@ -235,15 +241,6 @@ def _chunks(shards: list[Shard], contents: Iterator) -> Iterator[dict]:
     for shard in shards:
         for start in range(0, len(shard.names), CLUSTER_CHUNK):
             yield dict(zip(shard.names[start : start + CLUSTER_CHUNK], contents))
-
-
-def _open_worker(model: dict[str, bytes]) -> Callable:
-    """Load the model once, in a worker, which has no files of this machine."""
-    with TemporaryDirectory() as folder:
-        for name, data in model.items():
-            Path(folder, name).write_bytes(data)
-        classifier = Classifier(folder)
-    return lambda contents: list(rows(classifier, list(contents), read=contents.__getitem__))
 
 
 def _mark(path: Path) -> str:

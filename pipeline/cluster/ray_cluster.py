@@ -8,7 +8,7 @@ Ray's own environment variable is the only setting; without it, nothing here is 
 
 This machine reads the files and writes the results. Workers receive the bytes of the images, the weights, and the code
 of `graft` and `pipeline`. They need the locked Python environment and nothing else: no clone, no shared folder, no
-credentials.
+credentials. Only batch prediction from a store lets them read the images themselves: they must reach the store.
 """
 
 import functools
@@ -27,6 +27,7 @@ from graft.errors import GraftError, as_value
 from graft.images import UnreadableImage, read_bytes
 
 AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
+RETRIES = 10    # of a chunk whose worker was lost: Ray's 3 end a run on machines that are often taken away
 PACKAGES = ("keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
             "tensorflow-cpu")       # other versions of these may give other results
 ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # what not to send of the project's folder, as in a .gitignore
@@ -81,7 +82,7 @@ def _in_order(ray, work: list, chunks: Iterable, whole_machine: bool, gpu: bool)
     chunks, waiting = iter(chunks), deque()
     while True:
         needs, workers = _places(ray.nodes(), whole_machine, gpu)       # the cluster may have grown meanwhile
-        task = ray.remote(_work).options(**needs)
+        task = ray.remote(_work).options(**needs, max_retries=RETRIES)
         waiting.extend(task.remote(work, chunk) for chunk in islice(chunks, max(0, AHEAD * workers - len(waiting))))
         if not waiting:
             return
