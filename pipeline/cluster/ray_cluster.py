@@ -28,7 +28,7 @@ from graft.images import UnreadableImage, read_bytes
 
 AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
 RETRIES = 10    # of a chunk whose worker was lost: Ray's 3 end a run on machines that are often taken away
-PACKAGES = ("keras", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "scipy", "tensorflow",
+PACKAGES = ("keras", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "pillow", "scipy", "tensorflow",
             "tensorflow-cpu")       # other versions of these may give other results
 ONLY_CODE = ["/*", "!/.", "!/graft", "!/pipeline"]       # what not to send of the project's folder, as in a .gitignore
 OR_HERE = "or unset RAY_ADDRESS to compute on this machine."
