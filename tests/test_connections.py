@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import httpx
 import pytest
@@ -32,6 +33,17 @@ def test_a_connection_is_seen(tmp_path):
 def test_the_whole_flow_speaks_to_this_machine_alone(project):
     assert "127.0.0.1" in project.connections.read_text(errors="replace")      # Prefect's server
     assert foreign(project.connections) == set()
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+@pytest.mark.parametrize(("program", "environment"), [
+    ("from graft.model.openvino import load; load()", {}),
+    ("import pipeline.training, openvino", {"KERAS_BACKEND": "openvino"})])
+def test_openvino_does_not_report_that_it_was_imported(tmp_path, program, environment):
+    """Its reporter sends from a forked process, at once."""
+    command = [*traced(tmp_path / "log"), sys.executable, "-c", program]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | environment)
+    assert foreign(tmp_path / "log") == set()
 
 
 def test_predict_speaks_to_nobody(model, tmp_path):

@@ -83,11 +83,11 @@ class OpenVino(Runtime):
     """OpenVINO's own files, run in float32: its default is 16 bits on processors that can."""
 
     def __init__(self, path: Path, threads: int | None):
-        import openvino
+        from graft.model.openvino import load
 
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
         options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-        self._model, self._lock = openvino.Core().compile_model(path, "CPU", options), threading.Lock()
+        self._model, self._lock = load().Core().compile_model(path, "CPU", options), threading.Lock()
 
     def shapes(self) -> Shapes:
         return {each.any_name: tuple(-1 if size.is_dynamic else size.get_length() for size in each.partial_shape)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from graft.machine.cores import cpu_count
+from graft.model import openvino
 from pipeline.training import backend
 
 MOST_STREAMS = 8                # each holds the maps of a whole batch; more cores share the streams
@@ -52,11 +53,9 @@ class InOpenVino(Engine):
     """
 
     def __init__(self, onnx: bytes, shape: tuple[int, ...], precision: str):
-        import openvino
-
         cores = cpu_count()
         self.shape, self.streams = shape, min(cores, MOST_STREAMS)
-        core = openvino.Core()
+        core = openvino.load().Core()
         self._model = core.compile_model(core.read_model(onnx), "CPU", {
             "INFERENCE_PRECISION_HINT": HINTS[precision], "NUM_STREAMS": self.streams, "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False})       # other processes, and the threads that decode, use the cores, too

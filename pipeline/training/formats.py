@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import keras
 import numpy as np
 
-from graft.model import bundle
+from graft.model import bundle, openvino
 
 
 def write(format: str, model: keras.Model, folder: Path, calibration: Callable[[], np.ndarray]) -> None:
@@ -48,10 +48,9 @@ def write_litert(model: keras.Model, path: Path, calibration: np.ndarray | None 
 
 def write_openvino(onnx_path: Path, path: Path) -> None:
     """Convert the published ONNX file to OpenVINO's format: `path`, and its weights beside it as .bin."""
-    import openvino
-
+    library = openvino.load()
     # not `convert_model`, which sends telemetry
-    openvino.save_model(openvino.Core().read_model(onnx_path), path, compress_to_fp16=False)
+    library.save_model(library.Core().read_model(onnx_path), path, compress_to_fp16=False)
 
 
 def write_onnx_int8(onnx_path: Path, path: Path, calibration: np.ndarray) -> None:
