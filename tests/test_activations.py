@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import os
 import signal
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -159,10 +160,13 @@ def test_all_that_is_cached_is_computed_by_deterministic_operations(data, tmp_pa
     from tensorflow.python.framework import config
 
     config.disable_op_determinism()
+    train = data().splits["train"]
     if compute == "activations":
-        data().fill()
+        train.activations.batch(train.all_views()[:1])
     else:
-        load_backbone(read_params("extract", ExtractParams), None, tmp_path)
+        extract = read_params("extract", ExtractParams)
+        extract = replace(extract, backbone=replace(extract.backbone, weights="none", image_size=(32, 32)))
+        load_backbone(extract, pd.DataFrame({"path": train.paths, "split": "train"}), tmp_path / "images")
     assert config.is_op_determinism_enabled()
 
 
