@@ -168,6 +168,11 @@ class Classifier:
         """The mean of each class's features scaled to length 1, float32 `(classes, units)`; no rows if not known."""
         return np.zeros((0, 0), np.float32) if self._reference is None else self._reference.class_means
 
+    @property
+    def class_spread(self) -> float:
+        """How far two images of one class are apart, see `graft.model.unknown.spread`; 0 if not known."""
+        return 0.0 if self._reference is None else unknown.spread(self._reference)
+
     def _check(self) -> None:
         """Check that the bundle's files belong together: otherwise every prediction would be wrong or fail."""
         units = None if self._reference is None else self._reference.class_means.shape[1]

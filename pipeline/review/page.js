@@ -1,9 +1,9 @@
 "use strict";
 // One finding is shown at a time; only its pictures, and those of the next two, are loaded.
 const byId = (id) => document.getElementById(id);
-const AHEAD = 2, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
-let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false;
-const history = [];
+const AHEAD = 2, MANY = 6, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
+let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false, asked = "";
+const history = [], leftOut = new Set();
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
@@ -19,6 +19,16 @@ function isAnswer(kind, decision) {
   if (!decision) return false;
   return decision === "keep" ? kinds[kind].may_keep : decision === "drop" || kinds[kind].may_label;
 }
+
+const isCollected = (finding) => kinds[finding.kind].is_collected;
+
+// Of a group of collected pictures, those that are open are shown, and a decision is on those that are not left out.
+function visible(finding) {
+  const open = finding.pictures.filter((each) => !isAnswer(finding.kind, decided[each.sha256]));
+  return isCollected(finding) && open.length ? open : finding.pictures;
+}
+
+const meant = (finding) => digests({pictures: visible(finding)}).filter((each) => !leftOut.has(each));
 
 const isSettled = (finding) => digests(finding).every((each) => isAnswer(finding.kind, decided[each]));
 
@@ -72,10 +82,26 @@ function figure(picture, number) {
   canvas.role = "img";
   canvas.ariaLabel = picture.path;
   paint(canvas, picture.sha256).catch(() => canvas.replaceWith(element("div", "nothing of it can be shown", "none")));
-  caption.append(element("b", `${number}  ${picture.label}`), element("br"), picture.path, element("br"),
+  const name = isCollected(current()) ? `${picture.path.slice(0, 12)}…` : picture.path;
+  caption.append(element("b", `${number}  ${picture.label}`), element("br"), name, element("br"),
     element("span", picture.note, "soft"));
   made.append(canvas, caption);
+  if (isCollected(current()) && visible(current()).length > 1) leaveOutOnClick(made, picture.sha256);
   return made;
+}
+
+function leaveOutOnClick(made, digest) {
+  const toggle = () => {
+    if (!leftOut.delete(digest)) leftOut.add(digest);
+    made.classList.toggle("out", leftOut.has(digest));
+    made.ariaPressed = leftOut.has(digest);
+  };
+  [made.tabIndex, made.role, made.ariaLabel, made.ariaPressed] = [0, "button", "leave out", leftOut.has(digest)];
+  made.classList.toggle("out", leftOut.has(digest));
+  made.onclick = toggle;
+  made.onkeydown = (event) => {
+    if (event.key === " ") { event.preventDefault(); toggle(); }
+  };
 }
 
 function button(key, choice, finding) {
@@ -87,8 +113,10 @@ function button(key, choice, finding) {
   return made;
 }
 
-const chosen = (finding, choice) =>
-  Object.fromEntries(digests(finding).map((each, place) => [each, choice.decisions[place]]));
+function chosen(finding, choice) {
+  const every = digests(finding);
+  return Object.fromEntries(meant(finding).map((each) => [each, choice.decisions[every.indexOf(each)]]));
+}
 
 function load(finding) {        // into the browser's cache
   for (const digest of finding ? digests(finding) : []) fetchPicture(digest).catch(() => null);
@@ -105,9 +133,11 @@ function draw() {
   if (!finding) return finish();
   const numbers = digests(finding);
   for (const each of document.querySelectorAll("canvas")) each.width = 0;      // frees its pixels
-  byId("says").textContent = kinds[finding.kind].title;
+  byId("says").textContent = finding.title;
+  byId("hint").hidden = !(isCollected(finding) && visible(finding).length > 1);
+  byId("pictures").className = finding.pictures.length > MANY ? "many" : "";
   byId("pictures").replaceChildren(
-    ...finding.pictures.map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
+    ...visible(finding).map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
   byId("choices").replaceChildren(
     ...Object.entries(finding.choices).map(([key, choice]) => button(key, choice, finding)));
   for (let step = 1; step <= AHEAD; step++) load(shown[position + step]);
@@ -149,10 +179,20 @@ async function alone(work) {
 
 const decide = (decisions) => alone(async () => {
   const finding = current(), expected = before(decisions);
+  if (!Object.keys(decisions).length) return;         // all are left out
   if (!await send(finding, decisions, expected)) return draw();
   history.push({finding, decisions, expected});
+  learnClasses(decisions);
+  leftOut.clear();
+  if (!isSettled(finding)) return draw();             // what was left out is asked about next
   goToNextOpen();
 });
+
+function learnClasses(decisions) {
+  const named = Object.values(decisions).filter((each) => each.startsWith("label=")).map((each) => each.slice(6));
+  classes = [...new Set([...classes, ...named])].sort();
+  byId("classes").replaceChildren(...classes.map((label) => option(label, label)));
+}
 
 const undo = () => alone(async () => {
   const last = history.pop();
@@ -167,6 +207,7 @@ const undo = () => alone(async () => {
 });
 
 function labelled(finding, label) {
+  if (isCollected(finding)) return Object.fromEntries(meant(finding).map((each) => [each, `label=${label}`]));
   const isOwn = (digest) => finding.pictures.every((each) => each.sha256 !== digest || each.label === label);
   return Object.fromEntries(digests(finding).map((each) => [each, isOwn(each) ? "keep" : `label=${label}`]));
 }
@@ -174,7 +215,7 @@ function labelled(finding, label) {
 function askLabel() {
   if (!current() || !kinds[current().kind].may_label) return;
   byId("other").hidden = false;
-  byId("label").value = "";
+  byId("label").value = asked = "";
   byId("label").focus();
 }
 
@@ -209,8 +250,10 @@ for (const each of document.querySelectorAll("[data-key]")) {
 byId("other").addEventListener("submit", (event) => {
   event.preventDefault();
   const label = byId("label").value.trim().normalize("NFC");
-  if (classes.includes(label)) decide(labelled(current(), label));
-  else byId("message").textContent = `“${label}” is no class.`;
+  const isNew = !classes.includes(label), mayBeNew = label && isCollected(current());
+  if (!isNew || (mayBeNew && asked === label)) decide(labelled(current(), label));
+  else byId("message").textContent = `“${label}” is no class${mayBeNew ? " yet. Once more Enter makes it one" : ""}.`;
+  asked = label;
 });
 for (const id of ["kind", "class"]) {
   byId(id).addEventListener("change", (event) => { event.target.blur(); filter(); });
