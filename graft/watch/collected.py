@@ -101,7 +101,7 @@ def _write(path: Path, data: bytes) -> None:
 def _about(path: Path) -> str:
     try:
         content = parse(path.read_bytes())
-        texts = [content["model"], content["time"]]
-    except (OSError, ValueError, KeyError, TypeError):      # none is there, or somebody else wrote it
+        texts = [content["model"][:LONGEST], content["time"][:len("2026-05-01T12:00")].replace("T", " ")]
+        return ", ".join(each for each in texts if is_text(each))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):     # there is none, or others wrote it
         return ""
-    return ", ".join(each[:LONGEST] for each in texts if is_text(each))

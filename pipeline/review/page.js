@@ -1,9 +1,9 @@
 "use strict";
 // One finding is shown at a time; only its pictures, and those of the next two, are loaded.
 const byId = (id) => document.getElementById(id);
-const AHEAD = 2, MANY = 6, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
+const AHEAD = 2, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
 let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false, asked = "";
-const history = [], leftOut = new Set();
+const history = [];
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
@@ -19,16 +19,6 @@ function isAnswer(kind, decision) {
   if (!decision) return false;
   return decision === "keep" ? kinds[kind].may_keep : decision === "drop" || kinds[kind].may_label;
 }
-
-const isCollected = (finding) => kinds[finding.kind].is_collected;
-
-// Of a group of collected pictures, those that are open are shown, and a decision is on those that are not left out.
-function visible(finding) {
-  const open = finding.pictures.filter((each) => !isAnswer(finding.kind, decided[each.sha256]));
-  return isCollected(finding) && open.length ? open : finding.pictures;
-}
-
-const meant = (finding) => digests({pictures: visible(finding)}).filter((each) => !leftOut.has(each));
 
 const isSettled = (finding) => digests(finding).every((each) => isAnswer(finding.kind, decided[each]));
 
@@ -90,20 +80,6 @@ function figure(picture, number) {
   return made;
 }
 
-function leaveOutOnClick(made, digest) {
-  const toggle = () => {
-    if (!leftOut.delete(digest)) leftOut.add(digest);
-    made.classList.toggle("out", leftOut.has(digest));
-    made.ariaPressed = leftOut.has(digest);
-  };
-  [made.tabIndex, made.role, made.ariaLabel, made.ariaPressed] = [0, "button", "leave out", leftOut.has(digest)];
-  made.classList.toggle("out", leftOut.has(digest));
-  made.onclick = toggle;
-  made.onkeydown = (event) => {
-    if (event.key === " ") { event.preventDefault(); toggle(); }
-  };
-}
-
 function button(key, choice, finding) {
   const made = element("button"), isProposed = key === finding.proposed;
   const isChosen = digests(finding).every((each, place) => decided[each] === choice.decisions[place]);
@@ -134,8 +110,8 @@ function draw() {
   const numbers = digests(finding);
   for (const each of document.querySelectorAll("canvas")) each.width = 0;      // frees its pixels
   byId("says").textContent = finding.title;
-  byId("hint").hidden = !(isCollected(finding) && visible(finding).length > 1);
-  byId("pictures").className = finding.pictures.length > MANY ? "many" : "";
+  byId("hint").hidden = !isCollected(finding);
+  byId("pictures").className = finding.kind === "alike" ? "alike" : "";
   byId("pictures").replaceChildren(
     ...visible(finding).map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
   byId("choices").replaceChildren(
@@ -187,12 +163,6 @@ const decide = (decisions) => alone(async () => {
   if (!isSettled(finding)) return draw();             // what was left out is asked about next
   goToNextOpen();
 });
-
-function learnClasses(decisions) {
-  const named = Object.values(decisions).filter((each) => each.startsWith("label=")).map((each) => each.slice(6));
-  classes = [...new Set([...classes, ...named])].sort();
-  byId("classes").replaceChildren(...classes.map((label) => option(label, label)));
-}
 
 const undo = () => alone(async () => {
   const last = history.pop();
