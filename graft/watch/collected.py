@@ -46,7 +46,7 @@ def fetch(place: str, folder: Path, without: Set[str]) -> Collected:
     Args:
         place: a folder, or `s3://bucket/prefix`.
         folder: keeps them for the next time; it may be deleted at any time.
-        without: sha256 of pictures that are of no interest.
+        without: sha256 of pictures that are of no interest; they do not stay in the folder.
 
     Raises:
         GraftError: if the place cannot be read, or holds nothing that `collection` wrote.
@@ -59,6 +59,8 @@ def fetch(place: str, folder: Path, without: Set[str]) -> Collected:
                          "serve --collect` or batch prediction wrote.")
     found.others = {key: "no name that a collection gives" for key in sizes
                     if not KEY.fullmatch(key) and not ABOUT.fullmatch(key)}
+    for old in [path for path in folder.glob("*") if path.stem in without]:
+        old.unlink()
     wanted = {sha256: key for sha256, key in keys.items() if sha256 not in without}
     with InThreads(partial(_fetch, store, folder, sizes), wanted.values(), FETCHERS, FETCHERS) as reasons:
         for (sha256, key), reason in zip(wanted.items(), shown(reasons, len(wanted), "fetching pictures", "picture")):
