@@ -3,7 +3,8 @@
 Of each set, 100 labelled images train a head, by whose answers 500 others are ranked as `graft select` and the review
 rank them. The labels of the first 50 join the 100, and a new head is scored on the rest of the set; the other side gets
 the labels of 50 at random. Both sides use the same pooled features of MobileNetV2 1.0 at 224, computed once, and the
-head of `transfer`. Photographs and weights: see `benchmarks.inputs`.
+head of `transfer`. Beside the mean difference stands its standard error. Photographs and weights: see
+`benchmarks.inputs`.
 """
 
 from functools import partial
@@ -39,7 +40,7 @@ def main() -> None:
         none, random, ranked, every = errors.mean(axis=0)
         better = errors[:, 2] - errors[:, 1]
         print_row(name, len(labels) - LABELLED - UNLABELLED, *(f"{each:.2%}" for each in (none, random, ranked, every)),
-                  f"{100 * better.mean():+.2f} points ({', '.join(f'{100 * each:+.1f}' for each in better)})")
+                  f"{100 * better.mean():+.2f} ± {100 * better.std(ddof=1) / len(better) ** 0.5:.2f} points")
 
 
 def read_features(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -39,9 +39,10 @@ def open_inbox(place: str, images: Path) -> tuple:
     adding, folder, model = Adding(images, listing), artifacts.CACHE / "inbox", _model()
     data = {file.path: (file.label, each) for file, each in
             scan(images, listing, ScanCache(artifacts.CACHE / "intake", images)).fingerprints.items()}
-    put_there = {path.rpartition("/")[2].partition(".")[0] for path in data}        # by a review
-    fetched = fetch(place, folder, decisions.keys() | {each.sha256 for _, each in data.values()} - put_there)
     learnt = set(artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)["sha256"])
+    interrupted = {each.sha256 for path, (_, each) in data.items()      # copied by a review that was killed
+                   if Path(path).stem == each.sha256} - learnt
+    fetched = fetch(place, folder, decisions.keys() | {each.sha256 for _, each in data.values()} - interrupted)
     added = [images / path for path, (_, each) in data.items() if each.sha256 in decisions.keys() - learnt]
     with Decoders() as decoders:
         seen, unreadable = _look_at(fetched, folder, model, decoders)
