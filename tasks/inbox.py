@@ -22,14 +22,8 @@ def open_inbox(place: str, images: Path) -> tuple:
     Raises:
         GraftError: if the place or the data set cannot be read, or no model is trained.
     """
-    import numpy as np
-
-    from graft.predict.decoders import Decoders
-    from graft.predict.ranking import describe
     from graft.watch.collected import fetch
     from pipeline.intake.adding import Adding
-    from pipeline.intake.scan import scan
-    from pipeline.intake.scan_cache import ScanCache
     from pipeline.review.collected import of_collected
     from pipeline.review.inbox import Inbox
     from tasks import artifacts
@@ -37,21 +31,29 @@ def open_inbox(place: str, images: Path) -> tuple:
     _refuse_import(images)
     listing, decisions = list_images(read_params("validate", ValidateParams), images)
     adding, folder, model = Adding(images, listing), artifacts.CACHE / "inbox", _model()
-    data = {file.path: (file.label, each) for file, each in
-            scan(images, listing, ScanCache(artifacts.CACHE / "intake", images)).fingerprints.items()}
+    data = {file.path: (file.label, each) for file, each in _scan(images, listing).fingerprints.items()}
     learnt = set(artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)["sha256"])
-    interrupted = {each.sha256 for path, (_, each) in data.items()      # copied by a review that was killed
-                   if Path(path).stem == each.sha256} - learnt
-    fetched = fetch(place, folder, decisions.keys() | {each.sha256 for _, each in data.values()} - interrupted)
-    added = [images / path for path, (_, each) in data.items() if each.sha256 in decisions.keys() - learnt]
-    with Decoders() as decoders:
-        seen, unreadable = _look_at(fetched, folder, model, decoders)
-        rows = [model.class_means, describe(model, list(map(str, added)), decoders)[1]] if added else [
-            model.class_means]
-    labelled = np.concatenate([each for each in rows if len(each)] or rows[:1])
+    of_no_interest = {each.sha256 for path, (_, each) in data.items() if not _is_interrupted(path, each.sha256, learnt)}
+    fetched = fetch(place, folder, decisions.keys() | of_no_interest)
+    seen, unreadable = _look_at(fetched, folder, model)
     _say_left_out(place, fetched.others | unreadable)
-    return (Inbox(place, folder, fetched.files, adding), of_collected(seen, data, labelled, model.class_spread),
-            listing.class_names)
+    added = [images / path for path, (_, each) in data.items() if each.sha256 in decisions.keys() - learnt]
+    found = of_collected(seen, data, _labelled(model, added), model.class_spread)
+    return Inbox(place, folder, fetched.files, adding), found, listing.class_names
+
+
+def _scan(folder: Path, listing):
+    """What the files of a listing are, see `pipeline.intake.scan`, from the cache where they were read before."""
+    from pipeline.intake.scan import scan
+    from pipeline.intake.scan_cache import ScanCache
+    from tasks import artifacts
+
+    return scan(folder, listing, ScanCache(artifacts.CACHE / "intake", folder))
+
+
+def _is_interrupted(path: str, sha256: str, learnt: set[str]) -> bool:
+    """Whether an image was put into the data set by a review that was killed before it wrote the decision."""
+    return Path(path).stem == sha256 and sha256 not in learnt
 
 
 def _refuse_import(images: Path) -> None:
@@ -64,14 +66,13 @@ def _refuse_import(images: Path) -> None:
                          "with the next `dvc update`. Add them where it is imported from, in a clone of that project.")
 
 
-def _look_at(fetched, folder: Path, model, decoders) -> tuple[list, dict[str, str]]:
+def _look_at(fetched, folder: Path, model) -> tuple[list, dict[str, str]]:
     """The pictures as the model sees them, see `pipeline.review.collected.Seen`; and why others cannot be read."""
     from graft.images import UnreadableImage
-    from graft.predict.ranking import describe
     from pipeline.review.collected import Seen
 
     whole, unreadable = _measured(folder, list(fetched.files.values()))
-    answers, features = describe(model, [str(folder / name) for name in whole], decoders)
+    answers, features = _described(model, [folder / name for name in whole])
     rows, seen = iter(features), []
     for name, answer in zip(whole, answers):
         if isinstance(answer, UnreadableImage):
@@ -85,11 +86,8 @@ def _measured(folder: Path, names: list[str]) -> tuple[dict, dict[str, str]]:
     """The fingerprint of each picture in a folder; and why others have none."""
     from pipeline.intake.files import File
     from pipeline.intake.listing import Listing
-    from pipeline.intake.scan import scan
-    from pipeline.intake.scan_cache import ScanCache
-    from tasks import artifacts
 
-    found = scan(folder, Listing([File(name, "") for name in names]), ScanCache(artifacts.CACHE / "intake", folder))
+    found = _scan(folder, Listing([File(name, "") for name in names]))
     read = {file.path: each for file, each in found.fingerprints.items()}
     unreadable = found.stray | {file.path: why for file, why in found.unreadable.items()}
     for name in [name for name, each in read.items() if not name.startswith(each.sha256)]:
@@ -97,6 +95,22 @@ def _measured(folder: Path, names: list[str]) -> tuple[dict, dict[str, str]]:
         (folder / name).unlink()        # to be fetched again
         unreadable[name] = "damaged on this machine: start the review again"
     return read, unreadable
+
+
+def _described(model, paths: list[Path]) -> tuple:
+    from graft.predict.decoders import Decoders
+    from graft.predict.ranking import describe
+
+    with Decoders() as decoders:
+        return describe(model, list(map(str, paths)), decoders)
+
+
+def _labelled(model, added: list[Path]):
+    """The features of what is labelled: the means of the classes, and images that were added since the training."""
+    import numpy as np
+
+    rows = [model.class_means, *([_described(model, added)[1]] if added else [])]
+    return np.concatenate([each for each in rows if len(each)] or rows[:1])
 
 
 def _model():

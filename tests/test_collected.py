@@ -13,16 +13,19 @@ import pytest
 import s3_server
 from collected_pictures import PURPLE, collect, make_project, some_pictures, tinted
 from full_disk import full_disk
-from intake_images import jpeg
+from intake_images import jpeg, picture
 from live_server import serving
 from test_review import SCREENSHOTS, chosen, open_page, post, press, tab, wait_for_count  # noqa: F401
 
 from graft.errors import GraftError
 from graft.model import unknown
+from graft.model.classifier import Prediction
 from graft.watch.collected import fetch
 from pipeline.code import ROOT
 from pipeline.intake.decisions import read_decisions
+from pipeline.intake.fingerprint import take_fingerprint
 from pipeline.review.app import create_app
+from pipeline.review.collected import Seen, of_collected
 from tasks import artifacts, review, validate
 
 TABLE = Path("images.decisions.csv")
@@ -77,6 +80,18 @@ def test_the_queue_shows_the_new_class_then_the_most_useful_then_what_is_there(m
     assert lines[-1] == "4 of 4 findings are open; 1 alike; 2 collected; 1 known"
     assert reviewed.commands == ["dvc add images", "git add images.dvc images.decisions.csv",
                                  "git commit --message 'Review images'", "python -m flows.training"]
+
+
+def test_what_was_labelled_since_the_training_makes_its_like_less_useful():
+    """Four pictures of which the model is equally unsure, at the corners of a square of features."""
+    corners = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], np.float32)
+    answer = Prediction("a", {"a": 0.5, "b": 0.5}, 1.0, False)
+    seen = [Seen(f"{number}.jpg", "", take_fingerprint(jpeg(picture(number))), answer, corner)
+            for number, corner in enumerate(corners)]
+    for corner in range(4):
+        means = np.full((1, 4), 0.5, np.float32)        # as far from one corner as from another
+        found = of_collected(seen, {}, np.concatenate([means, corners[corner:corner + 1]]), 0.1)
+        assert [each.pictures[0].path for each in found][-1] == f"{corner}.jpg"
 
 
 def test_a_group_becomes_a_new_class_by_keys_and_undo_takes_it_back(tab, inbox):      # noqa: F811
