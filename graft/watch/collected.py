@@ -16,6 +16,7 @@ from graft.machine.threads import InThreads
 from graft.model.json_rules import is_text, parse
 from graft.store import Damaged, Missing, Store
 from graft.watch.collection import SUFFIXES
+from graft.watch.windows import KEY as WINDOW
 from graft.watch.windows import open_place
 
 KEY = re.compile(rf"([0-9a-f]{{64}})({'|'.join(map(re.escape, SUFFIXES.values()))})")
@@ -58,7 +59,7 @@ def fetch(place: str, folder: Path, without: Set[str]) -> Collected:
         raise GraftError(f"{place} holds no collected picture. Expected a folder or s3://bucket/prefix to which `graft "
                          "serve --collect` or batch prediction wrote.")
     found.others = {key: "no name that a collection gives" for key in sizes
-                    if not KEY.fullmatch(key) and not ABOUT.fullmatch(key)}
+                    if not any(each.fullmatch(key) for each in (KEY, ABOUT, WINDOW))}
     for old in [path for path in folder.glob("*") if path.stem in without]:
         old.unlink()
     wanted = {sha256: key for sha256, key in keys.items() if sha256 not in without}
