@@ -109,6 +109,8 @@ def test_a_group_becomes_a_new_class_by_keys_and_undo_takes_it_back(tab, inbox):
         assert decided() == {} and copies() == set() and not Path("images/purple").exists()
         name_class(tab, "purple")
         wait_for_count(tab, "1 of 4")
+        assert tab.run("document.querySelector('#choices').textContent").startswith("1it is ") and tab.run(
+            "document.querySelector('#choices').textContent.includes('4it is purple')")     # three known ones before it
         press(tab, "1", "Digit1")
         wait_for_count(tab, "2 of 4")
         press(tab, "d")
@@ -202,6 +204,8 @@ def test_what_no_collection_wrote_is_left_out_and_named(inbox, capsys):
     (place / "..\x1b[31m.jpg").write_bytes(data)
     (place / f"{'0' * 64}.jpg").write_bytes(data)                       # another hash
     (place / f"{hashlib.sha256(b'no').hexdigest()}.png").write_bytes(b"no")
+    (place / "colours/000001").mkdir(parents=True)
+    (place / "colours/000001/20260501T120000Z-00000000.json").write_bytes(b"{}")       # figures, by `--log`
     os.mkfifo(place / f"{'1' * 64}.jpg")
     with open(place / f"{'2' * 64}.jpg", "wb") as file:
         file.truncate(100_000_001)

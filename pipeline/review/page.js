@@ -115,7 +115,7 @@ function draw() {
   byId("pictures").replaceChildren(
     ...visible(finding).map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
   byId("choices").replaceChildren(
-    ...Object.entries(finding.choices).map(([key, choice]) => button(key, choice, finding)));
+    ...Object.entries(choicesOf(finding)).map(([key, choice]) => button(key, choice, finding)));
   for (let step = 1; step <= AHEAD; step++) load(shown[position + step]);
 }
 
@@ -200,7 +200,7 @@ function keyOf(event) {
 }
 
 function act(key) {
-  const finding = current(), choice = finding && finding.choices[key === "enter" ? finding.proposed : key];
+  const finding = current(), choice = finding && choicesOf(finding)[key === "enter" ? finding.proposed : key];
   if (choice) decide(chosen(finding, choice));
   else if (key === "u") undo();
   else if (key === "l") askLabel();
