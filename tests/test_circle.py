@@ -76,6 +76,7 @@ def commands_of_a_review(project) -> list[str]:
 @pytest.mark.skipif(browser.executable() is None, reason="no Chromium here: apt-get install chromium")
 def test_a_server_learns_a_class_that_it_has_met(project, tmp_path):
     own = copied(project, tmp_path / "project")
+    own.change({"finetune.epochs": 0})          # transfer's model will do
     for name, value in (("name", "A"), ("email", "a@example.org")):
         own.run("git", "config", f"user.{name}", value)
     own.run("git", "add", ".")
