@@ -157,6 +157,8 @@ def main() -> None:
         print(f"{count} decided as proposed, in {review.table}. Afterwards:\n  " + "\n  ".join(review.commands))
     elif arguments.list:
         print("\n".join(map(printable, listed(review))))
+        if review.decided():
+            print("To commit what was decided, and to train:\n  " + "\n  ".join(review.commands))
     else:
         serve(review, arguments.port)
 

@@ -196,6 +196,11 @@ def test_what_is_proposed_is_taken_without_a_browser(inbox):
                           capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert "1 decided as proposed" in done.stdout and "  dvc add images\n" in done.stdout, done.stderr
     assert decided() == {inbox[8]: "drop"} and copies() == set()
+    done = subprocess.run([sys.executable, "-m", "tasks.review", "--inbox", "kept", "--list"], text=True,
+                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert "\n3 of 3 findings are open; 1 alike; 2 collected\n" in done.stdout
+    assert done.stdout.endswith("\n  dvc add images\n  git add images.dvc images.decisions.csv\n"
+                                "  git commit --message 'Review images'\n  python -m flows.training\n")
 
 
 def test_what_no_collection_wrote_is_left_out_and_named(inbox, capsys):
