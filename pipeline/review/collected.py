@@ -17,6 +17,7 @@ from pipeline.review.queue import Finding, Picture
 ALIKE = 3               # pictures, at least, of a group that may be a new class …
 MOST_ALIKE = 60         # … and at most: they are shown beside each other
 MOST_GROUPED = 3000     # unknown pictures that are compared with each other
+MOST_RANKED = 2000      # pictures that are put in order; nobody decides on more at once, and the others follow
 LABELS = 5              # classes that are at hand
 
 
@@ -59,12 +60,19 @@ def of_collected(seen: Sequence[Seen], data: Mapping[str, tuple[str, Fingerprint
     """
     known, groups = _sort_out(seen, data)
     found = [_copy(each, path, data[path][0]) for each, path in known]
-    order = rank(np.stack([group[0].features for group in groups]), [uncertainty(group[0].answer) for group in groups],
-                 labelled, len(groups)) if groups else []
-    ranked = [groups[each] for each in order]
+    ranked = _ranked(groups, labelled)
     alike = _alike([group for group in ranked if group[0].answer.is_unknown][:MOST_GROUPED], spread)
     taken = {id(group) for each in alike for group in each}
     return [*map(_class_maybe, alike), *[_single(group) for group in ranked if id(group) not in taken], *found]
+
+
+def _ranked(groups: list[list[Seen]], labelled: np.ndarray) -> list[list[Seen]]:
+    """The pictures from the most useful one on."""
+    if not groups:
+        return []
+    features = np.stack([group[0].features for group in groups])
+    order = rank(features, [uncertainty(group[0].answer) for group in groups], labelled, MOST_RANKED).tolist()
+    return [groups[each] for each in [*order, *sorted(set(range(len(groups))) - set(order))]]
 
 
 def _sort_out(seen: Sequence[Seen], data: Mapping[str, tuple[str, Fingerprint]],
