@@ -1,7 +1,8 @@
 """Decide on what was found about the images: on a page, in the terminal, or by taking what is proposed.
 
 `python -m tasks.review` serves the page on this machine alone. The decisions are written to data/NAME.decisions.csv,
-which `validate` applies before it checks anything. No image is changed.
+which `validate` applies before it checks anything. No image is changed. `--inbox PLACE` adds pictures that were
+collected in use: one that gets a class is copied into the data set.
 """
 
 import argparse
@@ -18,14 +19,17 @@ LOOPBACK, PORT = "127.0.0.1", 8001
 PATHS = 4           # of a finding that `--list` shows
 
 
-def collect():
+def collect(place: str | None = None):
     """Everything that was found, by the last runs of `validate`, `transfer` and `evaluate`, in their order.
+
+    Args:
+        place: where `graft serve --collect` or batch prediction keeps pictures, which then belong to the queue.
 
     Returns:
         A `pipeline.review.app.Review`.
 
     Raises:
-        GraftError: if `validate` has not run, or the table of decisions has mistakes.
+        GraftError: if `validate` has not run, the table of decisions has mistakes, or the place cannot be read.
     """
     from pipeline.intake.decisions import table_of
     from pipeline.review.app import Review
@@ -38,8 +42,14 @@ def collect():
     found = of_data(findings, table, images)
     for answers in _answers(artifacts):
         found += of_answers(answers, table)
-    review = Review(images, table_of(images), in_order(found), sorted(findings["classes"]), _who(),
-                    _commands(images.name, table_of(images)))
+    class_names, inbox = set(findings["classes"]), None
+    if place:
+        from tasks.inbox import open_inbox
+
+        inbox, collected, named = open_inbox(place, images)
+        found, class_names = found + collected, class_names | named
+    review = Review(images, table_of(images), in_order(found), sorted(class_names), _who(),
+                    _commands(images, table_of(images), bool(inbox)), inbox)
     review.decided()
     return review
 
@@ -76,11 +86,11 @@ def _who() -> str:
         return getpass.getuser()
 
 
-def _commands(name: str, table: Path) -> list[str]:
-    """What makes the decisions a commit, and runs with them."""
-    file = shlex.quote(os.path.relpath(table))
-    return [f"git add {file}", f"git commit --message {shlex.quote(f'Review {name}')}",
-            "python -m flows.training"]
+def _commands(images: Path, table: Path, has_inbox: bool) -> list[str]:
+    """What makes the decisions a commit, with the images that were added, and runs with them."""
+    folder, file = (shlex.quote(os.path.relpath(each)) for each in (images, table))
+    added = [f"dvc add {folder}", f"git add {folder}.dvc {file}"] if has_inbox else [f"git add {file}"]
+    return [*added, f"git commit --message {shlex.quote(f'Review {images.name}')}", "python -m flows.training"]
 
 
 def listed(review) -> list[str]:
@@ -105,7 +115,6 @@ def accept(review, kind: str) -> int:
     Raises:
         GraftError: if there is no such kind, or nothing is proposed for it.
     """
-    from pipeline.intake.decisions import change
     from pipeline.review.queue import KINDS
 
     proposed = [each for each in review.open() if each.kind == kind and each.proposal]
@@ -116,7 +125,7 @@ def accept(review, kind: str) -> int:
     decided, rows = review.decided(), {}
     for each in reversed(proposed):             # of an image in several findings, the first decides
         rows |= review.rows(each, {key: value for key, value in each.proposal.items() if key not in decided})
-    if change(review.table, rows, {}):
+    if review.write(rows, {}):
         raise GraftError(f"{review.table}: somebody else has decided meanwhile, so nothing was written. Repeat it.")
     return len(proposed)
 
@@ -138,14 +147,18 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print the open findings, without a page")
     parser.add_argument("--accept", metavar="FINDING", help="take what is proposed for all findings of a kind, "
                                                             "such as copies")
+    parser.add_argument("--inbox", metavar="PLACE", help="also decide on the pictures that `graft serve --collect` or "
+                                                         "batch prediction keeps there: a folder, or s3://bucket/prefix")
     parser.add_argument("--port", type=int, default=PORT, help="the port; 0 is any free one (default: %(default)s)")
     arguments = parser.parse_args()
-    review = collect()
+    review = collect(arguments.inbox)
     if arguments.accept:
         count = accept(review, arguments.accept)
         print(f"{count} decided as proposed, in {review.table}. Afterwards:\n  " + "\n  ".join(review.commands))
     elif arguments.list:
         print("\n".join(map(printable, listed(review))))
+        if review.decided():
+            print("To commit what was decided, and to train:\n  " + "\n  ".join(review.commands))
     else:
         serve(review, arguments.port)
 

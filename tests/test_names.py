@@ -13,6 +13,7 @@ CHECKED = "checked before: a model's name by `address`, a sha256 and a file's na
 LOCAL = "a file of this machine, listed by the system or named by its user"
 ARITHMETIC = ("graft/model/unknown.py", "graft/model/heatmaps.py", "graft/model/classifier.py",
               "graft/machine/cores.py", "graft/machine/progress.py", "graft/server/uploads.py", "flows/show.py",
+              "graft/predict/ranking.py",
               *(f"graft/watch/{each}.py" for each in ("accuracy", "comparison", "figures", "statistics")))
 JOINS = {
     "flows/demo.py": {"images / test_images['path'].iloc[len(test_images) // 2]": LOCAL},
@@ -41,6 +42,7 @@ JOINS = {
     "graft/registry/reports.py": {"folder / page": LOCAL},
     "graft/registry/signing.py": {"Path(temporary, f'{version.name}@{version.number}')": CHECKED},
     "graft/registry/transfer.py": {"folder / file.sha256": CHECKED},
+    "graft/watch/collected.py": {"folder / f'{sha256}.json'": CHECKED, "folder / answer": CHECKED},
     "graft/store/folder.py": {"self._root / key": "keys are made of checked names by `registry` and `watch`",
                               "Path(folder, name)": LOCAL},
 }

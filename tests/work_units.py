@@ -7,6 +7,7 @@ from pathlib import Path
 
 UNITS = (           # the longest first; the first makes the small project while the second needs none
     ("test_end_to_end",), ("test_handover",), ("test_automations",), ("test_deployments",), ("test_choose",),
+    ("test_circle",),
     ("test_backbones", "test_blocks", "test_onnx_layers"),       # each network is built once
     ("test_readme",), ("test_gate",), ("test_gpu_scaling",), ("test_export",), ("test_activations",),
     ("test_ray_cluster",), ("test_registry_races",), ("test_registry_kills",), ("test_fitting",), ("test_find",),

@@ -34,6 +34,21 @@ def add_registry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", help=REGISTRY)
 
 
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Declare `--format`."""
+    from graft.model.bundle import FORMATS
+
+    parser.add_argument("--format", choices=[*FORMATS], default="onnx",
+                        help="the export format to run, if the model was published in it (default: onnx)")
+
+
+def whole_number(text: str, other: str = "") -> int:
+    """Parse a whole number from 1; `other` says in a message what else was possible."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1{other}, received '{text}'")
+    return int(text)
+
+
 def add_public_key(parser: argparse.ArgumentParser, action: str) -> None:
     """Declare `--public-key`; `action` says what happens without a signature, such as `refuse a version`."""
     parser.add_argument("--public-key", metavar="PEM",

@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from graft.cli import completion, page, reading, registry, watch
-from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_registry
+from graft.cli import completion, page, reading, registry, select, watch
+from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_format, add_registry, whole_number
 from graft.errors import GraftError, reported
 
-EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` could not read an image, `verify` found damage or `watch` "
-              "a drift; 2, with one message, for what you can correct; 130 after Ctrl-C.")
+EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` or `select` could not read an image, `verify` found damage "
+              "or `watch` a drift; 2, with one message, for what you can correct; 130 after Ctrl-C.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,8 +25,8 @@ def make_parser() -> argparse.ArgumentParser:
                                      epilog="`graft COMMAND --help` describes a command. " + EXIT_CODES)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of this program")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_predict, _add_serve, page.add_commands, registry.add_commands, reading.add_commands,
-                watch.add_commands):
+    for add in (_add_predict, select.add_commands, _add_serve, page.add_commands, registry.add_commands,
+                reading.add_commands, watch.add_commands):
         add(subparsers)
     completion.add_commands(subparsers, parser)
     return parser
@@ -53,7 +53,7 @@ def _add_predict(subparsers: Subparsers) -> None:
     parser.add_argument("--model", required=True, help=MODEL_OR_FOLDER)
     add_registry(parser)
     parser.add_argument("--offline", action="store_true", help="use the version that was pulled before")
-    _add_format(parser)
+    add_format(parser)
     parser.add_argument("--top", type=_top, default=5, metavar="N",
                         help="show the N most probable classes, or 'all' (default: 5)")
     style = parser.add_mutually_exclusive_group()
@@ -67,21 +67,8 @@ def _add_predict(subparsers: Subparsers) -> None:
     parser.set_defaults(style="text")
 
 
-def _add_format(parser: argparse.ArgumentParser) -> None:
-    from graft.model.bundle import FORMATS
-
-    parser.add_argument("--format", choices=[*FORMATS], default="onnx",
-                        help="the export format to run, if the model was published in it (default: onnx)")
-
-
 def _top(text: str) -> int | None:
-    return None if text == "all" else _whole(text, " or 'all'")
-
-
-def _whole(text: str, other: str = "") -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1{other}, received '{text}'")
-    return int(text)
+    return None if text == "all" else whole_number(text, " or 'all'")
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -97,7 +84,7 @@ def _add_serve(subparsers: Subparsers) -> None:
     served.add_argument("model", nargs="?", help=MODEL_OR_FOLDER)
     served.add_argument("--reports", action="store_true", help="serve the reports of all versions in the registry")
     add_registry(parser)
-    _add_format(parser)
+    add_format(parser)
     parser.add_argument("--host", default="127.0.0.1",
                         help="the address to listen on; 0.0.0.0 is all addresses (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 is any free one (default: %(default)s)")
@@ -109,7 +96,7 @@ def _add_serve(subparsers: Subparsers) -> None:
                         "s3://bucket/prefix, for `graft watch`")
     parser.add_argument("--collect", metavar="PLACE", help="keep unknown and unsure images and a random hundredth of "
                         "all, with their answers, in a folder or at s3://bucket/prefix")
-    parser.add_argument("--collect-per-day", type=_whole, default=500, metavar="N",
+    parser.add_argument("--collect-per-day", type=whole_number, default=500, metavar="N",
                         help="how many images a day, half of them at random (default: %(default)s)")
     parser.add_argument("--collect-metadata", action="store_true",
                         help="keep the files as they come, with place and camera, also GIF and TIFF")

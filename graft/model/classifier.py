@@ -104,6 +104,7 @@ class Classifier:
 
     def predict_many(
         self, sources: Iterable, read: Callable | None = None, readers: int | None = None,
+        predict: Callable[[np.ndarray], list] | None = None,
     ) -> InThreads:
         """Predict many images in batches: an iterator over the `Prediction` or `UnreadableImage` of each source.
 
@@ -113,9 +114,11 @@ class Classifier:
         Args:
             read: turns a source into an image; `Classifier.read` unless given. It is called in many threads.
             readers: how many threads; as many as there are cores unless given.
+            predict: answers a batch: `predict_batch` unless given, or `describe_batch`, whose answers then take the
+                place of each `Prediction`.
         """
         images = InThreads(partial(_image_or_reason, read or self.read), sources, readers, CHUNKS_AHEAD * BATCH_SIZE)
-        return images.then(self._predict_batches)
+        return images.then(partial(_in_batches, predict or self.predict_batch))
 
     def read(self, source: Source) -> np.ndarray:
         """Read an image for `predict_batch`; see `predict` for its argument.
@@ -137,9 +140,14 @@ class Classifier:
 
     def predict_batch(self, images: np.ndarray) -> list[Prediction]:
         """Predict a batch: uint8 `(batch, height, width, 3)`, RGB in 0 to 255, at the model's `image_size`."""
+        return [prediction for prediction, _ in self.describe_batch(images)]
+
+    def describe_batch(self, images: np.ndarray) -> list[tuple[Prediction, np.ndarray]]:
+        """The same, each with the image's pooled features, float32 `(units,)`."""
         logits, features = self.run(images)
         scores, brightness = self.unknown_scores(features), images[:, ::EVERY, ::EVERY].mean(axis=(1, 2, 3))
-        return [self._prediction(*each) for each in zip(self.probabilities(logits), scores, brightness)]
+        answers = (self._prediction(*each) for each in zip(self.probabilities(logits), scores, brightness))
+        return list(zip(answers, features))
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The uncalibrated outputs of a batch: float32 logits `(batch, classes)` and features `(batch, units)`."""
@@ -155,12 +163,15 @@ class Classifier:
         """The unknown scores of a batch's features: float64 `(batch,)`; zeros if the model has no reference."""
         return np.zeros(len(features)) if self._reference is None else unknown.score(features, self._reference)
 
-    def _predict_batches(self, images: Iterator) -> Iterator[Prediction | UnreadableImage]:
-        while batch := list(islice(images, BATCH_SIZE)):
-            readable = [image for image in batch if isinstance(image, np.ndarray)]
-            predictions = iter(self.predict_batch(np.stack(readable)) if readable else ())
-            for image in batch:
-                yield next(predictions) if isinstance(image, np.ndarray) else image
+    @property
+    def class_means(self) -> np.ndarray:
+        """The mean of each class's features scaled to length 1, float32 `(classes, units)`; no rows if not known."""
+        return np.zeros((0, 0), np.float32) if self._reference is None else self._reference.class_means
+
+    @property
+    def class_spread(self) -> float:
+        """How far two images of one class are apart, see `graft.model.unknown.spread`; 0 if not known."""
+        return 0.0 if self._reference is None else unknown.spread(self._reference)
 
     def _check(self) -> None:
         """Check that the bundle's files belong together: otherwise every prediction would be wrong or fail."""
@@ -189,6 +200,14 @@ class Classifier:
             is_unsure=bool(unsure is not None and probabilities[order[0]] <= unsure),
             brightness=float(brightness),
         )
+
+
+def _in_batches(predict: Callable[[np.ndarray], list], images: Iterator) -> Iterator:
+    while batch := list(islice(images, BATCH_SIZE)):
+        readable = [image for image in batch if isinstance(image, np.ndarray)]
+        predictions = iter(predict(np.stack(readable)) if readable else ())
+        for image in batch:
+            yield next(predictions) if isinstance(image, np.ndarray) else image
 
 
 def _image_or_reason(read: Callable, source: object) -> np.ndarray | UnreadableImage:

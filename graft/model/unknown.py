@@ -71,6 +71,15 @@ def score(features: np.ndarray, reference: Reference) -> np.ndarray:
     return _squared_distances(features, reference).min(axis=1) / float(reference.usual)
 
 
+def spread(reference: Reference) -> float:
+    """How far the features of two images of one class are apart: the root of their mean squared distance.
+
+    That is twice the variance of the class; features have the length 1.
+    """
+    units, kept = reference.directions.shape
+    return float(np.sqrt(2 * (reference.variances.sum() + (units - kept) * reference.rest_variance)))
+
+
 def threshold(scores: np.ndarray, acceptance: float) -> float:
     """The score that a new image of the known classes does not exceed with a probability of at least `acceptance`.
 

@@ -7,6 +7,7 @@
     comparison      what has changed, in words, and the accuracy to expect
     page            the same as a page
     collection      images that are kept, with their answers
+    collected       reads them again, for a review
     metadata        takes out of an image file what is not part of the picture
     recorder        does all of this beside a server that answers
 """

@@ -47,9 +47,9 @@ def apply(scan: Scan, decisions: Mapping[str, Decision], images: Path) -> tuple[
 
 
 def _counted(decisions: Mapping[str, Decision], found: set[str]) -> dict:
-    """How many decisions of each kind have an image, and the paths of those that have none."""
+    """How many decisions of each kind have an image, and the paths of those that had one and have none."""
     counts = Counter(each.decision.partition("=")[0] for key, each in decisions.items() if key in found)
-    gone = sorted(each.path for key, each in decisions.items() if key not in found)
+    gone = sorted(each.path for key, each in decisions.items() if each.path and key not in found)
     return {**{name: counts[name] for name in ("keep", "drop", "label")}, "gone": gone}
 
 

@@ -9,8 +9,8 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Decision:
 
     Attributes:
         sha256: of the file's bytes.
-        path: where the file was when it was decided on, for people.
+        path: where the file was when it was decided on, for people; empty if it was never in the folder.
         decision: `keep`: it is fine as it is; `drop`: it is not used; `label=X`: its class is X.
         reason, by, at: why, who and when, for people.
         line: where it is in the table.
@@ -132,7 +132,8 @@ def _mistakes(row: Decision, class_names: Collection[str] | None) -> list[str]:
     return wrong
 
 
-def change(path: Path, wanted: Mapping[str, Decision | None], expected: Mapping[str, str]) -> dict[str, str]:
+def change(path: Path, wanted: Mapping[str, Decision | None], expected: Mapping[str, str],
+           around: Callable[[Mapping[str, Decision]], AbstractContextManager] | None = None) -> dict[str, str]:
     """Write, replace or take back decisions; they are on the disk when this returns.
 
     The table is written whole, and by one process at a time, so a kill loses nothing that was decided before.
@@ -141,6 +142,7 @@ def change(path: Path, wanted: Mapping[str, Decision | None], expected: Mapping[
         path: the table, made if there is none.
         wanted: sha256 -> its decision; None takes it back.
         expected: sha256 -> the decision that the caller believes to be in the table, or empty.
+        around: is given what was decided before, and what it returns is open while the table is written.
 
     Returns:
         sha256 -> the decision, or empty, for those that somebody else has changed meanwhile. If there are any, nothing
@@ -155,7 +157,8 @@ def change(path: Path, wanted: Mapping[str, Decision | None], expected: Mapping[
         if changed := {key: value for key, value in now.items() if value != expected.get(key, "")}:
             return changed
         kept = [each for key, each in decided.items() if key not in wanted]
-        _write(path, [*kept, *map(_harmless, filter(None, wanted.values()))])
+        with around(decided) if around else nullcontext():
+            _write(path, [*kept, *map(_harmless, filter(None, wanted.values()))])
     return {}
 
 

@@ -164,12 +164,12 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     text = content.decode(ENCODINGS.get(content[:2], "utf-8-sig"))
     if "\0" in text.partition("\n")[0]:
         raise ValueError("its first line contains null characters, as another encoding or a file of another kind does")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), skipinitialspace=True, strict=True)
     columns = next(reader, [])
     return columns, [(f"line {reader.line_num}", values) for values in reader if any(map(str.strip, values))]
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
     """What separates the names of the columns, which are the first line."""
     return max(SEPARATORS, key=text.partition("\n")[0].count)
 

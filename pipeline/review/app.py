@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from pipeline.intake.decisions import DROP, KEEP, LABEL, Decision, change, read_
 from pipeline.intake.fingerprint import take_remains
 from pipeline.intake.report import BROKEN
 from pipeline.pages import render
+from pipeline.review.inbox import Inbox, fault, of_copies
 from pipeline.review.queue import KINDS, Finding, Picture, as_json
 
 PREVIEW_PX = 640        # the longer side of a picture on the page
@@ -50,6 +52,7 @@ class Review:
         class_names: what a label may be.
         by: who decides.
         commands: what is to be run afterwards.
+        inbox: the collected pictures, if findings are about any.
     """
 
     images: Path
@@ -58,12 +61,13 @@ class Review:
     class_names: list[str]
     by: str
     commands: list[str]
+    inbox: Inbox | None = None
     by_id: dict[str, Finding] = field(init=False)
-    pictures: dict[str, tuple[Picture, str]] = field(init=False)
+    pictures: dict[str, tuple[Picture, Finding]] = field(init=False)
 
     def __post_init__(self):
         self.by_id = {each.id: each for each in self.findings}
-        self.pictures = {each.sha256: (each, finding.kind) for finding in self.findings for each in finding.pictures}
+        self.pictures = {each.sha256: (each, finding) for finding in self.findings for each in finding.pictures}
 
     def decided(self) -> dict[str, str]:
         """sha256 -> decision, as it is on the disk now."""
@@ -76,14 +80,40 @@ class Review:
 
     def decide(self, finding: Finding, decisions: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
         """Write the decisions on a finding; empty ones are taken back. See `pipeline.intake.decisions.change`."""
-        return change(self.table, self.rows(finding, decisions), expected)
+        return self.write(self.rows(finding, decisions), with_copies(finding, expected))
+
+    def write(self, rows: dict[str, Decision | None], expected: Mapping[str, str]) -> dict[str, str]:
+        """The same for rows of the table; collected pictures are put into the data set, or taken out of it."""
+        changed = change(self.table, rows, expected, self.inbox and partial(self.inbox.around, rows))
+        if not changed:
+            labels = dict.fromkeys(each.label for each in rows.values() if each and each.label)
+            self.class_names += [each for each in labels if each not in self.class_names]
+        return changed
 
     def rows(self, finding: Finding, decisions: Mapping[str, str]) -> dict[str, Decision | None]:
-        """The rows of the table for the decisions on a finding."""
-        paths = {each.sha256: each.path for each in reversed(finding.pictures)}
+        """The rows of the table for the decisions on a finding, and on near-copies of its pictures."""
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {key: Decision(key, paths[key], each, finding.reason, self.by, at) if each else None
-                for key, each in decisions.items()}
+        return {key: self._row(finding, key, each, at) if each else None
+                for key, each in with_copies(finding, decisions).items()}
+
+    def _row(self, finding: Finding, sha256: str, decision: str, at: str) -> Decision:
+        picture = next(each for each in finding.pictures if sha256 in (each.sha256, *each.copies))
+        if not finding.is_collected or not self.inbox:
+            return Decision(sha256, picture.path, decision, finding.reason, self.by, at)
+        what = f"near-copy of {picture.path}" if sha256 in picture.copies else picture.note
+        return Decision(sha256, self.inbox.path_of(sha256, decision), decision,
+                        f"collected in {self.inbox.place}: {what}", self.by, at)
+
+    def path_of(self, picture: Picture, finding: Finding) -> Path:
+        """Where a picture of a finding is on this machine."""
+        return (self.inbox.folder if finding.is_collected and self.inbox else self.images) / picture.path
+
+
+def with_copies(finding: Finding, decisions: Mapping[str, str]) -> dict[str, str]:
+    """The decisions on pictures of a finding, and those that follow on their near-copies."""
+    followed = {copy: of_copies(decisions[each.sha256]) for each in finding.pictures if each.sha256 in decisions
+                for copy in each.copies}
+    return dict(decisions) | followed
 
 
 class Asked(BaseModel):
@@ -113,8 +143,10 @@ def create_app(review: Review, token: str, names: Collection[str] = ()) -> FastA
         return Response(status_code=204)        # browsers ask for it, and would complain
 
     @app.exception_handler(GraftError)
-    async def explain(_: object, error: GraftError) -> Response:
-        return JSONResponse({"detail": str(error)}, 500)
+    @app.exception_handler(OSError)
+    async def explain(_: object, error: Exception) -> Response:
+        why = f"{error.filename}: {error.strerror}. Nothing was written." if isinstance(error, OSError) else str(error)
+        return JSONResponse({"detail": why}, 500)
 
     return app
 
@@ -126,8 +158,8 @@ def new_token() -> str:
 
 def _add_reading(router: APIRouter, review: Review) -> None:
     page = render(Path(__file__).with_name("page.html"), f"{review.images.name}: review", policy=SERVED,
-                  commands=review.commands)
-    found = json.dumps({"kinds": {name: asdict(kind) for name, kind in KINDS.items()}, "classes": review.class_names,
+                  commands=review.commands, has_inbox=review.inbox is not None)
+    found = json.dumps({"kinds": {name: asdict(kind) for name, kind in KINDS.items()},
                         "findings": [as_json(each) for each in review.findings]})
 
     @router.get("/")
@@ -136,15 +168,17 @@ def _add_reading(router: APIRouter, review: Review) -> None:
 
     @router.get("/queue")
     def queue() -> Response:
-        return Response(f'{{"decided": {json.dumps(review.decided())}, {found[1:]}', media_type="application/json",
+        now = json.dumps({"decided": review.decided(), "classes": review.class_names})
+        return Response(f"{now[:-1]}, {found[1:]}", media_type="application/json",
                         headers={**HEADERS, "Cache-Control": "no-store"})
 
     @router.get("/pictures/{sha256}")
     def picture(sha256: Digest) -> Response:
         if sha256 not in review.pictures:
             raise HTTPException(404, "no picture of a finding")
-        shown, kind = review.pictures[sha256]
-        jpeg = (remains if kind == "unreadable" else preview)(review.images / shown.path, shown.note)
+        shown, finding = review.pictures[sha256]
+        make = remains if finding.kind == "unreadable" else preview
+        jpeg = make(review.path_of(shown, finding), shown.note)
         return Response(jpeg, 200 if jpeg else 404, media_type="image/jpeg",
                         headers={**HEADERS, "Cache-Control": "private, max-age=86400, immutable"})
 
@@ -156,8 +190,9 @@ def _add_writing(router: APIRouter, review: Review) -> None:
         finding = review.by_id.get(asked.id)
         if finding is None or not asked.decisions.keys() <= set(finding.sha256s):
             raise HTTPException(404, "no such finding: open the page again")
-        if wrong := [each for each in asked.decisions.values() if not _is_decision(each, review.class_names)]:
-            raise HTTPException(422, f"'{wrong[0]}' is no decision")
+        is_wrong = fault if finding.is_collected else _fault
+        if wrong := [why for each in asked.decisions.values() if (why := is_wrong(each, review.class_names))]:
+            raise HTTPException(422, wrong[0])
         if changed := review.decide(finding, asked.decisions, asked.expected):
             return JSONResponse({"decided": changed}, 409)
         return JSONResponse({"decided": asked.decisions})
@@ -172,8 +207,9 @@ def _require_own_page(request: Request) -> None:
         raise HTTPException(403, "the request comes from a page of another origin")
 
 
-def _is_decision(text: str, class_names: Collection[str]) -> bool:
-    return text in ("", KEEP, DROP) or (text.startswith(LABEL) and text.removeprefix(LABEL) in class_names)
+def _fault(decision: str, class_names: Collection[str]) -> str:
+    is_label = decision.startswith(LABEL) and decision.removeprefix(LABEL) in class_names
+    return "" if decision in ("", KEEP, DROP) or is_label else f"'{decision}' is no decision"
 
 
 def remains(path: Path, reason: str) -> bytes:

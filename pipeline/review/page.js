@@ -2,7 +2,7 @@
 // One finding is shown at a time; only its pictures, and those of the next two, are loaded.
 const byId = (id) => document.getElementById(id);
 const AHEAD = 2, STEPS = {"←": -1, "→": 1, s: 1}, NAMES = {ArrowLeft: "←", ArrowRight: "→"};
-let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false;
+let kinds = {}, findings = [], shown = [], decided = {}, classes = [], position = 0, isBusy = false, asked = "";
 const history = [];
 
 function element(tag, text, className) {
@@ -72,9 +72,11 @@ function figure(picture, number) {
   canvas.role = "img";
   canvas.ariaLabel = picture.path;
   paint(canvas, picture.sha256).catch(() => canvas.replaceWith(element("div", "nothing of it can be shown", "none")));
-  caption.append(element("b", `${number}  ${picture.label}`), element("br"), picture.path, element("br"),
+  const name = isCollected(current()) ? `${picture.path.slice(0, 12)}…` : picture.path;
+  caption.append(element("b", `${number}  ${picture.label}`), element("br"), name, element("br"),
     element("span", picture.note, "soft"));
   made.append(canvas, caption);
+  if (isCollected(current()) && visible(current()).length > 1) leaveOutOnClick(made, picture.sha256);
   return made;
 }
 
@@ -87,8 +89,10 @@ function button(key, choice, finding) {
   return made;
 }
 
-const chosen = (finding, choice) =>
-  Object.fromEntries(digests(finding).map((each, place) => [each, choice.decisions[place]]));
+function chosen(finding, choice) {
+  const every = digests(finding);
+  return Object.fromEntries(meant(finding).map((each) => [each, choice.decisions[every.indexOf(each)]]));
+}
 
 function load(finding) {        // into the browser's cache
   for (const digest of finding ? digests(finding) : []) fetchPicture(digest).catch(() => null);
@@ -105,11 +109,13 @@ function draw() {
   if (!finding) return finish();
   const numbers = digests(finding);
   for (const each of document.querySelectorAll("canvas")) each.width = 0;      // frees its pixels
-  byId("says").textContent = kinds[finding.kind].title;
+  byId("says").textContent = finding.title;
+  byId("hint").hidden = !isCollected(finding);
+  byId("pictures").className = finding.kind === "alike" ? "alike" : "";
   byId("pictures").replaceChildren(
-    ...finding.pictures.map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
+    ...visible(finding).map((each) => figure(each, numbers.indexOf(each.sha256) + 1)));
   byId("choices").replaceChildren(
-    ...Object.entries(finding.choices).map(([key, choice]) => button(key, choice, finding)));
+    ...Object.entries(choicesOf(finding)).map(([key, choice]) => button(key, choice, finding)));
   for (let step = 1; step <= AHEAD; step++) load(shown[position + step]);
 }
 
@@ -149,8 +155,12 @@ async function alone(work) {
 
 const decide = (decisions) => alone(async () => {
   const finding = current(), expected = before(decisions);
+  if (!Object.keys(decisions).length) return;         // all are left out
   if (!await send(finding, decisions, expected)) return draw();
   history.push({finding, decisions, expected});
+  learnClasses(decisions);
+  leftOut.clear();
+  if (!isSettled(finding)) return draw();             // what was left out is asked about next
   goToNextOpen();
 });
 
@@ -167,6 +177,7 @@ const undo = () => alone(async () => {
 });
 
 function labelled(finding, label) {
+  if (isCollected(finding)) return Object.fromEntries(meant(finding).map((each) => [each, `label=${label}`]));
   const isOwn = (digest) => finding.pictures.every((each) => each.sha256 !== digest || each.label === label);
   return Object.fromEntries(digests(finding).map((each) => [each, isOwn(each) ? "keep" : `label=${label}`]));
 }
@@ -174,7 +185,7 @@ function labelled(finding, label) {
 function askLabel() {
   if (!current() || !kinds[current().kind].may_label) return;
   byId("other").hidden = false;
-  byId("label").value = "";
+  byId("label").value = asked = "";
   byId("label").focus();
 }
 
@@ -189,7 +200,7 @@ function keyOf(event) {
 }
 
 function act(key) {
-  const finding = current(), choice = finding && finding.choices[key === "enter" ? finding.proposed : key];
+  const finding = current(), choice = finding && choicesOf(finding)[key === "enter" ? finding.proposed : key];
   if (choice) decide(chosen(finding, choice));
   else if (key === "u") undo();
   else if (key === "l") askLabel();
@@ -209,8 +220,10 @@ for (const each of document.querySelectorAll("[data-key]")) {
 byId("other").addEventListener("submit", (event) => {
   event.preventDefault();
   const label = byId("label").value.trim().normalize("NFC");
-  if (classes.includes(label)) decide(labelled(current(), label));
-  else byId("message").textContent = `“${label}” is no class.`;
+  const isNew = !classes.includes(label), mayBeNew = label && isCollected(current());
+  if (!isNew || (mayBeNew && asked === label)) decide(labelled(current(), label));
+  else byId("message").textContent = `“${label}” is no class${mayBeNew ? " yet. Once more Enter makes it one" : ""}.`;
+  asked = label;
 });
 for (const id of ["kind", "class"]) {
   byId(id).addEventListener("change", (event) => { event.target.blur(); filter(); });

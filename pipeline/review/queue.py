@@ -19,18 +19,25 @@ REASON = 300        # characters
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: its `title`, whether it may stop a run, and whether `keep` and a label are answers to it."""
+    """A kind of finding: its `title`, whether it may stop a run, and whether `keep` and a label are answers to it.
+
+    If it `is_collected`, it is about pictures that are not in the data set yet, and the label may be a new class.
+    """
 
     title: str
     may_stop: bool = False
     may_keep: bool = True
     may_label: bool = True
+    is_collected: bool = False
 
 
 KINDS = {           # in the order in which they are asked
     "conflicts": Kind("the same bytes under different labels", may_stop=True, may_keep=False),
     "near_copies": Kind("near-duplicates with different labels", may_stop=True),
     "unreadable": Kind("files that cannot be read", may_stop=True, may_keep=False, may_label=False),
+    "alike": Kind("collected pictures that look alike: a new class?", may_keep=False, is_collected=True),
+    "collected": Kind("collected pictures, the most useful first", may_keep=False, is_collected=True),
+    "known": Kind("collected copies of images in the data set", may_keep=False, is_collected=True),
     "suspects": Kind("labels that may be wrong"),
     "mistakes": Kind("the surest mistakes"),
     "outliers": Kind("unlike the training images"),
@@ -40,12 +47,16 @@ KINDS = {           # in the order in which they are asked
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a finding: its path, the digest of its bytes, its label, and what is to be known of it."""
+    """An image of a finding: its path, the digest of its bytes, its label, and what is to be known of it.
+
+    `copies` are the digests of near-copies of a collected one, on which is decided with it.
+    """
 
     path: str
     sha256: str
     label: str
     note: str = ""
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,17 @@ class Finding:
         return list(dict.fromkeys(each.sha256 for each in self.pictures))
 
     @property
+    def is_collected(self) -> bool:
+        """Whether it is about pictures that are not in the data set yet."""
+        return KINDS[self.kind].is_collected
+
+    @property
+    def title(self) -> str:
+        """What was found, for people."""
+        return f"{len(self.pictures)} pictures look alike: a new class?" if self.kind == "alike" else (
+            KINDS[self.kind].title)
+
+    @property
     def reason(self) -> str:
         """Why it was asked about, for the table of decisions."""
         shown = " = ".join(f"{each.path} ({each.label})" for each in self.pictures)
@@ -93,7 +115,7 @@ class Finding:
             keys["k"] = (self._says_keep(), dict.fromkeys(every, KEEP))
         for number, label in enumerate(self._labels()[:SHOWN], 1):
             keys[str(number)] = (f"{'all are' if len(every) > 1 else 'it is'} {label}", self.labelled(label))
-        if len(every) > 1:
+        if len(every) > 1 and not kind.is_collected:
             for number, key in enumerate(every[:SHOWN], 1):
                 keys[f"⇧{number}"] = (f"only picture {number}", dict.fromkeys(every, DROP) | {key: KEEP})
         keys["d"] = ("drop all" if len(every) > 1 else "drop", dict.fromkeys(every, DROP))
@@ -116,7 +138,7 @@ class Finding:
     def _labels(self) -> list[str]:
         if not KINDS[self.kind].may_label:
             return []
-        labels = dict.fromkeys([*self.labels, *(each.label for each in self.pictures)])
+        labels = filter(None, dict.fromkeys([*self.labels, *(each.label for each in self.pictures)]))
         return [each for each in labels if set(self.labelled(each).values()) != {KEEP}]
 
     def _is_answer(self, decision: str) -> bool:
@@ -195,6 +217,7 @@ def as_json(finding: Finding) -> dict:
     """A finding for the page; the decisions of a choice are in the order of `sha256s`, which keeps it small."""
     choices, every = finding.choices(), finding.sha256s
     proposed = next((key for key, (_, decisions) in choices.items() if decisions == finding.proposal), "")
-    return {"id": finding.id, "kind": finding.kind, "pictures": [asdict(each) for each in finding.pictures],
+    return {"id": finding.id, "kind": finding.kind, "title": finding.title,
+            "pictures": [asdict(each) for each in finding.pictures],
             "choices": {key: {"says": says, "decisions": [decisions[each] for each in every]}
                         for key, (says, decisions) in choices.items()}, "proposed": proposed}
