@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import httpx
 import prefect
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, get_current_settings, temporary_settings
 
 from flows import preflight
 from graft.errors import GraftError
@@ -54,7 +54,7 @@ class Server:
                     raise GraftError("Prefect's server did not start; what it said is above. Run it again, or start "
                                      "one with `prefect server start` and name it by PREFECT_API_URL.")
                 time.sleep(POLL_S)
-        return temporary_settings({PREFECT_API_URL: self.api})
+        return temporary_settings({PREFECT_API_URL: self.api, PREFECT_UI_URL: ""})      # it has no pages to link to
 
     def _stop(self) -> None:
         self._process.terminate()

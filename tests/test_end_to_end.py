@@ -27,6 +27,7 @@ def test_the_flow_runs_the_stages_in_the_order_of_the_graph_then_gate_and_publis
     rows = [line.split() for line in project.flow.stdout.splitlines()]
     assert [row[0] for row in rows if len(row) > 1 and row[1] == "ran"] == STAGES
     assert "gate       PROMOTE: the first model" in project.flow.stdout
+    assert "View at" not in project.flow.stdout + project.flow.stderr        # the server has no pages
     assert (project.folder / "registry/models/tiny/versions").is_dir()
 
 
