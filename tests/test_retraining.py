@@ -1,4 +1,4 @@
-"""What starts the deployment `retraining` besides the clock, on a real server with a real worker: new data, and drift."""
+"""What starts the deployment `retraining` besides the clock, by a real server and worker: new data, and drift."""
 
 import shutil
 import subprocess
