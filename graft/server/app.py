@@ -23,6 +23,7 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
+from graft.decoding.heif import is_read
 from graft.errors import GraftError, printable
 from graft.server import protocol
 from graft.server.connections import LimitedProtocol
@@ -171,7 +172,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx",
-          names: Collection[str] = (), keeping: Keeping | None = None) -> None:
+          names: Collection[str] = (), keeping: Keeping | None = None, heif: bool = False) -> None:
     """Serve a model until SIGTERM or SIGINT; open requests are answered first.
 
     Args:
@@ -182,11 +183,15 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
         format: the export format to run.
         names: the host names to answer to, beside `host` and this machine's.
         keeping: what is kept of the answers; nothing unless given.
+        heif: read HEIC and HEIF files, too.
 
     Raises:
-        GraftError: if there is no such model, a place to keep answers in is none, or the server cannot listen.
+        GraftError: if there is no such model, a place to keep answers in is none, HEIC is wanted and cannot be read, or
+            the server cannot listen.
     """
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names], keeping=keeping)
+    if heif and not is_read():
+        raise GraftError("--heif needs the package pillow-heif: pip install 'graft[heif]'")
+    app = create_app(ServedModel(model, registry, format), Limits(heif=heif), poll_s, [host, *names], keeping)
     for line in keeping.describe() if keeping else ():
         print(printable(line), flush=True)
     run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")
