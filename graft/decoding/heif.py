@@ -13,7 +13,7 @@ from PIL import Image
 
 from graft.decoding.budget import memory_fault
 
-LEAST_LIBHEIF = (1, 23)     # it refuses, before it decodes, a coded frame that is larger than declared (libheif#1220)
+LEAST_LIBHEIF = (1, 23)     # seen to refuse a coded frame larger than declared before decoding it (libheif#1220)
 BYTES_PER_PIXEL = 10        # measured: the coded planes and RGB in libheif, and the picture in Pillow
 MAX_BOXES = 1000
 # the size of each part: the picture, its tiles, thumbnails (ISO/IEC 23008-12, 6.5.3); a match may begin within another

@@ -5,7 +5,7 @@
     GET  /v1/model      the model that is being served, and its classes
     GET  /healthz       whether the process is alive    GET /readyz     whether it can answer
     GET  /metrics       for Prometheus                  GET /docs       interactive documentation of the API
-    GET  /              the web page
+    GET  /              the web page                    GET /card       the model card
     /ping, /invocations for SageMaker                   /v2/…           see `graft.server.protocol`
 """
 
@@ -19,13 +19,14 @@ from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from graft.decoding.heif import is_read
 from graft.errors import GraftError, printable
-from graft.server import protocol
+from graft.pages import POLICY
+from graft.server import card, protocol
 from graft.server.connections import LimitedProtocol
 from graft.server.hosts import KnownHosts
 from graft.server.metrics import CONTENT_TYPE
@@ -112,7 +113,7 @@ def create_app(
     _add_prediction(app, service)
     _add_operation(app, service)
     protocol.add_routes(app, service)
-    _add_page(app)
+    _add_pages(app, served)
     return app
 
 
@@ -163,12 +164,19 @@ def _add_operation(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.as_text(), media_type=CONTENT_TYPE)
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, served: ServedModel) -> None:
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
+
+    @app.get("/card", include_in_schema=False)
+    def show_card() -> Response:
+        try:
+            return HTMLResponse(card.as_page(*served.read_card()), headers={"Content-Security-Policy": POLICY})
+        except GraftError as error:
+            return PlainTextResponse(f"the card cannot be fetched: {printable(error)}\n", 503)
 
 
 def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx",
