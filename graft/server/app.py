@@ -23,6 +23,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
+from graft.browser.folder import SHARED, framed
 from graft.decoding.heif import is_read
 from graft.errors import GraftError, printable
 from graft.pages import POLICY
@@ -37,8 +38,10 @@ from graft.watch.recorder import Keeping
 
 Top = Annotated[str, Query(pattern="^(all|[1-9][0-9]{0,5})$")]
 GRACE_S = 30            # for open requests when the server is stopped
-PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:; "
-               "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'; "
+               "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'")
+PAGE_HEADERS = {"Content-Security-Policy": f"{PAGE_POLICY}; frame-ancestors 'none'",
+                "X-Content-Type-Options": "nosniff"}
 BODY = {"requestBody": {"required": True, "content": {
     "multipart/form-data": {"schema": {"type": "object", "properties": {
         "images": {"type": "array", "items": {"type": "string", "format": "binary"}}}}},
@@ -165,11 +168,16 @@ def _add_operation(app: FastAPI, service: Service) -> None:
 
 
 def _add_pages(app: FastAPI, served: ServedModel) -> None:
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    page = framed("Graft", Path(__file__).with_name("page.html"), PAGE_POLICY)
+    script = SHARED.read_bytes()
 
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
+        return HTMLResponse(page, headers=PAGE_HEADERS)
+
+    @app.get(f"/{SHARED.name}", include_in_schema=False)
+    async def show_script() -> Response:
+        return Response(script, media_type="text/javascript")
 
     @app.get("/card", include_in_schema=False)
     def show_card() -> Response:
