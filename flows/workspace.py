@@ -82,7 +82,7 @@ def take_data(revision: str) -> str:
         GraftError: if the repository cannot be reached, or has no such revision.
     """
     try:
-        git("fetch", "--quiet", "origin", revision)
+        git("fetch", "--quiet", "--", "origin", revision)
     except GraftError as error:
         raise GraftError(f"the repository that this run was cloned from cannot be reached, or has no '{revision}' any "
                          f"more. Push the branch, or deploy again.\n{error}") from None

@@ -13,9 +13,16 @@ from benchmarks.scratch import Project, write_some_digits
 
 LOOK = """
 import sys
-from flows.new_data import look
+from flows import new_data
+keep = new_data._keep
+def lost(what, contents):
+    if what == new_data.TRAINED:
+        raise RuntimeError("killed")
+    return keep(what, contents)
 for line in sys.stdin:
-    state = look(branch="main", quiet_minutes=float(line), return_state=True)
+    minutes, *is_killed = line.split()
+    new_data._keep = lost if is_killed else keep
+    state = new_data.look(branch="main", quiet_minutes=float(minutes), return_state=True)
     print("state", state.name, "|", " ".join(state.message.split()) if state.message else "", flush=True)
 """
 
@@ -50,7 +57,7 @@ class Looker:
         self.process = subprocess.Popen([sys.executable, "-c", LOOK], cwd=clone, env=environment, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
-    def ask(self, quiet_minutes: float) -> None:
+    def ask(self, quiet_minutes: float | str) -> None:
         self.process.stdin.write(f"{quiet_minutes}\n")
         self.process.stdin.flush()
 
@@ -58,7 +65,7 @@ class Looker:
         """The state's name and message."""
         return next(line for line in self.process.stdout if line.startswith("state ")).removeprefix("state ").strip()
 
-    def look(self, quiet_minutes: float) -> str:
+    def look(self, quiet_minutes: float | str) -> str:
         self.ask(quiet_minutes)
         return self.answer()
 
@@ -104,6 +111,8 @@ def test_decisions_of_the_branch_start_a_run_though_nothing_is_deployed_anew(dep
     assert lookers[0].look(0) == "Nothing new |"        # not committed
     git(deployed.folder, "add", "data")
     git(deployed.folder, "commit", "--quiet", "--message", "Decide")
+    assert lookers[0].look("0 killed").startswith("Failed |")           # after it had started the run
+    assert len(started(server, "new data")) == 2
     assert lookers[1].look(0).endswith(": 3 decisions added in data/pets.decisions.csv")
     assert len(started(server, "new data")) == 2
 

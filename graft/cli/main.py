@@ -101,7 +101,7 @@ def _add_serve(subparsers: Subparsers) -> None:
     parser.add_argument("--collect-per-day", type=whole_number, default=500, metavar="N",
                         help="how many images a day, half of them at random (default: %(default)s)")
     parser.add_argument("--collect-metadata", action="store_true",
-                        help="keep the files as they come, with place and camera, also GIF and TIFF")
+                        help="keep the files as they come, with place and camera, also GIF, TIFF and HEIC")
 
 
 def _seconds(text: str) -> float:
