@@ -92,7 +92,7 @@ def test_training_and_prediction_read_the_same(tmp_path):
 
 
 def test_a_picture_of_a_large_phone_is_read_within_the_limits_and_a_larger_one_is_refused_by_its_header():
-    data = heic(Image.new("RGB", (8064, 6048), "red"), quality=30, chroma=420, tile_size=512)
+    data = heic(Image.new("RGB", (8064, 6048), "red"), quality=30, chroma=420)
     with Decoders(processes=1) as decoders:
         assert (decoders.read(data, (8, 8)) == (254, 0, 0)).all()
     larger = ISPE.sub(lambda found: b"ispe\0\0\0\0" + struct.pack(">II", 8064, 6300), data, count=1)

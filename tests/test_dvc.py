@@ -76,9 +76,9 @@ def has_text(path) -> bool:
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return b") Z " not in open(f"/proc/{pid}/stat", "rb").read()
+    except (ProcessLookupError, FileNotFoundError):     # it ends between the two, or while it is read
         return False
-    return b") Z " not in open(f"/proc/{pid}/stat", "rb").read()
 
 
 def test_leaving_ends_a_running_stage_which_may_save_first(repository):
