@@ -27,7 +27,8 @@ from graft.errors import GraftError, reported
 WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
 BLOCK = "graft-notifications"
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
-OURS = {"prefect.resource.role": "flow", "prefect.resource.name": ["training", "stages", "batch-prediction", "watch"]}
+FLOWS = ["training", "stages", "batch-prediction", "watch", "new-data"]
+OURS = {"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}
 HEARTBEAT = "prefect.flow-run.heartbeat"        # every 30 s to 3 minutes
 ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", *STATES.values(), "Failed", "Cancelled", "Crashed")]
 STUCK_AFTER = timedelta(minutes=10)             # three heartbeats missed; Prefect's advice is 9 minutes or more

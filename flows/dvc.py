@@ -102,6 +102,10 @@ class Dvc:
         """
         return self._ask("plan", *([target] if target else []))
 
+    def sources(self, files: list[str]) -> dict[str, dict]:
+        """What the sources of these imports hold, by their listings alone: see `flows.dvc_worker._sources`."""
+        return self._ask("sources", *files)
+
     def _ask(self, *arguments: str):
         """Run one of the worker's own commands and return its answer."""
         self.run(*arguments, on_line=lambda line: None)

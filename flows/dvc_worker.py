@@ -8,6 +8,7 @@ If standard input ends while a command runs, the flow is gone, and the worker en
 
 import contextlib
 import gc
+import hashlib
 import json
 import os
 import queue
@@ -113,7 +114,49 @@ def _default_remote() -> str | None:
         return repo.config["remote"][name]["url"] if name else None
 
 
-OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote}      # commands that `dvc` itself lacks
+def _sources(*files: str) -> dict[str, dict]:
+    """What the sources of imports hold, by their listings: nothing is fetched. `dvc status` leaves imports out.
+
+    Returns:
+        The source's address -> its folders, each with the number of its files and a digest of their names and
+        versions; or `{"error": reason}`.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return {str(dep): _listed(dep) for file in files for stage in repo.stage.load_all(file) for dep in stage.deps}
+
+
+def _listed(dep) -> dict:
+    from dvc.dependency.repo import RepoDependency
+
+    try:
+        fs = dep._make_fs(locked=False) if isinstance(dep, RepoDependency) else dep.fs
+        top = fs.info(dep.fs_path)
+        if top["type"] != "directory":
+            return {".": _counted({fs.name(dep.fs_path): top}, fs)}
+        return {fs.relpath(folder, dep.fs_path): _counted(files, fs)
+                for folder, _, files in fs.walk(dep.fs_path, detail=True) if files}
+    except Exception as error:          # noqa: BLE001  of a dozen libraries for stores, or of DVC
+        return {"error": " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])}
+
+
+def _counted(files: dict[str, dict], fs) -> list:
+    lines = sorted(f"{name} {_version(info, fs)}" for name, info in files.items())
+    return [len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]]
+
+
+def _version(info: dict, fs) -> str:
+    """What tells that a file is another one than before: its size, with its tag or hash, else its time or commit."""
+    from dvc_data.hashfile.meta import Meta
+
+    meta = Meta.from_info(info, fs.protocol)
+    known = [meta.etag, meta.checksum, meta.version_id, (info.get("dvc_info") or {}).get("md5"), meta.mtime]
+    commit = fs.repo.get_rev() if hasattr(fs, "repo") else None
+    return f"{meta.size} {next(filter(None, [*known, commit]), None)}"
+
+
+OWN = {"plan": _plan, "restore": _restore, "default-remote": _default_remote, "sources": _sources}  # `dvc` lacks them
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from flows import checkpoint_mirror, model_folder, show, workspace
 from flows.dvc import Dvc
 from flows.stages import run_stage, without_traceback
 from graft.errors import GraftError
+from pipeline.intake.decisions import table_of
 from tasks.code import GPU_VARIABLE
 from tasks.repository import project_folder
 
@@ -26,7 +27,7 @@ ATTEMPTS = 5                                    # number of hosts to try if host
 POLL_S = 2
 
 Names = Annotated[list[str], Field(min_length=1)]
-DataFiles = dict[Annotated[str, Field(pattern=r"^data/[^.][^\\]*\.dvc$")], str]
+DataFiles = dict[Annotated[str, Field(pattern=r"^data/[^.][^\\]*\.(dvc|decisions\.csv)$")], str]
 
 
 @flow(name="stages", persist_result=False)
@@ -37,7 +38,7 @@ def stages(names: Names, commit: str, data: DataFiles, folder: str = ".") -> Non
     Args:
         names: stages of dvc.yaml, in order.
         commit: the commit of the run that hands over; this run must have the same.
-        data: path -> content of that run's `.dvc` files below data/, because a refresh is not committed.
+        data: path -> content of that run's `.dvc` files and decisions: a refresh is not committed.
         folder: of the model, see `flows.model_folder`.
     """
     if commit != workspace.commit():
@@ -81,9 +82,9 @@ def hand_over(names: list[str], dvc: Dvc) -> None:
     if dvc.restore(names[0]):
         return
     dvc.run(*workspace.PUSH, on_line=get_run_logger().info)
-    project = project_folder()
+    project, table = project_folder(), table_of(workspace.images_folder())
     data = {os.path.relpath(file, project): Path(file).read_text(encoding="utf-8")
-            for file in workspace.tracked_images()}
+            for file in [*workspace.tracked_images(), *[table] * table.is_file()]}
     asked = {"names": names, "commit": workspace.commit() or "", "data": data,
              "folder": os.path.relpath(Path.cwd(), project)}
     for _ in range(ATTEMPTS):

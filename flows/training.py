@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
-from flows import embedded, handover, model_folder, outcome, preflight, show, workspace
+from flows import embedded, handover, model_folder, outcome, preflight, retraining, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
@@ -26,13 +26,15 @@ from tasks.repository import project_folder
 
 @flow(name="training", persist_result=False)
 @without_traceback
-def training(refresh: bool = False, publish: bool = True, folder: str = "."):
+def training(refresh: bool = False, publish: bool = True, folder: str = ".", data_commit: str = "", reason: str = ""):
     """Bring a model up to date, and publish it unless the gate rejects it.
 
     Args:
         refresh: first update the data that came by `dvc import` or `dvc import-url`.
         publish: run the gate and publish; if false, the flow ends after the last stage.
         folder: of the model, relative to the project, such as models/pets.
+        data_commit: of which to take data/*.dvc and the decisions; all else is as deployed. See `flows.new_data`.
+        reason: why the run was started, for people.
 
     Returns:
         A state, see `flows.outcome`, from which Prefect hands a dict to the caller: `stages`, a list of {stage,
@@ -40,8 +42,12 @@ def training(refresh: bool = False, publish: bool = True, folder: str = "."):
         `published`, the version's address or None, and `is_new`, false if the version had been published before.
     """
     with model_folder.entered(folder):
+        if reason:
+            retraining.show_reason(reason)
         with Dvc() as dvc:              # loads DVC meanwhile
             with Waiting("checks", get_run_logger().info):
+                if data_commit:
+                    workspace.take_data(data_commit)
                 preflight.check()
             runs = bring_up_to_date(dvc, refresh)
         result = {"stages": [vars(run) for run in runs]}

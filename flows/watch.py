@@ -11,11 +11,9 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
-from flows import model_folder, outcome, preflight, show
+from flows import model_folder, outcome, preflight, retraining, show
 from flows.stages import without_traceback
 from graft.errors import LINES, GraftError, printable, reported
 from graft.watch.comparison import DRIFTED, Comparison
@@ -25,8 +23,6 @@ from graft.watch.windows import open_place
 from pipeline.evaluation.report_tables import markdown
 from pipeline.pages import quoted
 from tasks.repository import default_registry, project_folder
-
-RETRAINING = "training/retraining"
 
 
 @flow(name="watch", persist_result=False)
@@ -50,7 +46,9 @@ def watch(place: str, folder: str = ".", retrain: bool = False):
         get_run_logger().info("%s", printable(as_text(found), LINES))
         publish(found, place)
     if found.verdict == DRIFTED:
-        tell(found, {"folder": folder} if retrain else None)
+        tell(found)
+        if retrain:
+            retraining.start(name_of(found), f"drift: {found.model}: {' '.join(found.changes)}", folder, "drift")
     return Completed(name=found.verdict.capitalize(), message=printable("; ".join(found.changes)) or None,
                      data={"verdict": found.verdict, "changes": found.changes})
 
@@ -61,24 +59,20 @@ def publish(found: Comparison, place: str) -> None:
     rows = [{"": name, "in use": str(now), "in test": str(before)} for name, now, before in measures(found)]
     parts = [f"# {quoted(headline(found))}", basis(found), changes, markdown(rows)]
     create_markdown_artifact(key=show.key_of("watch"), description=headline(found), markdown="\n\n".join(parts))
-    store, key = open_place(place), f"{found.model.partition('@')[0]}/watch.html"
+    store, key = open_place(place), f"{name_of(found)}/watch.html"
     store.replace(key, make_page(found).encode())
     if link := store.link(key, "text/html"):
         create_link_artifact(link, link_text="the page", key=show.key_of("watch-page"), description=headline(found))
 
 
-def tell(found: Comparison, retraining: dict | None) -> None:
-    """Emit `model.drifted`, and start the deployment `retraining` unless its parameters are None."""
-    name = found.model.partition("@")[0]
-    outcome.emit("model.drifted", name, {"model": found.model, "changes": " ".join(found.changes)})
-    if retraining is not None:
-        try:
-            started = run_deployment(RETRAINING, parameters=retraining, timeout=0, as_subflow=False,
-                                     flow_run_name=f"{name}: after a drift")
-        except ObjectNotFound:
-            raise GraftError(f"{found.model} has drifted, but there is no deployment {RETRAINING} to start. Run "
-                             "`prefect deploy --all`.") from None
-        get_run_logger().info("%s was started: run %s", RETRAINING, started.name)
+def tell(found: Comparison) -> None:
+    """Emit `model.drifted`."""
+    outcome.emit("model.drifted", name_of(found), {"model": found.model, "changes": " ".join(found.changes)})
+
+
+def name_of(found: Comparison) -> str:
+    """The model's name in the registry."""
+    return found.model.partition("@")[0]
 
 
 def main() -> None:

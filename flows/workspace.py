@@ -5,6 +5,7 @@ finds what earlier runs made, even killed ones. These files are in the folder GR
 from which the worker's environment was installed (`make setup`), or else ~/.cache/graft/shared.
 """
 
+import contextlib
 import json
 import os
 from importlib.metadata import PackageNotFoundError, distribution
@@ -30,7 +31,7 @@ def source() -> dict[str, str]:
     """The repository and the commit that runs will clone: a build step of prefect.yaml.
 
     Returns:
-        `repository`, a URL or a folder, and `commit`.
+        `repository`, a URL or a folder, `commit`, and `branch`, empty if none is checked out.
 
     Raises:
         GraftError: if this folder is not a git repository with a commit.
@@ -47,7 +48,7 @@ def source() -> dict[str, str]:
         repository = str(Path.cwd())
         print(f"no remote has commit {commit[:12]}: runs will clone {repository}, which works only for a worker on "
               "this machine. For other workers, push and deploy again.")
-    return {"repository": repository, "commit": commit}
+    return {"repository": repository, "commit": commit, "branch": git("branch", "--show-current")}
 
 
 def prepare(dvc: Dvc) -> None:
@@ -66,15 +67,45 @@ def prepare(dvc: Dvc) -> None:
         _pull(dvc, missing)
 
 
+def take_data(revision: str) -> str:
+    """Bring the files of a clone that say which data there are, data/*.dvc and the decisions, to another commit.
+
+    The code and the parameters stay those that were deployed.
+
+    Args:
+        revision: a branch or a commit of the clone's repository.
+
+    Returns:
+        The commit.
+
+    Raises:
+        GraftError: if the repository cannot be reached, or has no such revision.
+    """
+    try:
+        git("fetch", "--quiet", "--", "origin", revision)
+    except GraftError as error:
+        raise GraftError(f"the repository that this run was cloned from cannot be reached, or has no '{revision}' any "
+                         f"more. Push the branch, or deploy again.\n{error}") from None
+    with contextlib.chdir(project_folder()):
+        if git("ls-tree", "FETCH_HEAD", "data") or git("ls-files", "data"):
+            git("restore", "--source", "FETCH_HEAD", "--staged", "--worktree", "--", "data")
+    return git("rev-parse", "FETCH_HEAD")
+
+
 def tracked_images() -> list[str]:
     """The `.dvc` files below data/ that track this model's images, relative to this folder.
 
     They belong to the images' folder, to one around it or to something in it.
     """
-    images = Path(os.path.normpath(Path(read_params("data", DataParams).images).absolute()))
+    images = images_folder()
     found = sorted((project_folder() / "data").glob("**/*.dvc"))
     return [os.path.relpath(file) for file in found
             if (data := file.with_suffix("")).is_relative_to(images) or images.is_relative_to(data)]
+
+
+def images_folder() -> Path:
+    """The whole path of this model's images, which need not be there yet."""
+    return Path(os.path.normpath(Path(read_params("data", DataParams).images).absolute()))
 
 
 def _pull(dvc: Dvc, files: list[str]) -> None:
@@ -131,10 +162,10 @@ def _remote_with(commit: str) -> str | None:
     """The address of a remote that has the commit, as far as this clone knows, preferably of origin."""
     branches = git("branch", "--remotes", "--contains", commit, "--format=%(refname:short)").splitlines()
     remotes = sorted({branch.partition("/")[0] for branch in branches}, key=lambda name: (name != "origin", name))
-    return _without_password(git("remote", "get-url", remotes[0])) if remotes else None
+    return without_password(git("remote", "get-url", remotes[0])) if remotes else None
 
 
-def _without_password(address: str) -> str:
+def without_password(address: str) -> str:
     """The address without credentials: everyone who reaches the server can read it. Workers use their own."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https"):

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from graft.decoding.bombs import header_fault
 from graft.decoding.budget import SHRINK, bands, bmp_fault, bytes_as_rgb, loaded_bytes, require_memory, tiff_fault
+from graft.decoding.heif import open_heif
 from graft.decoding.jpeg import TRUNCATED, jpeg_fault
 from graft.decoding.kinds import EMPTY, FORMATS, START_BYTES, UNSUPPORTED, kind_of, why_unsupported
 from graft.decoding.ranges import tiff_layout, to_eight_bits
@@ -149,12 +150,14 @@ def identify(data: bytes) -> Image.Image:
         raise UnreadableImage(EMPTY)
     if data.startswith(GIT_LFS_POINTER):
         raise UnreadableImage("Git LFS pointer instead of the image: run `git lfs pull`")
-    if fault := header_fault(data, kind_of(data)):
+    kind = kind_of(data)
+    if fault := header_fault(data, kind):
         raise UnreadableImage(fault)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = (open_heif(data) if kind and kind.is_heif and kind.is_supported
+                     else Image.open(io.BytesIO(data), formats=FORMATS))
     except Exception as error:      # UnidentifiedImageError, DecompressionBombError, a plugin's ValueError …
         raise UnreadableImage(_why_unidentified(data, error)) from error
     if fault := _fault(image, data):
@@ -242,6 +245,7 @@ def _why_undecodable(error: Exception) -> str:
         return OUT_OF_MEMORY
     if "too large" in str(error):
         return BOMB_IN_TEXT
-    if "truncated" in str(error).lower() or isinstance(error, EOFError):
+    reason = " ".join(str(error).split())
+    if "truncated" in reason.lower() or "end of file" in reason or isinstance(error, EOFError):
         return TRUNCATED
-    return f"broken image data ({error})"
+    return f"broken image data ({reason})"

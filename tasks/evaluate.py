@@ -113,7 +113,7 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
     overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
     (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
-    suspects = label_suspects(answers)
+    suspects, settled = unsettled(label_suspects(answers), test[~test["is_copy"]]["sha256"], images)
     verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"],
                            classifier.description.unknown_threshold is not None)
     write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
@@ -121,6 +121,7 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
         model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,
         metrics=overall, classes=classes, splits=splits, copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS,
         stages=summaries, chosen=chosen, confidence=evaluate.confidence, verdict=verdict, suspects=suspects,
+        settled=settled,
         findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
     )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
@@ -128,6 +129,20 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     artifacts.write_json(artifacts.SUMMARY, summarize(overall))
     artifacts.write_json(artifacts.VERDICT, [{"question": each, "answer": verdict[each]} for each in verdict])
     return overall
+
+
+def unsettled(suspects, sha256, images: Path) -> tuple:
+    """The suspects that nobody has decided to keep or to relabel, in their order, and how many others there are.
+
+    Args:
+        suspects: see `pipeline.evaluation.suspects.label_suspects`.
+        sha256: of the files, a Series in the order of the answers.
+        images: the folder of the images, which has the decisions beside it.
+    """
+    from pipeline.intake.decisions import read_decisions, table_of
+
+    is_settled = sha256.isin(list(read_decisions(table_of(images)))).to_numpy()[suspects]
+    return suspects[~is_settled], int(is_settled.sum())
 
 
 def summarize(overall: dict) -> dict[str, float]:

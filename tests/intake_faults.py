@@ -158,7 +158,7 @@ def _many_scans() -> bytes:
 
 
 def _others() -> dict[str, tuple[bytes, str]]:
-    heif = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    avif = b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(100)
     return {
         "empty.jpg": (b"", "empty file"),
         "pointer.jpg": (
@@ -171,7 +171,7 @@ def _others() -> dict[str, tuple[bytes, str]]:
         "paper.jpg": (b"%PDF-1.7\n" + bytes(100), "a PDF document"),
         "archive.png": (b"PK\x03\x04" + bytes(100), "a ZIP archive"),
         "clip.jpg": (b"\0\0\0\x18ftypisom" + bytes(100), "a video"),
-        "phone.jpg": (heif, "unsupported format HEIF"),
+        "phone.jpg": (avif, "unsupported format AVIF"),
         "drawing.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported format SVG"),
         "icon.png": (encode(PICTURE.resize((32, 32)), "ICO"), "unsupported format ICO"),
         "photo.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "unsupported format JPEG 2000"),

@@ -115,9 +115,9 @@ def test_images_are_told_by_their_content_and_other_files_are_counted(bundle, tm
     import s3_server
 
     red = Path(make_images(tmp_path / "red", images=1) / "red" / "00.png").read_bytes()
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
-    files = {"a.png": red, "b": red, "c.dat": red, "photo.HEIC": heic, "photo": heic}
-    others = {"notes.txt": b"red", "sub/labels.json": b"{}", ".hidden.png": red, "empty": b"", "clip.mov": heic[:4]
+    avif = b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(100)
+    files = {"a.png": red, "b": red, "c.dat": red, "photo.AVIF": avif, "photo": avif}
+    others = {"notes.txt": b"red", "sub/labels.json": b"{}", ".hidden.png": red, "empty": b"", "clip.mov": avif[:4]
               + b"ftypqt  "}
     source = str(tmp_path / "all")
     if is_s3:
@@ -135,7 +135,7 @@ def test_images_are_told_by_their_content_and_other_files_are_counted(bundle, tm
     assert (summary.images, summary.others, summary.unreadable, summary.labels) == (5, 5, 2, {"red": 3})
     table = pd.read_csv(tmp_path / "out.csv").set_index("source")
     assert set(table.index) == {f"{source}/{name}" for name in files}
-    assert table.loc[f"{source}/photo", "error"].startswith("unsupported format HEIF (HEIC); convert it to JPEG")
+    assert table.loc[f"{source}/photo", "error"].startswith("unsupported format AVIF; convert it to JPEG")
 
 
 def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle, images, tmp_path, ceph):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from live_server import live_server
 from PIL import Image, ImageCms, ImageDraw
 from tiny_bundle import IMAGE_SIZE, make_bundle, make_images
 
@@ -274,11 +275,25 @@ def test_opened_as_a_file_the_page_says_what_it_needs(tab, page):
     keep(tab, "file.png")
 
 
-def test_the_words_are_those_of_the_server():
-    both = [Path(f"graft/{name}").read_text() for name in ("server/page.html", "browser/page.js")]
-    for words in ('"Unknown"', '"Unsure: "', '"Cannot be read"', "This picture is unlike the images that the model was "
-                  "trained on. Its best guesses:", "The model is not sure enough of this answer: let a person decide."):
-        assert all(words in text for text in both), words
+def test_pictures_and_answers_look_as_on_the_page_of_the_server(page, model):
+    with live_server(model) as server:
+        script = server.get("/answers.js")
+        assert 'from "./answers.js"' in server.get("/").text
+        assert script.headers["Content-Type"].startswith("text/javascript")
+        assert script.content == (page.folder / "answers.js").read_bytes()
+
+
+@in_browser
+def test_the_page_of_the_server_answers(tab, model, images):
+    with live_server(model) as server:
+        for width_px in (1280, 390):
+            tab.open(str(server.base_url), width_px, 800, width_px < 400)
+            tab.drop_files("#drop", [images / "red" / "00.png"])
+            tab.wait_for("document.querySelectorAll('article .bar').length === 3")
+            assert read_cards(tab)[0]["said"] == "red"
+            tab.run("document.querySelector('.why').click()")
+            tab.wait_for("document.querySelector('article canvas')")
+            keep(tab, f"server-{width_px}.png")
 
 
 def test_the_folder_has_the_published_bytes_and_is_written_anew_with_the_same(page, model, archive, capsys):

@@ -144,7 +144,8 @@ def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_eac
     began = datetime.now(UTC).isoformat()
     with prefect_server.worker("default", GRAFT_SHARED=str(checkout), GRAFT_REGISTRY="registry",
                                 GRAFT_REPORTS="http://127.0.0.1:8000/"):
-        runs = [prefect_server.start("training/training", **of) for of in ({}, {}, {"folder": OTHER})]
+        newest = {"data_commit": git(checkout, "rev-parse", "HEAD"), "reason": "new data: 2 files"}
+        runs = [prefect_server.start("training/training", **of) for of in ({}, {}, {"folder": OTHER} | newest)]
         ended = [prefect_server.wait_for_end(run) for run in runs]
         assert [run["state_type"] for run in ended] == ["COMPLETED"] * 3
         logs = [partial(prefect_server.log, run) for run in runs]
@@ -164,6 +165,7 @@ def test_runs_at_once_work_in_clones_of_their_own_and_publish_one_version_of_eac
     assert "**May it be used?** Only where" in evaluation and evaluation.count("](data:image/png;base64,") == 2
     assert "(http://127.0.0.1:8000/tiny@1/report.html)" in shown["tiny-report"]["data"]
     assert "file:" not in json.dumps(shown)
+    assert "new data: 2 files" in prefect_server.artifacts(runs[2])["other-reason"]["data"]
 
     def told(event: str) -> int:
         wanted = {"occurred": {"since": began}, "event": {"name": [event]}}

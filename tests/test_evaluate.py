@@ -219,3 +219,13 @@ def test_parameters_out_of_range_are_named(project, key, value):
     Path("params.yaml").write_text(PARAMS.replace(f"{key}: ", f"{key}: {value} # "))
     with pytest.raises(GraftError, match=key):
         params.read_params("evaluate", evaluate.EvaluateParams)
+
+
+def test_a_suspect_that_somebody_decided_on_is_left_out_and_counted(tmp_path):
+    """Whatever was decided: a dropped image is in no split."""
+    (tmp_path / "pets.decisions.csv").write_text("sha256,path,decision,reason,by,at\n" + "".join(
+        f"{digit * 64},{digit}.png,{decision},,,\n" for digit, decision in (("a", "keep"), ("c", "label=red"))))
+    files = pd.Series([digit * 64 for digit in "abcd"])
+    suspects, settled = evaluate.unsettled(np.array([3, 2, 0]), files, tmp_path / "pets")
+    assert (suspects.tolist(), settled) == ([3], 2)
+    assert evaluate.unsettled(np.array([3, 2]), files, tmp_path / "other")[0].tolist() == [3, 2]

@@ -175,6 +175,11 @@ def test_names_and_paths_that_look_like_html_stay_text(tmp_path):
     assert html.escape(NASTY, quote=False) in text.replace("&#34;", '"').replace("&#39;", "'")
 
 
+def test_labels_that_somebody_decided_on_are_counted(sources):
+    settled = "Left out: 3 whose label somebody has decided on."
+    assert settled in report.write_report(replace(sources, settled=3)) and settled not in report.write_report(sources)
+
+
 def test_findings_of_the_data_are_shown(tmp_path):
     findings = {"files": 9, "images": 7, "classes": {}, "unreadable": {"a": "empty"}, "stray": {}, "duplicates": [[]],
                 "conflicts": [], "near_copies": [], "expectations": [

@@ -114,7 +114,7 @@ def test_a_file_over_the_limit_is_not_read_whole(tmp_path):
 
 @pytest.mark.parametrize("start, reason", [
     (encode(PICTURE, "JPEG"), "^a file larger than 100 MB: resize"), (b"text", "^larger than 100 MB$"),
-    (b"\0\0\0\x18ftypqt  ", "^not an image, but a video$"), (b"\0\0\0\x18ftypheic", "^unsupported format HEIF"),
+    (b"\0\0\0\x18ftypqt  ", "^not an image, but a video$"), (b"\0\0\0\x18ftypavif", "^unsupported format AVIF"),
 ])
 def test_a_file_over_the_limit_is_told_what_it_is(tmp_path, start, reason):
     with open(tmp_path / "huge", "wb") as file:

@@ -101,7 +101,7 @@ def test_the_wheel_holds_what_users_of_a_model_need_and_no_more(wheel):
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
     packages = {"/".join(name.split("/")[:2]) for name in names if name.startswith("graft/")}
     assert {"graft/cli", "graft/model", "graft/registry", "graft/py.typed", "graft/__init__.pyi"} <= packages
-    assert {f"graft/browser/{name}" for name in (*SCRIPTS, "page.html")} <= names
+    assert {f"graft/browser/{name}" for name in (*SCRIPTS, "page.html", "answers.css")} <= names
     assert {name.partition("/")[0] for name in names} == {"graft", "graft-0.1.0.dist-info"}
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
     assert {line.split()[1].split(">")[0] for line in required} == {

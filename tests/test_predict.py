@@ -109,9 +109,9 @@ def test_a_glob_stands_for_its_files_and_folders(images, monkeypatch):
 def test_every_file_of_a_folder_is_answered_or_named(predict, tmp_path):
     """By content: images of any name have an answer, those of other formats a reason, and the rest is named."""
     red, folder = encode(Image.new("RGB", (24, 32), "red"), "PNG"), tmp_path / "all"
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    avif = b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(100)
     answered = dict.fromkeys(["a.png", "b.JPEG", "no suffix", "download.php", "photo.jpg.1", "notes.txt"], red)
-    refused = {"IMG_1.HEIC": heic, "IMG_2": heic, "IMG_3.jpg": heic, "text.jpg": b"text", "empty.png": b""}
+    refused = {"IMG_1.AVIF": avif, "IMG_2": avif, "IMG_3.jpg": avif, "text.jpg": b"text", "empty.png": b""}
     others = {"README": b"BM, a text", "labels.csv": b"path,label\n", ".DS_Store": b"\0", ".a/b.png": red,
               "x.json": b"{}", "Thumbs.db": b"\xd0\xcf", "__MACOSX/a.png": red, "IMG_1.MOV": b"\0\0\0\x14ftypqt  ",
               "zero": b"", "labels.xml": b"<?xml version='1.0'?><a/>", "page.html": b"<html>", "all.zip": b"PK\3\4"}

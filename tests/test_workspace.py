@@ -34,7 +34,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_commit_that_the_remote_has_is_cloned_from_there(checkout, capsys):
-    assert workspace.source() == {"repository": str(checkout.parent / "remote.git"),
+    assert workspace.source() == {"repository": str(checkout.parent / "remote.git"), "branch": "main",
                                   "commit": git(checkout, "rev-parse", "HEAD")}
     assert capsys.readouterr().out == ""
 
@@ -43,7 +43,8 @@ def test_a_commit_that_no_remote_has_is_cloned_from_this_folder_and_that_is_said
     (checkout / "file").write_text("2")
     git(checkout, "commit", "--quiet", "--all", "--message", "two")
     (checkout / "file").write_text("3")
-    assert workspace.source() == {"repository": str(checkout), "commit": git(checkout, "rev-parse", "HEAD")}
+    assert workspace.source() == {"repository": str(checkout), "branch": "main",
+                                  "commit": git(checkout, "rev-parse", "HEAD")}
     said = capsys.readouterr().out
     assert "uncommitted changes are not deployed" in said
     assert "no remote has commit" in said and "only for a worker on this machine" in said
@@ -101,6 +102,24 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
         assert (clone / ".graft" / name).resolve() == checkout / ".graft" / name
     assert git(clone, "status", "--porcelain", "--untracked-files=no") == ""
     assert not (checkout / ".dvc/config.local").exists()
+
+
+def test_a_clone_takes_the_data_files_of_a_newer_commit_and_nothing_else(clone, checkout):
+    for name in ("pets.decisions.csv", "gone.decisions.csv"):
+        (checkout / "data" / name).write_text("of the first commit")
+    git(checkout, "add", "--force", "data")
+    git(checkout, "commit", "--quiet", "--message", "first")
+    git(clone, "pull", "--quiet")
+    (checkout / "data/pets.decisions.csv").write_text("of the second commit")
+    (checkout / "data/gone.decisions.csv").unlink()
+    (checkout / "params.yaml").write_text("data: {images: data/other}\n")
+    git(checkout, "commit", "--quiet", "--all", "--message", "second")
+    assert workspace.take_data("main") == git(checkout, "rev-parse", "HEAD") != git(clone, "rev-parse", "HEAD")
+    assert (clone / "data/pets.decisions.csv").read_text() == "of the second commit"
+    assert not (clone / "data/gone.decisions.csv").exists() and (clone / "data/pets.dvc").exists()
+    assert "data/pets" in (clone / "params.yaml").read_text()
+    with pytest.raises(GraftError, match="has no 'nowhere' any more"):
+        workspace.take_data("nowhere")
 
 
 def test_data_that_are_nowhere_are_told_with_what_to_do(clone, tmp_path, monkeypatch):

@@ -17,7 +17,8 @@ from graft.pages import frame
 from graft.predict.find import find_model
 
 INDEX, FACTS, REFERENCE = "index.html", "page.json", "unknown.f32"
-SCRIPTS = ("page.js", "pixels.js", "classifier.js", "offline.js")
+SHARED = Path(__file__).with_name("answers.js")     # what the page of `graft serve` has, too
+SCRIPTS = (SHARED.name, "page.js", "pixels.js", "classifier.js", "offline.js")
 FILES = (FACTS, *SCRIPTS, bundle.MODEL, REFERENCE, *RUNTIME, INDEX)     # in the order in which they are written
 POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'; "
           "img-src blob: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
@@ -100,9 +101,19 @@ def _as_bytes(reference: unknown.Reference) -> bytes:
 
 def _page_files(name: str) -> dict[str, bytes]:
     here = Path(__file__).parent
-    body = (here / "page.html").read_text(encoding="utf-8")
     scripts = {script: (here / script).read_bytes() for script in SCRIPTS}
-    return scripts | {INDEX: frame(f"{name} · Graft", body, policy=POLICY).encode()}
+    return scripts | {INDEX: framed(f"{name} · Graft", here / "page.html", POLICY).encode()}
+
+
+def framed(title: str, body: Path, policy: str) -> str:
+    """A page that shows answers, in the style that they share.
+
+    Args:
+        body: a file of HTML.
+        policy: see `graft.pages.frame`.
+    """
+    style = SHARED.with_suffix(".css").read_text(encoding="utf-8")
+    return frame(title, f"<style>\n{style}</style>\n{body.read_text(encoding='utf-8')}", policy)
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -92,6 +92,8 @@ def _add_serve(subparsers: Subparsers) -> None:
                         help="also answer requests to this host name, such as a proxy's; may be repeated")
     parser.add_argument("--poll", type=_seconds, default=30, metavar="SECONDS",
                         help="how often to look for another version of the model (default: %(default)s)")
+    parser.add_argument("--heif", action="store_true",
+                        help="also read HEIC and HEIF files, by one more decoder in C; needs the extra `heif`")
     parser.add_argument("--log", metavar="PLACE", help="keep figures of the answers, and no images, in a folder or at "
                         "s3://bucket/prefix, for `graft watch`")
     parser.add_argument("--collect", metavar="PLACE", help="keep unknown and unsure images and a random hundredth of "
@@ -99,7 +101,7 @@ def _add_serve(subparsers: Subparsers) -> None:
     parser.add_argument("--collect-per-day", type=whole_number, default=500, metavar="N",
                         help="how many images a day, half of them at random (default: %(default)s)")
     parser.add_argument("--collect-metadata", action="store_true",
-                        help="keep the files as they come, with place and camera, also GIF and TIFF")
+                        help="keep the files as they come, with place and camera, also GIF, TIFF and HEIC")
 
 
 def _seconds(text: str) -> float:
@@ -123,7 +125,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         return
     keeping = Keeping(arguments.log, arguments.collect, arguments.collect_per_day, arguments.collect_metadata)
     serve(arguments.model, arguments.registry, arguments.host, arguments.port, arguments.poll, arguments.format,
-          arguments.names, keeping)
+          arguments.names, keeping, arguments.heif)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ of 100 MB consists of nothing else.
 
 import struct
 
+from graft.decoding.heif import heif_fault
 from graft.decoding.jpeg import MAX_EXIF, MAX_SEGMENTS, first_scan
 from graft.decoding.kinds import Kind
 
@@ -15,8 +16,10 @@ STRIP_TAGS = (273, 324)         # StripOffsets, TileOffsets
 
 
 def header_fault(data: bytes, kind: Kind | None) -> str | None:
-    """Why a file must not be opened, by the number of parts in its header; None if it may be."""
+    """Why a file must not be opened, by the number of parts in its header, or their size; None if it may be."""
     name = kind.name if kind else ""
+    if kind and kind.is_heif and kind.is_supported:
+        return heif_fault(data)
     if name == "JPEG" and first_scan(data) is None:
         return (f"decompression bomb: more than {MAX_SEGMENTS:,} segments, or {MAX_EXIF} of EXIF, before the pixels of "
                 "a JPEG")

@@ -6,6 +6,8 @@ Every command that takes a folder or an S3 prefix asks here, so that training an
 import re
 from typing import NamedTuple
 
+from graft.decoding import heif
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")      # Pillow's names of the formats that are read
 SUFFIXES = (        # of files that are meant to be images, whether or not Graft reads their format
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mpo",
@@ -17,7 +19,9 @@ SYSTEM_NAMES = (        # created by macOS, Synology, Windows and Linux, in lowe
     "desktop.ini",
 )
 START_BYTES = 4096      # as much of a file as `kind_of` looks at
-UNSUPPORTED = "unsupported format {}; convert it to JPEG or PNG, for example with `magick FILE FILE.jpg`"
+CONVERT = "convert it to JPEG or PNG, for example with `magick FILE FILE.jpg`"
+UNSUPPORTED = "unsupported format {}; " + CONVERT
+NO_EXTRA = "unsupported format {}; install the extra `heif` (pip install 'graft[heif]'), or " + CONVERT
 NO_IMAGE = "not an image"
 EMPTY = "empty file"
 
@@ -35,8 +39,13 @@ class Kind(NamedTuple):
 
     @property
     def is_supported(self) -> bool:
-        """Whether Graft reads this format."""
-        return self.name in FORMATS
+        """Whether Graft reads this format here."""
+        return self.name in FORMATS or (self.is_heif and heif.is_read())
+
+    @property
+    def is_heif(self) -> bool:
+        """Whether it is HEIF, of which HEIC is the kind that phones take."""
+        return self.name.startswith("HEIF")
 
 
 SIGNATURES = (          # the bytes, their offset, and what a file is that has them there
@@ -98,7 +107,8 @@ def why_unsupported(kind: Kind | None) -> str:
     """Why a file of this kind cannot be read, and for an image how to convert it."""
     if kind is None:
         return NO_IMAGE
-    return UNSUPPORTED.format(kind.name) if kind.is_image else f"{NO_IMAGE}, but {kind.name}"
+    said = NO_EXTRA if kind.is_heif else UNSUPPORTED
+    return said.format(kind.name) if kind.is_image else f"{NO_IMAGE}, but {kind.name}"
 
 
 def is_named_as_image(name: str) -> bool:

@@ -47,7 +47,12 @@ def read_card(model: str, registry: str | None = None) -> tuple[Pulled, str | No
         GraftError: if there is no such version.
     """
     pulled = pull(model, registry=registry, attachments=True)
-    path = pulled.folder / README
+    return pulled, card_in(pulled.folder)
+
+
+def card_in(folder: Path) -> str | None:
+    """The text of the card in a version's folder, without the front matter; None if there is none."""
+    path = folder / README
     if not path.is_file():
-        return pulled, None
-    return pulled, path.read_text(encoding="utf-8", errors="replace").split("\n---\n", 1)[-1].strip()
+        return None
+    return path.read_text(encoding="utf-8", errors="replace").split("\n---\n", 1)[-1].strip()

@@ -5,7 +5,7 @@
     GET  /v1/model      the model that is being served, and its classes
     GET  /healthz       whether the process is alive    GET /readyz     whether it can answer
     GET  /metrics       for Prometheus                  GET /docs       interactive documentation of the API
-    GET  /              the web page
+    GET  /              the web page                    GET /card       the model card
     /ping, /invocations for SageMaker                   /v2/…           see `graft.server.protocol`
 """
 
@@ -19,12 +19,15 @@ from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
+from graft.browser.folder import SHARED, framed
+from graft.decoding.heif import is_read
 from graft.errors import GraftError, printable
-from graft.server import protocol
+from graft.pages import POLICY
+from graft.server import card, protocol
 from graft.server.connections import LimitedProtocol
 from graft.server.hosts import KnownHosts
 from graft.server.metrics import CONTENT_TYPE
@@ -35,8 +38,10 @@ from graft.watch.recorder import Keeping
 
 Top = Annotated[str, Query(pattern="^(all|[1-9][0-9]{0,5})$")]
 GRACE_S = 30            # for open requests when the server is stopped
-PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob: data:; "
-               "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+PAGE_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'; "
+               "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'")
+PAGE_HEADERS = {"Content-Security-Policy": f"{PAGE_POLICY}; frame-ancestors 'none'",
+                "X-Content-Type-Options": "nosniff"}
 BODY = {"requestBody": {"required": True, "content": {
     "multipart/form-data": {"schema": {"type": "object", "properties": {
         "images": {"type": "array", "items": {"type": "string", "format": "binary"}}}}},
@@ -111,7 +116,7 @@ def create_app(
     _add_prediction(app, service)
     _add_operation(app, service)
     protocol.add_routes(app, service)
-    _add_page(app)
+    _add_pages(app, served)
     return app
 
 
@@ -162,16 +167,28 @@ def _add_operation(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.as_text(), media_type=CONTENT_TYPE)
 
 
-def _add_page(app: FastAPI) -> None:
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+def _add_pages(app: FastAPI, served: ServedModel) -> None:
+    page = framed("Graft", Path(__file__).with_name("page.html"), PAGE_POLICY)
+    script = SHARED.read_bytes()
 
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"})
+        return HTMLResponse(page, headers=PAGE_HEADERS)
+
+    @app.get(f"/{SHARED.name}", include_in_schema=False)
+    async def show_script() -> Response:
+        return Response(script, media_type="text/javascript")
+
+    @app.get("/card", include_in_schema=False)
+    def show_card() -> Response:
+        try:
+            return HTMLResponse(card.as_page(*served.read_card()), headers={"Content-Security-Policy": POLICY})
+        except GraftError as error:
+            return PlainTextResponse(f"the card cannot be fetched: {printable(error)}\n", 503)
 
 
 def serve(model: str, registry: str | None, host: str, port: int, poll_s: float, format: str = "onnx",
-          names: Collection[str] = (), keeping: Keeping | None = None) -> None:
+          names: Collection[str] = (), keeping: Keeping | None = None, heif: bool = False) -> None:
     """Serve a model until SIGTERM or SIGINT; open requests are answered first.
 
     Args:
@@ -182,11 +199,15 @@ def serve(model: str, registry: str | None, host: str, port: int, poll_s: float,
         format: the export format to run.
         names: the host names to answer to, beside `host` and this machine's.
         keeping: what is kept of the answers; nothing unless given.
+        heif: read HEIC and HEIF files, too.
 
     Raises:
-        GraftError: if there is no such model, a place to keep answers in is none, or the server cannot listen.
+        GraftError: if there is no such model, a place to keep answers in is none, HEIC is wanted and cannot be read, or
+            the server cannot listen.
     """
-    app = create_app(ServedModel(model, registry, format), poll_s=poll_s, names=[host, *names], keeping=keeping)
+    if heif and not is_read():
+        raise GraftError("--heif needs the package pillow-heif: pip install 'graft[heif]'")
+    app = create_app(ServedModel(model, registry, format), Limits(heif=heif), poll_s, [host, *names], keeping)
     for line in keeping.describe() if keeping else ():
         print(printable(line), flush=True)
     run(app, host, port, lambda url: f"serving {model} at {url}, its API documentation at {url}/docs")

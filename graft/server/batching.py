@@ -27,15 +27,17 @@ class Batcher:
     once, and batches grow with the load.
     """
 
-    def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None):
+    def __init__(self, largest: int = 16, on_batch: Callable[[int], None] = lambda size: None,
+                 heif: bool = False):
         """Start the threads.
 
         Args:
             largest: the maximum size of a batch.
             on_batch: is called with the size of every batch.
+            heif: whether HEIC and HEIF files are read.
         """
         self._largest, self._on_batch = largest, on_batch
-        self._lanes = Lanes()
+        self._lanes = Lanes(heif)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._next: _Waiting | None = None          # from the queue, but for another model than the current batch
         self._worker = threading.Thread(target=self._work, name="predict", daemon=True)

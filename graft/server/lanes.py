@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graft.decoding.kinds import CONVERT, kind_of
 from graft.errors import UnreadableImage, as_value
 from graft.machine.cores import cpu_count
 from graft.predict.decoders import ENDED, PROCESSOR_S, Decoders
@@ -21,6 +22,7 @@ from graft.predict.decoders import ENDED, PROCESSOR_S, Decoders
 QUICK_S = 0.25          # of processor time in the first lane: JPEGs of 20 megapixels need less
 SLOW_FOR_S = 60         # how long a client's images go to the second lane after one that was too slow for the first
 GIVE_WAY = 10           # niceness of the processes of the second lane: a tenth of the processor if all of it is wanted
+HEIF_OFF = "this server reads no {}: start it by `graft serve --heif`, or " + CONVERT
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,14 @@ class InTurn:
 
 
 class Lanes:
-    """The two lanes, each with as many processes as there are cores, and a thread for each that waits for it."""
+    """The two lanes, each with as many processes as there are cores, and a thread for each that waits for it.
 
-    def __init__(self) -> None:
+    Args:
+        heif: whether HEIC and HEIF files are read.
+    """
+
+    def __init__(self, heif: bool = False) -> None:
+        self._heif = heif
         self._slow_until: dict[str, float] = {}         # client -> by the monotonic clock
         self._quick, self._patient = InTurn(), InTurn()
         self._decoders = Decoders(processor_s=QUICK_S), Decoders(processor_s=PROCESSOR_S, give_way=GIVE_WAY)
@@ -88,7 +95,11 @@ class Lanes:
 
     def put(self, job: Job) -> None:
         """Decode an image when it is its client's turn."""
-        self._quick.put(job)
+        kind = None if self._heif else kind_of(job.data)
+        if kind and kind.is_heif and kind.is_supported:
+            _give(job, UnreadableImage(HEIF_OFF.format(kind.name)))
+        else:
+            self._quick.put(job)
 
     def close(self) -> None:
         """End all processes and threads; what is not decoded is dropped."""

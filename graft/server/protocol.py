@@ -30,6 +30,7 @@ from graft.server.service import Service, Take
 from graft.server.uploads import read_body
 
 HEADER = "inference-header-content-length"      # of the JSON, where binary data follow it
+QUICK_JSON, QUICK_BYTES = 20_000, 1_000_000      # larger ones would hold up other requests, and are read in a thread
 Images = list[bytes] | list[np.ndarray]
 OUTPUTS = {     # key of a row -> its data type
     "label": "BYTES", "probability": "FP32", "is_unknown": "BOOL", "is_unsure": "BOOL", "unknown_score": "FP32",
@@ -110,9 +111,12 @@ def describe(loaded: Loaded) -> dict[str, Any]:
 
 async def _answer(service: Service, loaded: Loaded, request: Request, take: Take) -> Response:
     body = await read_body(request, service.limits, take)
+    header = request.headers.get(HEADER, "")
+    read = partial(read_request, body, header or None, loaded.classifier.image_size, service.limits.images)
+    json_bytes = int(header) if header.isdecimal() and len(header) < 9 else len(body)
+    is_quick = json_bytes <= QUICK_JSON and len(body) <= QUICK_BYTES        # a thread costs 0.1 ms
     try:
-        content, images = await asyncio.to_thread(
-            read_request, body, request.headers.get(HEADER), loaded.classifier.image_size, service.limits.images)
+        content, images = read() if is_quick else await asyncio.to_thread(read)
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
     outcomes = await service.outcomes(request, loaded, images)

@@ -6,7 +6,9 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.model.classifier import Classifier
 from graft.model.trial import Trial, require_finite_answers
-from graft.predict.find import find_model
+from graft.predict.find import IMAGENET, find_model
+from graft.registry.address import parse
+from graft.registry.reports import card_in, read_card
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class ServedModel:
         self._model, self._registry, self._format = model, registry, format
         self.now = _load(*find_model(model, registry), format)
         self._trial, self._refused = Trial(), dict[Path, str]()
+        self._cards = dict[str, str | None]()       # of the version that was asked for last
 
     def refresh(self) -> bool:
         """Load another version if the address names one by now, and return whether it does.
@@ -45,6 +48,19 @@ class ServedModel:
         self._require_sound(name, folder)
         self.now = _load(name, folder, self._format)
         return True
+
+    def read_card(self) -> tuple[str, str | None]:
+        """The name of the served version, and the text of its card; None if it was published without one.
+
+        Raises:
+            GraftError: if the registry, from which it is fetched when it is first asked for, cannot be used.
+        """
+        name, folder = self.now.name, self.now.classifier.folder
+        if name not in self._cards:
+            is_published = folder != Path(self._model) and not self._model.startswith(IMAGENET)
+            where = parse(self._model, self._registry).registry if is_published else None
+            self._cards = {name: read_card(name, where)[1] if is_published else card_in(folder)}
+        return name, self._cards[name]
 
     def close(self) -> None:
         """End a trial that is under way."""

@@ -48,7 +48,7 @@ class Service:
         keeping = keeping or Keeping()
         self.collects_images = keeping.collect is not None
         self._recorder = Recorder(keeping, served.now.name, self._told)
-        self._batcher = Batcher(on_batch=self.metrics.batch_size.observe)
+        self._batcher = Batcher(on_batch=self.metrics.batch_size.observe, heif=limits.heif)
         self._places, self._bytes = Shares(limits.requests), Shares(limits.all_bytes)
 
     async def predict(self, request: Request, top: int | None) -> Response:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for one request, and for all concurrent requests."""
+    """Limits for one request, and for all concurrent requests; and whether one more format is read."""
 
     body_bytes: int = 30_000_000
     body_s: float = 20          # for the whole body to arrive
@@ -22,6 +22,7 @@ class Limits:
     images: int = 32            # in one request
     requests: int = 128         # that are being read or answered at the same time
     all_bytes: int = 1_000_000_000      # of their bodies
+    heif: bool = False          # whether HEIC and HEIF files are read; see `graft.decoding.heif`
 
 
 @dataclass(frozen=True)

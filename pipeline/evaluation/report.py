@@ -42,6 +42,7 @@ class Sources:
         confidence: of the intervals, 0 to 1.
         verdict: question -> answer, see `pipeline.evaluation.verdict`.
         suspects: indices of test images whose label may be wrong, the most probable mistake first.
+        settled: how many more there are, whose label somebody has decided on.
         copies: how many test images are not among the answers, because they are copies of others.
         chosen: how the model was chosen: the content of choice.json as `choice`, the rows of trials.csv and
             candidates.csv as `trials` and `candidates`, and the summary of finetune as `finetune`.
@@ -60,6 +61,7 @@ class Sources:
     confidence: float
     verdict: dict[str, str]
     suspects: np.ndarray
+    settled: int = 0
     copies: int = 0
     chosen: dict | None = None
 
@@ -83,7 +85,7 @@ def write_report(sources: Sources) -> str:
         **mistakes | {"cells": _lists(mistakes["cells"])},
         pictures={index: _picture(answers, index, url) for index, url in shown.items()},
         heatmaps=_heatmaps(sources), plots={path.stem: _png(path) for path in sorted(sources.plots.glob("*.png"))},
-        chosen=sources.chosen, copies=sources.copies, images=len(answers.labels),
+        chosen=sources.chosen, copies=sources.copies, settled=sources.settled, images=len(answers.labels),
         mistakes=int((~answers.is_right).sum()),
     )
 
