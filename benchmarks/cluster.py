@@ -81,17 +81,19 @@ def store(source: str, folder: Path, images: int) -> None:
 @contextmanager
 def cluster(workers: int) -> Iterator[str]:
     """The address of a Ray cluster of so many machines, each bound to a core of this one."""
+    import psutil
     from ray.cluster_utils import Cluster
 
-    cores, ray = os.sched_getaffinity(0), Cluster()
+    process, ray = psutil.Process(), Cluster()
+    cores = process.cpu_affinity()
     try:
-        for core in sorted(cores)[:workers]:
-            os.sched_setaffinity(0, {core})     # which the machine's processes inherit
+        for core in cores[:workers]:
+            process.cpu_affinity([core])        # which the machine's processes inherit
             ray.add_node(num_cpus=1, object_store_memory=200_000_000, include_dashboard=False)
-        os.sched_setaffinity(0, cores)
+        process.cpu_affinity(cores)
         yield ray.address
     finally:
-        os.sched_setaffinity(0, cores)
+        process.cpu_affinity(cores)
         ray.shutdown()
 
 

@@ -47,7 +47,7 @@ def read_cards(tab) -> list[dict]:
         said: card.querySelector('h2').textContent, text: card.textContent,
         shares: Object.fromEntries([...card.querySelectorAll('.row')].map((row) =>
             [row.firstChild.textContent, row.lastChild.textContent])),
-        widths: [...card.querySelectorAll('.track div')].map((bar) => bar.offsetWidth / bar.parentNode.offsetWidth),
+        widths: [...card.querySelectorAll('.bar')].map((bar) => bar.offsetWidth / bar.parentNode.offsetWidth),
         pictures: [...card.querySelectorAll('img')].map((image) => image.naturalWidth),
     }))""")
 
@@ -65,14 +65,14 @@ def test_a_dropped_picture_is_answered(tab, url, bundle, images, name, width_px,
     tab.wait_for("document.querySelector('#model').textContent.includes('red')")
     assert tab.run("document.querySelector('#use').textContent.endsWith('and are not stored.')")
     tab.drop_files("#drop", [images / "red" / "00.png"])
-    tab.wait_for("document.querySelectorAll('article .track').length === 3")
+    tab.wait_for("document.querySelectorAll('article .bar').length === 3")
     (card,) = read_cards(tab)
     expected = Classifier(bundle).predict(images / "red" / "00.png").probabilities
     assert card["said"] == "red" and card["pictures"] == [32]
     assert card["shares"] == {label: f"{100 * share:.1f}%" for label, share in expected.items()}
     assert card["widths"] == pytest.approx(list(expected.values()), abs=0.02)
     tab.choose_files("#file", [images / "strange.png", images / "broken.jpg"])
-    tab.wait_for("document.querySelector('article .error') && document.querySelectorAll('.track').length === 6")
+    tab.wait_for("document.querySelector('article .bad') && document.querySelectorAll('.bar').length === 6")
     broken, strange, _ = read_cards(tab)
     assert broken["said"] == "Cannot be read" and "not an image" in broken["text"]
     assert strange["said"] == "Unknown" and "Its best guesses:" in strange["text"] and len(strange["shares"]) == 3
@@ -89,7 +89,7 @@ def test_an_unsure_answer_says_so(tab, images, tmp_path):
     with live_server(folder) as client:
         tab.open(str(client.base_url), 375, 700, True)
         tab.choose_files("#file", [images / "red" / "00.png"])
-        tab.wait_for("document.querySelectorAll('article .track').length === 3")
+        tab.wait_for("document.querySelectorAll('article .bar').length === 3")
         (card,) = read_cards(tab)
     assert card["said"] == "Unsure: red" and "let a person decide" in card["text"]
     keep(tab, "unsure.png")
@@ -115,7 +115,7 @@ def test_class_names_are_text_and_never_markup(tab, images, tmp_path):
     with live_server(folder) as client:
         tab.open(str(client.base_url), 375, 700, True)
         tab.choose_files("#file", [images / "red" / "00.png"])
-        tab.wait_for("document.querySelectorAll('article .track').length === 3")
+        tab.wait_for("document.querySelectorAll('article .bar').length === 3")
         (card,) = read_cards(tab)
     assert set(card["shares"]) == set(names)
     assert tab.run("document.querySelectorAll('article img').length") == 1
@@ -135,5 +135,5 @@ def test_when_the_server_is_gone_the_page_says_so(tab, bundle, images):
         tab.open(str(client.base_url), 375, 700, True)
         tab.wait_for("document.querySelector('#model').textContent.includes('red')")
     tab.choose_files("#file", [images / "red" / "00.png"])
-    tab.wait_for("document.querySelector('article .error')")
+    tab.wait_for("document.querySelector('article .bad')")
     assert "cannot be reached" in read_cards(tab)[0]["text"]

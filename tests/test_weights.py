@@ -8,7 +8,7 @@ from graft.errors import GraftError
 from pipeline.training.backbones import BACKBONES, LICENCES, build
 from pipeline.training.frozen import FrozenPart
 from pipeline.training.weights import licence, load_backbone
-from tasks import extract
+from tasks import artifacts, extract
 from tasks.params import PARAMS, read_params
 
 NETWORK = ("MobileNetV2", (32, 32), 0.35)
@@ -106,7 +106,9 @@ def test_every_family_states_a_licence_and_none_is_left_over():
     assert set(LICENCES) == {spec.module for spec in BACKBONES.values()}
 
 
-def test_the_licence_travels_with_the_weights(tmp_path):
+def test_the_licence_travels_with_the_weights(tmp_path, monkeypatch):
     asked = read_params("extract", extract.ExtractParams)
-    part = extract.save_backbone(asked, build(*NETWORK), tmp_path / "b.weights.h5", "float32")
+    monkeypatch.chdir(tmp_path)
+    artifacts.write_json(artifacts.CODE, {"precision": "float32", "engine": "keras"})
+    part = extract.save_backbone(asked, build(*NETWORK), tmp_path / "b.weights.h5")
     assert FrozenPart(**part).licence == {"name": "Apache-2.0", "source": "starter/README.md of Graft"}
