@@ -113,7 +113,8 @@ def framed(title: str, body: Path, policy: str) -> str:
         policy: see `graft.pages.frame`.
     """
     style = SHARED.with_suffix(".css").read_text(encoding="utf-8")
-    return frame(title, f"<style>\n{style}</style>\n{body.read_text(encoding='utf-8')}", policy)
+    page = frame(title, f"<style>\n{style}</style>\n{body.read_text(encoding='utf-8')}", policy)
+    return page.replace("<title>", '<link rel="icon" href="data:,">\n<title>', 1)      # else browsers ask for another
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
