@@ -205,7 +205,8 @@ def test_any_address_is_read_or_refused(text):
 
 @given(st.lists(NAMES.filter(lambda name: name != "-"), max_size=4))
 def test_any_source_is_read_or_refused(words):
-    for source in expand(words).images:
+    of_no_folder = [word for word in words if not Path(word).is_dir()]     # "/" is one: the whole machine
+    for source in expand(of_no_folder).images:
         try:
             read_source(source)
         except UnreadableImage as reason:
