@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from tasks.sample import write_digits
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_PASSED_ON = ("PREFECT_API_URL", "KERAS_BACKEND")        # the import of `pipeline.training` sets the latter
 TINY = {            # with `write_some_digits(folder / "data/tiny", "147", 40, 32)`, all stages run in a minute
     "data.images": "data/tiny", "publish.name": "tiny", "gate.min_accuracy": 0.0, "gate.min_class_recall": 0.0,
     "extract.backbone.image_size": [32, 32], "extract.backbone.cut": "block_5_add", "extract.views": 1,
@@ -53,7 +54,7 @@ class Project:
         """The environment of this copy's commands, with its own registry, model cache and Prefect home."""
         folders = {"GRAFT_REGISTRY": "registry", "GRAFT_HOME": ".graft/home", "PREFECT_HOME": ".prefect"}
         own = {name: str(self.folder / folder) for name, folder in folders.items()}
-        kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        kept = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         path = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
         return {**kept, **own, "PATH": path, "PYTHONPATH": str(self.folder), **more}
 

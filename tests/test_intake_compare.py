@@ -69,7 +69,7 @@ def test_the_command_takes_a_file_or_a_folder(tmp_path):
 
 def test_a_published_version_is_compared_by_its_address(tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_REGISTRY", str(tmp_path / "registry"))
-    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     OLD.to_csv(tmp_path / "images.csv", index=False)
     published = publish(make_bundle(tmp_path / "bundle"), "pets", str(tmp_path / "registry"),
                         attachments={"images.csv": tmp_path / "images.csv"})
