@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from graft.errors import LINES, GraftError, printable
+from pipeline.intake.layout import shorten
 from tasks.params import read_params
 from tasks.validate import ValidateParams, list_images
 
@@ -58,10 +61,8 @@ def _is_interrupted(path: str, sha256: str, learnt: set[str]) -> bool:
 
 def _refuse_import(images: Path) -> None:
     """Refuse a data set that DVC has imported: the next update would remove what is added here."""
-    import yaml
-
     tracked = images.with_name(f"{images.name}.dvc")
-    if tracked.exists() and "deps" in (yaml.safe_load(tracked.read_text(encoding="utf-8")) or {}):
+    if tracked.exists() and "deps" in (YAML(typ="safe").load(tracked) or {}):
         raise GraftError(f"'{images}' is imported by DVC ({tracked}), so pictures that are added there would be lost "
                          "with the next `dvc update`. Add them where it is imported from, in a clone of that project.")
 
@@ -125,6 +126,5 @@ def _model():
 
 def _say_left_out(place: str, others: dict[str, str]) -> None:
     if others:
-        named = ", ".join(f"{key} ({reason})" for key, reason in sorted(others.items())[:NAMED])
-        more = f" … and {len(others) - NAMED} more" if len(others) > NAMED else ""
-        print(printable(f"left out {len(others)} of the files in {place}: {named}{more}", LINES), flush=True)
+        named = shorten([f"{key} ({reason})" for key, reason in sorted(others.items())], NAMED)
+        print(printable(f"left out {len(others)} of the files in {place}: {named}", LINES), flush=True)
