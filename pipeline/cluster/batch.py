@@ -12,6 +12,7 @@ A shard whose images or model have changed gets another name, and is predicted a
 import hashlib
 import json
 import shutil
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -39,6 +40,7 @@ from pipeline.cluster.links import S3_READERS
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 
 SHARD_SIZE = 1000
+PAGE = 1000         # objects whose kind is found at once
 CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at a time, which gives the same batches as on this machine
 
 
@@ -48,13 +50,18 @@ class Shard:
 
     Attributes:
         number: from 1.
-        names: of the images, relative to the source.
+        packed: the names of the images, relative to the source, compressed: a tenth of what strings take.
         part: the file that has their rows once they are predicted.
     """
 
     number: int
-    names: tuple[str, ...]
+    packed: bytes
     part: Path
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the images."""
+        return zlib.decompress(self.packed).decode(errors="surrogateescape").split("\0")
 
 
 @dataclass
@@ -108,8 +115,8 @@ class Batch:
         self.parts = self.output.with_name(self.output.name + ".parts")
         if shard_size < 1:
             raise GraftError(f"shard_size: expected 1 or more, received {shard_size}")
-        listed, self.others = self._list()
-        images = iter(listed)
+        self.others: dict[str, str] = {}
+        images = self._images()
         chunks = iter(lambda: list(islice(images, shard_size)), [])
         self.shards = [self._shard(number, chunk) for number, chunk in enumerate(chunks, start=1)]
         if not self.shards:
@@ -146,8 +153,7 @@ class Batch:
         return InThreads(partial(content, read=self._read), names, ahead=CLUSTER_CHUNK)
 
     def _predict_here(self, decoders: Decoders, shard: Shard) -> Shard:
-        names = list(shard.names)
-        with rows(self.classifier, names, read=self._locate, readers=self._readers, decoders=decoders) as answers:
+        with rows(self.classifier, shard.names, read=self._locate, readers=self._readers, decoders=decoders) as answers:
             return self._write(shard, answers)
 
     def _write(self, shard: Shard, answers: Iterable[dict]) -> Shard:
@@ -175,26 +181,35 @@ class Batch:
     def _readers(self) -> int | None:
         return S3_READERS if self._store else None
 
-    def _list(self) -> tuple[list[tuple[str, str]], dict[str, str]]:
-        """Every image's name with a mark that changes with its contents, by name; and why the other files are none.
+    def _images(self) -> Iterator[tuple[str, str]]:
+        """Every image's name with a mark that changes with its contents, by name; `others` gets the other files.
 
         In S3, one request for a thousand names, and one for each object that is not named as an image.
         """
-        if self._store:
-            marks = {each.key: f"{each.size_bytes} {each.modified.timestamp()}" for each in self._store.scan("")}
-            found = sort_out(marks, partial(self._read_object, length=START_BYTES), self._readers)
-            return [(name, marks[name]) for name in found.images], found.others
+        if not self._store:
+            yield from self._files()
+            return
+        start_of = partial(self._read_object, length=START_BYTES)
+        objects = self._store.scan("")
+        while page := list(islice(objects, PAGE)):
+            found = sort_out([each.key for each in page], start_of, self._readers)
+            self.others |= found.others
+            yield from ((each.key, f"{each.size_bytes} {each.modified.timestamp()}") for each in page
+                        if each.key not in found.others)
+
+    def _files(self) -> Iterator[tuple[str, str]]:
         found = files_below(self.source)
-        names = {path: Path(path).relative_to(self.source).as_posix() for path in [*found.images, *found.others]}
-        return ([(names[path], _mark(Path(path))) for path in found.images],
-                {names[path]: reason for path, reason in found.others.items()})
+        self.others |= {Path(path).relative_to(self.source).as_posix(): why for path, why in found.others.items()}
+        for path in found.images:
+            yield Path(path).relative_to(self.source).as_posix(), _mark(Path(path))
 
     def _shard(self, number: int, images: list[tuple[str, str]]) -> Shard:
         digest = hashlib.sha256(self._model_digest.encode())
         for name, mark in images:
             digest.update(f"{name}\0{mark}\0".encode(errors="surrogateescape"))
         part = self.parts / f"{number:06}-{digest.hexdigest()[:16]}.jsonl"
-        return Shard(number, tuple(name for name, _ in images), part)
+        names = "\0".join(name for name, _ in images)
+        return Shard(number, zlib.compress(names.encode(errors="surrogateescape")), part)
 
     @cached_property
     def _model_digest(self) -> str:
@@ -239,8 +254,9 @@ class Batch:
 def _chunks(shards: list[Shard], contents: Iterator) -> Iterator[dict]:
     """Name -> content of the images that are sent to a worker at once: those of one shard, as on this machine."""
     for shard in shards:
-        for start in range(0, len(shard.names), CLUSTER_CHUNK):
-            yield dict(zip(shard.names[start : start + CLUSTER_CHUNK], contents))
+        names = shard.names
+        for start in range(0, len(names), CLUSTER_CHUNK):
+            yield dict(zip(names[start : start + CLUSTER_CHUNK], contents))
 
 
 def _mark(path: Path) -> str:
