@@ -192,13 +192,13 @@ def _align(plain: np.ndarray, other: np.ndarray, view: tuple[float, float, float
     """
     left, top, side = view
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
-    for iterations, promising in ALIGNMENT:
+    for step, (iterations, promising) in enumerate(ALIGNMENT):
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:       # does not converge: they have nothing in common
             return None
-        if similarity < promising or not may_agree(plain, other, warp):
+        if similarity < promising or step == 0 and not may_agree(plain, other, warp):
             return None
     return warp
 
