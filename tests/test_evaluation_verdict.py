@@ -91,6 +91,6 @@ def test_a_report_with_a_class_without_test_images_has_a_verdict():
 
 
 def test_the_chance_of_as_many_mistakes_in_a_class_is_scipys():
-    for wrong, mistakes, images, answers in ((0, 3, 10, 40), (3, 3, 10, 40), (2, 9, 5, 12), (40, 60, 200, 3000)):
-        assert chance_of_as_many(wrong, mistakes, images, answers) == pytest.approx(
-            stats.hypergeom.sf(wrong - 1, answers, mistakes, images), rel=1e-9)
+    for wrong, mistakes, images, everything in ((0, 3, 10, 40), (3, 3, 10, 40), (2, 9, 5, 12), (40, 60, 200, 3000)):
+        assert chance_of_as_many(wrong, mistakes, images, everything) == pytest.approx(
+            stats.hypergeom.sf(wrong - 1, everything, mistakes, images), rel=1e-9)
