@@ -49,7 +49,6 @@ class FitParams:
     """How a model is fitted: the keys that `transfer` and `finetune` share, but for the learning rate."""
 
     epochs: int = Field(ge=0, le=1000)
-    patience: int = Field(ge=1)
     batch_size: int = Field(ge=1, le=4096)
     optimizer: Literal["rmsprop", "adam", "sgd"]
     momentum: float = Field(ge=0, le=0.999)
