@@ -22,12 +22,12 @@ RECIPE_AUGMENTATION = {
     "horizontal_flip": True,
 }
 AUGMENTATION = {f"extract.augmentation.{name}": value for name, value in RECIPE_AUGMENTATION.items()}
-RECIPE = {          # patience: early stopping never ends a stage
+RECIPE = {          # patience: early stopping never ends `transfer`
     **AUGMENTATION,
     "extract.augmentation.stretch": 0.0, "extract.augmentation.brightness": 0.0, "extract.augmentation.contrast": 0.0,
     "transfer.head": "recipe", "transfer.hidden_units": 1024, "transfer.dropout": 0.0, "transfer.patience": 1000,
     "transfer.warmup_epochs": 0.0, "transfer.decay": "none", "finetune.warmup_epochs": 0.0, "finetune.decay": "none",
-    "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4, "finetune.momentum": 0.9, "finetune.patience": 1000,
+    "finetune.optimizer": "sgd", "finetune.learning_rate": 1e-4, "finetune.momentum": 0.9,
     "finetune.averaging_epochs": 0.0,
 }
 

@@ -30,7 +30,7 @@ runpy.run_module("tasks." + sys.argv[1], run_name="__main__")
 """
 PARAMS = {
     "data.images": "data/sample", "extract.backbone.image_size": [64, 64], "extract.views": 2, "transfer.epochs": 40,
-    "transfer.patience": 40, "finetune.epochs": 6, "finetune.patience": 6,
+    "transfer.patience": 40, "finetune.epochs": 6,
 }
 
 

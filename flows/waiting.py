@@ -1,5 +1,6 @@
 """Say that something still runs, as long as it says nothing itself."""
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -12,14 +13,14 @@ class Waiting:
 
     Args:
         what: runs, such as a stage's name.
-        say: takes a line.
+        say: takes a line, in the context of the caller: Prefect finds its server there.
     """
 
     def __init__(self, what: str, say: Callable[[str], None]):
         self.what, self.say = what, say
         self._began_s = self._heard_s = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._tell,), daemon=True)
 
     def __enter__(self):
         self._thread.start()

@@ -67,7 +67,7 @@ def _imports(path: Path) -> tuple[frozenset[Path], frozenset[str]]:
     """The files of this project and the libraries that a module names in its import statements."""
     body = _at_import(path) if path.name == "__init__.py" else _tree(path).body
     files, libraries = set(), set()
-    for name in (name for node in body for inner in ast.walk(node) for name in _imported_names(inner)):
+    for name in (name for node in _statements(body) for name in _imported_names(node)):
         if name.split(".")[0] in PACKAGES:
             files.update(_files(name))
         else:
@@ -95,9 +95,21 @@ def _at_import(path: Path) -> list[ast.stmt]:
     return [node for node in _tree(path).body if not isinstance(node, idle) and not _is_docstring(node)]
 
 
-@cache
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements, those inside others too; expressions contain none and are not searched, which takes longest."""
+    for node in body:
+        yield node
+        for inner in (getattr(node, name, ()) for name in ("body", "orelse", "finalbody", "handlers", "cases")):
+            yield from _statements(inner)
+
+
 def _tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return _parsed((ROOT / path).read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def _templates(modules: set[Path]) -> set[Path]:
@@ -130,7 +142,7 @@ def _decisive(path: Path) -> str:
 def without_comments(text: str) -> str:
     """The text of a module without comments, docstrings, blank lines and spaces at the end of a line."""
     lines = STRING_OR_COMMENT.sub(lambda found: "" if found[0].startswith("#") else found[0], text).splitlines()
-    left_out = {row for first, last in _docstrings(ast.parse(text)) for row in range(first, last + 1)}
+    left_out = {row for first, last in _docstrings(_parsed(text)) for row in range(first, last + 1)}
     open_ended = {row for found in STRING_OR_COMMENT.finditer(text)         # a string goes on in the next row
                   for row in range(text.count("\n", 0, found.start()), text.count("\n", 0, found.end()))}
     kept = {row: line if row in open_ended else line.rstrip() for row, line in enumerate(lines) if row not in left_out}
@@ -139,7 +151,7 @@ def without_comments(text: str) -> str:
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
     """First and last row, from 0, of each docstring."""
-    for node in ast.walk(tree):
+    for node in (tree, *_statements(tree.body)):
         if isinstance(node, DOCUMENTED) and node.body and _is_docstring(node.body[0]):
             yield node.body[0].lineno - 1, node.body[0].end_lineno - 1
 

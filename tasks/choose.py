@@ -1,10 +1,11 @@
 """Stage `choose`: find out by experiment which layers are worth training, and how fast.
 
 The classic advice for transfer learning goes by the size of the data and by their similarity to what the backbone
-learnt from. Both are measured with linear heads, and name the cuts that are tried. Successive halving (Jamieson and
-Talwalkar 2016) compares them on val: after some epochs the worse half is given up, and the others go on where they are.
-The cost is counted in forward passes of the whole backbone per training image, so that the same choice comes out on any
-machine. Where no setting beats the head of `transfer`, nothing more is trained.
+learnt from. Both are measured with linear heads, and name the settings that are tried: none for few and alike, where
+the head has all there is to learn. Successive halving (Jamieson and Talwalkar 2016) compares them on val: after some
+epochs the worse half is given up, and the others go on where they are. The cost is counted in forward passes of the
+whole backbone per training image, so that the same choice comes out on any machine. Where no setting beats the head of
+`transfer`, nothing more is trained.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tasks.params import DataParams, params, read_params, read_sections
 from tasks.tuning import FinetuneParams, Setting, Tuner
 
 RUNGS = (3, 6)              # epochs after which the worse half is given up
-RATES = (3e-4, 1e-3)        # learning rates that are tried
+RATES = (3e-4, 1e-3)        # learning rates that are tried above the top cut, and above one that is set in params.yaml
 STEP_PASSES = 3             # a training step costs as much as three forward passes
 LOWER_SHARE = 0.6           # of the arithmetic, above the lower of two cuts
 
@@ -76,7 +77,7 @@ class Experiment:
             return False
         self.left -= passes
         *_, logits = self.tuner.fit(setting, epochs)
-        self.trials[setting] = judged(setting, epochs, logits, passes + (before.passes if before else 0))
+        self.trials[setting] = judged(setting, epochs, logits[-1], passes + (before.passes if before else 0))
         return True
 
     def halve(self, settings: list[Setting]) -> None:
@@ -89,12 +90,12 @@ class Experiment:
 
 
 def judged(setting: Setting | None, epochs: int, logits, passes: float) -> Trial:
-    """Judge the answers to val, float `(epochs, images, classes)`; see `tasks.held_out.judge`."""
+    """Judge the answers to val, float `(images, classes)`; see `tasks.held_out.judge`."""
     from tasks import artifacts, held_out
 
-    answers, losses = held_out.judge(logits)
+    losses = held_out.judge(logits)
     labels, _ = artifacts.read_labels(artifacts.read_examples("val"))
-    return Trial(setting, epochs, losses, float((answers.argmax(axis=1) == labels).mean()), passes)
+    return Trial(setting, epochs, losses, float((logits.argmax(axis=1) == labels).mean()), passes)
 
 
 def measure(images: Path):
@@ -109,8 +110,8 @@ def measure(images: Path):
     return features, find_quadrant(features, index.columns(index.names[-1:]), index.columns(read))
 
 
-def cuts_to_try(quadrant, network, top: str) -> list[str]:
-    """The cuts that the quadrant advises, the one with the least above it first.
+def advised(quadrant, network, top: str) -> list[Setting]:
+    """The settings that the quadrant advises, at most four. The more is trained, the lower the rate.
 
     Args:
         quadrant: see `measure`.
@@ -119,15 +120,25 @@ def cuts_to_try(quadrant, network, top: str) -> list[str]:
     """
     from pipeline.training import arithmetic, backbones, blocks
 
+    if quadrant.is_alike and not quadrant.is_many:
+        return []
     lower = min(blocks.block_ends(network)[:-1],
                 key=lambda end: abs(arithmetic.share_above(network, end) - LOWER_SHARE))
-    if quadrant.is_many:
-        return [top, lower] if quadrant.is_alike else [lower, backbones.IMAGES]
-    return [top] if quadrant.is_alike else [top, lower]
+    cuts = [lower] if quadrant.is_alike else [lower, backbones.IMAGES]
+    return [*(Setting(top, rate) for rate in RATES), *(Setting(cut, RATES[0]) for cut in cuts)]
+
+
+def settings_to_try(finetune: FinetuneParams, quadrant, network, top: str) -> list[Setting]:
+    """Those of `advised`, but for what is pinned in params.yaml."""
+    cut, rate = pinned_cut(), finetune.learning_rate
+    if cut:
+        return [Setting(cut, each) for each in RATES]
+    settings = advised(quadrant, network, top)
+    return list(dict.fromkeys(each if rate == "auto" else Setting(each.cut, rate) for each in settings))
 
 
 def try_settings(budget: float, finetune: FinetuneParams, quadrant, images: Path) -> Experiment:
-    """Try the cuts that the quadrant advises at some learning rates; what is pinned in params.yaml stays.
+    """Try some settings, see `settings_to_try`.
 
     Args:
         budget: see `Experiment`.
@@ -142,10 +153,10 @@ def try_settings(budget: float, finetune: FinetuneParams, quadrant, images: Path
         tuner = Tuner(finetune, images)
         dataset = tuner.dataset(top := artifacts.read_json(artifacts.BACKBONE)["cut"])
         network = dataset.part.network(dataset.weights)
-        cuts = cuts_to_try(quadrant, network, top) if pinned_cut() is None else [pinned_cut()]
-        rates = RATES if finetune.learning_rate == "auto" else (finetune.learning_rate,)
-        experiment = Experiment(tuner, {cut: arithmetic.share_above(network, cut) for cut in cuts}, budget)
-        experiment.halve([Setting(cut, rate) for cut in cuts for rate in rates])
+        settings = settings_to_try(finetune, quadrant, network, top)
+        shares = {each.cut: arithmetic.share_above(network, each.cut) for each in settings}
+        experiment = Experiment(tuner, shares, budget)
+        experiment.halve(settings)
     return experiment
 
 
@@ -171,7 +182,9 @@ def find_choice(finetune: FinetuneParams, budget: float, quadrant, images: Path)
         return {"cut": None, "learning_rate": None, "reason": "finetune.epochs is 0"}, []
     if cut and rate:
         return {"cut": cut, "learning_rate": rate, "reason": "both are set in params.yaml"}, []
-    head = judged(None, 0, held_out.transfer_logits()[None], 0.0)
+    head = judged(None, 0, held_out.transfer_logits(), 0.0)
+    if cut is None and quadrant.is_alike and not quadrant.is_many:
+        return {"cut": None, "learning_rate": None, "reason": "few images, and like the backbone's own"}, [head]
     trials = [head, *try_settings(budget, finetune, quadrant, images).trials.values()]
     best = min(trials, key=lambda trial: trial.log_loss)
     if best.setting is None and cut is None:

@@ -1,9 +1,9 @@
 """Stage `finetune`: train the blocks above the cut at a low learning rate, together with the head.
 
 Training starts from the optimum of the head on the last level, fitted to train alone (linear probing, then fine-tuning:
-Kumar et al. 2022). The val images choose the number of epochs, and judge: each is answered by the model of the epoch
-that the others chose. If these answers are better than those of transfer's model, beyond chance, the model is trained
-once more on train and val together, for as many epochs. If not, transfer's model is kept.
+Kumar et al. 2022), and goes on to the last epoch, where the learning rate has fallen to zero. The val images only
+judge: if the answers are better than those of transfer's model, beyond chance, the model is trained once more on train
+and val together. If not, transfer's model is kept.
 """
 
 from pathlib import Path
@@ -43,17 +43,16 @@ def train(finetune: FinetuneParams, choice: dict, images: Path) -> dict:
     with backend.all_devices(finetune.batch_size):
         tuner = Tuner(finetune, images)
         dataset, models, progress, logits = tuner.fit(setting)
-        answers, losses = held_out.judge(logits)
-        chance = held_out.chance_against_transfer(losses)
-        is_kept = progress.best_epoch >= 0 and chance <= SIGNIFICANCE
+        chance = held_out.chance_against_transfer(held_out.judge(logits[-1]))
+        is_kept = chance <= SIGNIFICANCE
         scores = unknown_scores(dataset, models[1])
         if is_kept:
-            models = tuner.fit_on_all(setting, progress.best_epoch + 1)
+            models = tuner.fit_on_all(setting)
     artifacts.write_arrays(artifacts.FINETUNE_MODEL,
                            [*models[1].get_weights(), *models[2].get_weights()] if is_kept else [])
     artifacts.write_history(artifacts.FINETUNE_HISTORY, progress.history)
     artifacts.write_held_out(artifacts.FINETUNE_HELD_OUT,
-                             artifacts.read_examples("val").assign(fold=0, unknown_score=scores), answers)
+                             artifacts.read_examples("val").assign(fold=0, unknown_score=scores), logits[-1])
     for folder in ("finetune", "finetune_on_all"):
         tuner.checkpoint(setting, folder).unlink(missing_ok=True)
     return {"kept": "finetune" if is_kept else "transfer", "chance": chance, **progress.summary()}

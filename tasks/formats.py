@@ -1,5 +1,6 @@
 """What `tasks.export` does with the formats beside ONNX: write them, and keep those that are as good."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -93,9 +94,11 @@ def check_formats(folder: Path, model, images: list[Path], export) -> dict[str, 
     """
     from pipeline.training import parity
 
-    expected = parity.keras_answers(folder, model, images)
-    agreements = {format: parity.compare(expected, parity.published_answers(folder, images, format))
-                  for format in ("onnx", *sorted(set(export.formats)))}
+    names = ("onnx", *sorted(set(export.formats)))
+    with ThreadPoolExecutor(1) as pool:         # other processes answer while Keras does
+        published = pool.map(partial(parity.published_answers, folder, images), names)
+        expected = parity.keras_answers(folder, model, images)
+        agreements = {name: parity.compare(expected, answers) for name, answers in zip(names, published)}
     problems = []
     for format, found in agreements.items():
         if format.endswith("_int8"):

@@ -1,21 +1,18 @@
 """Judge answers to val against those of transfer's head, on images that neither had seen."""
 
 
-def judge(logits) -> tuple:
-    """Answer each val image at the epoch, and judge it at the temperature, that the other folds chose.
+def judge(logits):
+    """The loss on each val image at the temperature that the other folds chose, float `(images,)`.
 
     Args:
-        logits: float `(epochs, images, classes)`, of val before training and after each epoch.
-
-    Returns:
-        Answers, float `(images, classes)`, and losses, float `(images,)`; see `pipeline.probing.comparison`.
+        logits: float `(images, classes)`, of val.
     """
     from pipeline.probing import comparison
     from tasks import artifacts
 
     _, folds = _of_transfer()
     labels, _ = artifacts.read_labels(artifacts.read_examples("val"))
-    return comparison.chosen_by_others(logits, labels, folds)
+    return comparison.losses_by_others(logits, labels, folds)
 
 
 def transfer_logits():
@@ -32,7 +29,7 @@ def chance_against_transfer(losses) -> float:
     from pipeline.probing.comparison import chance_of_gain
     from tasks import artifacts
 
-    head = judge(transfer_logits()[None])[1]
+    head = judge(transfer_logits())
     return chance_of_gain(head - losses, [head - tried for tried in artifacts.read_arrays(artifacts.TRIAL_LOSSES)])
 
 

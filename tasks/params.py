@@ -1,9 +1,11 @@
 """Read a section of params.yaml into a frozen dataclass: no unknown key, wrong type or value out of range passes."""
 
+import copy
 import json
 import os
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,7 +49,6 @@ class FitParams:
     """How a model is fitted: the keys that `transfer` and `finetune` share, but for the learning rate."""
 
     epochs: int = Field(ge=0, le=1000)
-    patience: int = Field(ge=1)
     batch_size: int = Field(ge=1, le=4096)
     optimizer: Literal["rmsprop", "adam", "sgd"]
     momentum: float = Field(ge=0, le=0.999)
@@ -93,7 +94,7 @@ def read_sections(path: Path = PARAMS) -> dict:
     """
     try:
         with open(path, "rb") as file:
-            content = _read_yaml(file.read(LIMIT_BYTES + 1))
+            content = copy.deepcopy(_read_yaml(file.read(LIMIT_BYTES + 1)))
     except OSError as error:
         raise GraftError(f"{path} cannot be read: {error.strerror}. Run this in the project folder.") from None
     except UnicodeDecodeError as error:
@@ -105,6 +106,7 @@ def read_sections(path: Path = PARAMS) -> dict:
     return content
 
 
+@lru_cache(maxsize=8)         # a run reads one file some sixty times
 def _read_yaml(data: bytes) -> object:
     """Raises `ValueError` if the content, with each anchor written out, is not one that can be handled."""
     if len(data) > LIMIT_BYTES:

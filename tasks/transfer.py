@@ -23,6 +23,7 @@ class TransferParams(FitParams):
     levels: Literal["auto", "all", "last"] | list[str]
     folds: int = Field(ge=2, le=20)
     epochs: int = Field(ge=1, le=1000)
+    patience: int = Field(ge=1)
     learning_rate: float = Field(gt=0, le=1)
     hidden_units: int = Field(ge=0, le=8192)
     dropout: float = Field(ge=0, le=0.9)
@@ -118,7 +119,8 @@ def fit_recipe(transfer: TransferParams, images: Path) -> None:
         dataset = examples.open_dataset(**artifacts.read_extracted(), images=images)
         dataset.fill()
         head, train, val = build_model(dataset, transfer)
-        progress, _ = fitting.fit(head, train, val, checkpoint=checkpoint, **transfer.options())
+        progress, _ = fitting.fit(head, train, val, checkpoint=checkpoint, patience=transfer.patience,
+                                  **transfer.options())
     logits = scoring.predict(head, val)
     loss, accuracy = progress.best_loss, float((logits.argmax(axis=1) == val.labels).mean())
     artifacts.write_table(artifacts.CANDIDATES, artifacts.candidate_table([]), artifacts.CANDIDATE_COLUMNS)

@@ -146,15 +146,15 @@ class Tuner:
         fitting.assign(models[0].variables, weights)
         return dataset, models
 
-    def fit_on_all(self, setting: Setting, epochs: int) -> tuple:
-        """Train on train and val for so many epochs. Returns the models of `build_model`."""
+    def fit_on_all(self, setting: Setting) -> tuple:
+        """Train on train and val. Returns the models of `build_model`."""
         from pipeline.training import examples
 
         dataset = self.dataset(setting.cut)
         everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
         everything.activations.fill(everything.all_views())
         models, params = self._build(dataset, self.on_all), self._params(setting)
-        fit_model(models, everything, None, params, self.checkpoint(setting, "finetune_on_all"), last_epoch=epochs)
+        fit_model(models, everything, None, params, self.checkpoint(setting, "finetune_on_all"))
         return models
 
     def checkpoint(self, setting: Setting, folder: str = "finetune") -> Path:

@@ -5,10 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from tiny_project import copied
+
+from pipeline.training import backbones
+from tasks import choose
 
 AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
 
@@ -61,3 +65,22 @@ def test_what_is_pinned_is_kept_and_nothing_is_tried_without_a_budget(chosen):
     chosen.run("python", "-m", "tasks.choose")
     choice, trials = read(chosen)
     assert (choice["cut"], choice["reason"], trials["cut"].tolist()) == (None, "choose.budget allows no trial", [""])
+
+
+@pytest.mark.parametrize("is_many, is_alike, cuts", [
+    (False, True, []), (True, True, ["top", "top", "lower"]), (True, False, ["top", "top", "lower", "images"]),
+    (False, False, ["top", "top", "lower", "images"]),
+])
+def test_the_quadrant_names_what_is_tried_and_what_is_pinned_stays(is_many, is_alike, cuts, monkeypatch):
+    network = backbones.build("MobileNetV2", (32, 32), 0.35)
+    quadrant = SimpleNamespace(is_many=is_many, is_alike=is_alike)
+    names = {"block_12_add": "top", backbones.IMAGES: "images", "block_3": "block_3"}
+
+    def tried(cut, rate) -> list[tuple]:
+        monkeypatch.setattr(choose, "read_sections", lambda: {"extract": {"backbone": {"cut": cut}}})
+        settings = choose.settings_to_try(SimpleNamespace(learning_rate=rate), quadrant, network, "block_12_add")
+        return [(names.get(each.cut, "lower"), each.learning_rate) for each in settings]
+
+    assert [cut for cut, _ in tried("auto", "auto")] == cuts
+    assert tried("auto", 0.01) == [(cut, 0.01) for cut in dict.fromkeys(cuts)]
+    assert tried("block_3", "auto") == [("block_3", rate) for rate in choose.RATES]

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from populations import answers
+from scipy import stats
 
 from pipeline.evaluation import coverage, metrics
-from pipeline.evaluation.verdict import give_verdict
+from pipeline.evaluation.verdict import chance_of_as_many, give_verdict
 
 
 def make(rights, confidences=None, names=2):
@@ -87,3 +88,9 @@ def test_the_curve_can_be_drawn_without_a_mistake_and_with_nothing_else():
 def test_a_report_with_a_class_without_test_images_has_a_verdict():
     given = answers(np.eye(3)[[0, 1] * 20], np.array([0, 1] * 20))
     assert all(sentences(given)) and isinstance(metrics.measure(given, 1.0, 0.95, 100, 1)[1], pd.DataFrame)
+
+
+def test_the_chance_of_as_many_mistakes_in_a_class_is_scipys():
+    for wrong, mistakes, images, everything in ((0, 3, 10, 40), (3, 3, 10, 40), (2, 9, 5, 12), (40, 60, 200, 3000)):
+        assert chance_of_as_many(wrong, mistakes, images, everything) == pytest.approx(
+            stats.hypergeom.sf(wrong - 1, everything, mistakes, images), rel=1e-9)

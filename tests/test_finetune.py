@@ -51,7 +51,7 @@ def tuned(dataset, tmp_path, **changes):
 
 def test_batch_normalization_keeps_its_statistics_to_the_bit_and_the_rest_learns(dataset, tmp_path):
     (model, top, head), before, progress = tuned(dataset, tmp_path)
-    assert progress.best_epoch >= 0
+    assert progress.best_epoch == 1                 # the last
     after = {each.path: np.array(each) for part in (top, head) for each in part.variables}
     statistics = [path for path in before if "moving_" in path]
     assert len(statistics) == 2 * 13                # four blocks of three, and the last convolution's
@@ -68,14 +68,6 @@ def test_a_lower_block_moves_less_where_the_rate_decays_from_block_to_block(data
         return np.abs(np.array(kernels[0]) - before[kernels[0].path]).mean()
 
     assert moved(0.3) < 0.2 * moved(1.0)
-
-
-def test_what_does_not_beat_transfer_leaves_its_model(dataset, tmp_path):
-    dataset.splits["val"] = Vectors(dataset.splits["val"].features, 1 - dataset.splits["val"].labels)
-    (model, _, _), before, progress = tuned(dataset, tmp_path, epochs=3)
-    assert progress.best_epoch == -1
-    assert all(np.array_equal(before[each.path], np.array(each)) for each in model.variables
-               if "seed" not in each.path)
 
 
 def test_mixed_precision_is_close_to_float32(dataset, tmp_path):

@@ -109,6 +109,18 @@ def test_nothing_better_keeps_the_first_weights(tmp_path):
     assert not any(each.any() for each in head.get_weights())
 
 
+def test_without_patience_every_epoch_is_trained_and_the_last_weights_are_kept(tmp_path):
+    """On a val set whose labels are all wrong, the loss rises from the first epoch on."""
+    backend.make_deterministic(1)
+    head = heads.build_head(8, 2, hidden_units=0, dropout=0)
+    wrong = Vectors(blobs(2, views=1).features, 1 - blobs(2).labels)
+    options = {**OPTIONS, "patience": None}
+    progress, logits = fitting.fit(head, blobs(1), wrong, checkpoint=tmp_path / "c.npz", epochs=6, **options)
+    losses = [row["val_loss"] for row in progress.history]
+    assert losses == sorted(losses) and progress.summary() == {"epochs": 6, "best_epoch": 6, "val_loss": losses[-1]}
+    assert np.array_equal(scoring.predict(head, wrong), logits[-1])
+
+
 def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
     head, progress = train(tmp_path, epochs=0)
     expected = scoring.score(scoring.predict(head, blobs(2, views=1)), blobs(2, views=1).labels)[1]
@@ -118,7 +130,8 @@ def test_no_epochs_keep_the_model_and_measure_it(tmp_path):
 def test_without_val_the_last_weights_are_kept_and_the_log_says_nothing_of_val(tmp_path, capsys):
     backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=0, dropout=0)
-    progress, logits = fitting.fit(head, blobs(1), None, checkpoint=tmp_path / "c.npz", epochs=2, **OPTIONS)
+    options = {**OPTIONS, "patience": None}
+    progress, logits = fitting.fit(head, blobs(1), None, checkpoint=tmp_path / "c.npz", epochs=2, **options)
     assert (progress.best_epoch, logits.size) == (1, 0)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     assert len(said) == 2 and not any("val" in line or "nan" in line for line in said)

@@ -174,4 +174,4 @@ def test_fit_parameters_are_the_keyword_arguments_of_fit():
 
     keywords = {each.name for each in inspect.signature(fit).parameters.values() if each.kind is each.KEYWORD_ONLY}
     options = read_params("transfer", dataclass_of("transfer"), SHIPPED).options()
-    assert keywords == {"averaging_epochs", "checkpoint", "last_epoch", "learning_rate_factors", *options}
+    assert keywords == {"averaging_epochs", "checkpoint", "last_epoch", "learning_rate_factors", "patience", *options}

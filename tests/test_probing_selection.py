@@ -86,13 +86,13 @@ def test_folds_do_not_depend_on_the_order_and_are_fewer_for_small_classes():
     assert set(assign_folds(np.array([0, 0, 1]), np.array(["a", "b", "c"]), 5)) <= {0, 1}
 
 
-def test_the_epoch_is_chosen_by_other_images_than_it_is_judged_on():
-    """Each fold would choose the epoch that is right for itself; the other fold's is wrong for it."""
-    right, wrong = [4.0, 0.0], [0.0, 4.0]
-    logits = np.array([[right, wrong], [wrong, right]])       # (epochs, images, classes), all of class 0
-    answers, losses = comparison.chosen_by_others(logits, np.array([0, 0]), np.array([0, 1]))
-    assert answers.tolist() == [wrong, wrong]
-    assert losses.min() > 1
+def test_the_temperature_is_chosen_by_other_images_than_it_is_judged_on():
+    """Each fold would choose the temperature that is best for itself; the other fold's is the worst for it."""
+    logits, labels = np.array([[4.0, 0.0], [0.0, 4.0]]), np.array([0, 0])       # one right, one wrong
+    losses = comparison.losses_by_others(logits, labels, np.array([0, 1]))
+    own = comparison.scaled_losses(logits, labels)
+    assert losses[0] == own[-1, 0] > own[:, 0].min()
+    assert losses[1] == own[0, 1] > own[:, 1].min()
 
 
 def test_an_overconfident_model_is_judged_at_its_best_temperature():

@@ -50,11 +50,16 @@ def status_of(error: Exception) -> int | None:
     return (getattr(error, "response", None) or {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
+def code_of(error: Exception) -> str:
+    """S3's own name of the error, such as `NoSuchKey`; empty if there was no answer, or none with a name."""
+    return (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
+
+
 def explain(error: Exception, address: str) -> Exception:
     """A `StoreError` that explains an error of boto3 or the network; any other error is returned unchanged."""
     if isinstance(error, GraftError) or not _is_botocore(error):
         return error
-    code = (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
+    code = code_of(error)
     reason = _BY_CODE.get(code) or _BY_STATUS.get(status_of(error) or 0) or _BY_CLASS.get(type(error).__name__)
     return StoreError(f"registry {address}: {reason or _unnamed(error, code)}. (S3 at {endpoint()})")
 

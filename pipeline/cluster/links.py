@@ -11,7 +11,7 @@ from graft.images import UnreadableImage
 from graft.store import StoreError
 from graft.store.address import is_on_loopback
 from graft.store.s3 import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, READS
-from graft.store.s3_errors import status_of
+from graft.store.s3_errors import code_of, status_of
 
 S3_READERS = 16     # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
 
@@ -33,7 +33,7 @@ class Links:
             try:
                 return self._get(link, length)
             except Exception as error:
-                if _code(error) == "NoSuchKey":
+                if code_of(error) == "NoSuchKey":
                     raise UnreadableImage("no such object any more") from None
                 may_pass = status_of(error) in (None, 429, *range(500, 600))
                 if isinstance(error, GraftError) or attempt == READS - 1 or not may_pass:
@@ -68,12 +68,8 @@ class Links:
         return self._session
 
 
-def _code(error: Exception) -> str:
-    return (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
-
-
 def _explained(error: Exception, link: str) -> StoreError:
-    reason = _code(error) or status_of(error) or type(error).__name__
+    reason = code_of(error) or status_of(error) or type(error).__name__
     return StoreError(f"the Ray worker on {socket.gethostname()} cannot read from {urlsplit(link).netloc}: {reason}. "
                       "Workers read from a store themselves: give them access to it, or copy the images into a folder "
                       "of this machine, which then sends them.")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
+from scipy.special import gammaln  # scipy.stats takes a second to import
 
 from pipeline.evaluation.predictions import Answers
 
@@ -63,8 +63,25 @@ def _for_what_not(answers: Answers, classes: pd.DataFrame, says_unknown: bool) -
 def _below_others(answers: Answers, classes: pd.DataFrame) -> pd.DataFrame:
     """The classes with more mistakes than chance explains (Fisher's exact test with Bonferroni's correction)."""
     wrong = np.bincount(answers.labels, ~answers.is_right, len(classes))
-    chance = hypergeom.sf(wrong - 1, len(answers.labels), int(wrong.sum()), classes["images"])
-    return classes[chance * len(classes) <= CHANCE]
+    chance = [chance_of_as_many(int(some), int(wrong.sum()), images, len(answers.labels))
+              for some, images in zip(wrong, classes["images"])]
+    return classes[np.array(chance) * len(classes) <= CHANCE]
+
+
+def chance_of_as_many(wrong: int, mistakes: int, images: int, answers: int) -> float:
+    """The probability that a class has so many of all mistakes or more by chance: a hypergeometric upper tail.
+
+    Args:
+        wrong: the mistakes in the class, which has `images`.
+        mistakes: those in all `answers`.
+    """
+    possible = np.arange(wrong, min(mistakes, images) + 1)
+    return float(np.exp(_log_choose(mistakes, possible) + _log_choose(answers - mistakes, images - possible)
+                        - _log_choose(answers, images)).sum())
+
+
+def _log_choose(of: int, some):
+    return gammaln(of + 1) - gammaln(some + 1) - gammaln(of - some + 1)
 
 
 def _what_helps(answers: Answers, accuracy: dict, classes: pd.DataFrame, suspects: int, twice: dict | None) -> str:

@@ -30,28 +30,22 @@ def scaled_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(scaled_losses(logits, labels).mean(axis=1).min())
 
 
-def chosen_by_others(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The answer to each image at the epoch, and its loss at the temperature, that the other folds' images chose.
+def losses_by_others(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """The loss on each image at the temperature that the other folds' images chose, float64 `(images,)`.
 
     What is chosen by the images that it is judged on looks better than it is.
 
     Args:
-        logits: float `(epochs, images, classes)`, by the model after each epoch.
+        logits: float `(images, classes)`.
         labels: int `(images,)`.
         folds: int `(images,)`. If there is but one fold, its own images choose.
-
-    Returns:
-        Logits as the model gave them, float `(images, classes)`; and log losses, float64 `(images,)`.
     """
-    losses = np.stack([scaled_losses(each, labels) for each in logits])     # (epochs, temperatures, images)
-    answers, chosen = np.empty(logits.shape[1:], logits.dtype), np.empty(len(labels))
+    losses, chosen = scaled_losses(logits, labels), np.empty(len(labels))
     for fold in np.unique(folds):
         own = folds == fold
         others = ~own if np.any(~own) else own
-        means = losses[:, :, others].mean(axis=2)
-        epoch, temperature = np.unravel_index(means.argmin(), means.shape)
-        answers[own], chosen[own] = logits[epoch, own], losses[epoch, temperature, own]
-    return answers, chosen
+        chosen[own] = losses[losses[:, others].mean(axis=1).argmin(), own]
+    return chosen
 
 
 def chance_of_gain(gains: np.ndarray, rivals: Sequence[np.ndarray] = ()) -> float:

@@ -1,4 +1,4 @@
-"""The training loop: deterministic, with early stopping on val; a killed run continues to the same result.
+"""The training loop: deterministic; a killed run continues to the same result.
 
 `Model.fit` with `BackupAndRestore` would replay the epoch, forget early stopping and the random state, and delete its
 folder at the end. Here, one file holds the whole state: some arrays and a few numbers.
@@ -32,8 +32,8 @@ class Progress:
         epoch, step: the next ones to run, from 0.
         losses, accuracies: of the finished steps of this epoch.
         history: a row per finished epoch, see `tasks.artifacts.HISTORY_COLUMNS`.
-        best_epoch: the epoch with the lowest val loss, from 0; -1 for the model before the first epoch.
-        best_loss: that val loss.
+        best_epoch: the epoch whose weights are kept, from 0; -1 for the model before the first epoch.
+        best_loss: its val loss.
     """
 
     epoch: int = 0
@@ -45,7 +45,7 @@ class Progress:
     best_loss: float = float("inf")
 
     def summary(self) -> dict:
-        """A finished fit in three numbers: its epochs, the best epoch (from 1; 0 for none), and the best val loss."""
+        """A finished fit in three numbers: its epochs, the kept one (from 1; 0 for none), and its val loss."""
         return {"epochs": len(self.history), "best_epoch": self.best_epoch + 1, "val_loss": self.best_loss}
 
 
@@ -56,7 +56,6 @@ def fit(
     *,
     checkpoint: Path,
     epochs: int,
-    patience: int,
     batch_size: int,
     optimizer: str,
     learning_rate: float,
@@ -66,24 +65,27 @@ def fit(
     label_smoothing: float,
     class_weights: str,
     seed: int,
+    patience: int | None = None,
     learning_rate_factors: dict[str, float] | None = None,
     averaging_epochs: float = 0.0,
     last_epoch: int | None = None,
 ) -> tuple[Progress, np.ndarray]:
-    """Train until `epochs` are done or the val loss has not fallen for `patience` epochs, and keep the best weights.
+    """Train for `epochs`, or until the val loss has not fallen for `patience` of them.
 
     Args:
-        model: gives logits, float `(batch, classes)`. Its weights before the first epoch may turn out the best, too.
-            One that was fitted before is not compiled again: only rates, epochs and patience may differ from then.
-        train, val: `pipeline.training.examples.Examples` or `Vectors`. Without val, the last weights are kept.
+        model: gives logits, float `(batch, classes)`. One that was fitted before is not compiled again:
+            only rates, epochs and patience may differ from then.
+        train, val: `pipeline.training.examples.Examples` or `Vectors`. Val may be None.
         checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
             deletes it when the result is safe. See `pipeline.training.checkpoints`.
-        epochs, patience: how many epochs at most, and how many without a lower val loss before training stops.
+        epochs: how many at most.
         batch_size: images per step.
         optimizer, momentum, learning_rate, warmup_epochs, decay: see `pipeline.training.optimizers`.
         label_smoothing: 0 to 1, see `keras.losses.CategoricalCrossentropy`.
         class_weights: with "balanced", every class has the same weight in the loss; with "none", every image.
         seed: of the order of the images.
+        patience: how many epochs without a lower val loss end the training, after which the model gets the weights of
+            the lowest one, perhaps those before the first epoch; with None, it keeps the last ones.
         learning_rate_factors: path of a variable -> factor of its learning rate, 1 by default.
         averaging_epochs: how far the average of the weights reaches back that is validated and kept in their place
             (Polyak and Juditsky 1992); 0 for the weights themselves.
@@ -91,16 +93,16 @@ def fit(
 
     Returns:
         The finished `Progress`, and the logits of val, float32 `(epochs + 1, images, classes)`, before the first epoch
-        and after each. The model has the best weights.
+        and after each.
     """
     steps = -(-len(train) // batch_size)
     if not model.compiled:
         prepare(model, optimizer, momentum, label_smoothing, learning_rate_factors, averaging_epochs * steps)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
     rate = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
-    fitting = _Fit(model, train, val, weights, rate, batch_size, seed, checkpoint)
+    fitting = _Fit(model, train, val, weights, rate, batch_size, seed, patience, checkpoint)
     with sigterm_as_flag() as terminated:
-        fitting.run(epochs if last_epoch is None else last_epoch, patience, terminated)
+        fitting.run(epochs if last_epoch is None else last_epoch, terminated)
     return fitting.progress, np.stack(fitting.logits)
 
 
@@ -116,34 +118,34 @@ def prepare(model, optimizer: str, momentum: float, label_smoothing: float, fact
 
 
 class _Fit:
-    def __init__(self, model, train, val, weights, rate, batch_size, seed, checkpoint):
+    def __init__(self, model, train, val, weights, rate, batch_size, seed, patience, checkpoint):
         self.model, self.train, self.val, self.weights, self.rate = model, train, val, weights, rate
-        self.batch_size, self.seed, self.checkpoint = batch_size, seed, checkpoint
+        self.batch_size, self.seed, self.patience, self.checkpoint = batch_size, seed, patience, checkpoint
         self.steps = -(-len(train) // batch_size)
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
         self.progress, self.best, self.logits = Progress(), _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
         assign(model.optimizer.variables, [np.zeros(each.shape) for each in model.optimizer.variables])
 
-    def run(self, epochs: int, patience: int, terminated: threading.Event) -> None:
+    def run(self, epochs: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
         if found := checkpoints.read(self.checkpoint, asdict(self.progress), now=self._arrays(), best=self.best):
             self._restore(*found)
-        if self._is_open(epochs, patience):
+        if self._is_open(epochs):
             self._estimate(epochs - self.progress.epoch)
         if not self.logits:
             _, self.progress.best_loss = self._validate()
         self.pace = pace.Pace()
-        while self._is_open(epochs, patience):
+        while self._is_open(epochs):
             self._epoch(terminated)
         self._save()
         assign(self.model.variables, self.best)
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
 
-    def _is_open(self, epochs: int, patience: int) -> bool:
-        progress = self.progress
-        return progress.epoch < epochs and progress.epoch - (progress.best_epoch + 1) < patience
+    def _is_open(self, epochs: int) -> bool:
+        waited = self.progress.epoch - (self.progress.best_epoch + 1)
+        return self.progress.epoch < epochs and (self.patience is None or waited < self.patience)
 
     def _estimate(self, epochs: int) -> None:
         """Print an estimate of the time, from a step that is run twice (to compile it, and to time it) and undone."""
@@ -202,7 +204,7 @@ class _Fit:
         progress = self.progress
         with self._averaged():
             val_accuracy, val_loss = self._validate()
-            if val_loss < progress.best_loss or self.val is None:
+            if self.patience is None or val_loss < progress.best_loss:
                 progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
         row = {
             "epoch": progress.epoch + 1,

@@ -1,6 +1,7 @@
 """Measure how closely a published model agrees with Keras's."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,9 @@ def compare(expected: tuple, published: tuple) -> dict:
 def keras_answers(folder: Path, model: keras.Model, images: list[Path]) -> tuple:
     """Predict with Keras in float32 in this process, with the bundle's temperature and threshold; see `compare`."""
     classifier = Classifier(folder)
-    batches = [images[start:start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
+    count = math.ceil(len(images) / BATCH_SIZE)
+    batch_size = math.ceil(len(images) / count)         # even: the network is traced again for a batch of another size
+    batches = [images[start:start + batch_size] for start in range(0, len(images), batch_size)]
     outputs = [model.predict_on_batch(read_images(batch, classifier.image_size)) for batch in batches]
     logits, features = (np.concatenate([np.asarray(each[name]) for each in outputs]) for name in ("logits", "features"))
     limit = classifier.description.unknown_threshold
