@@ -17,7 +17,8 @@ from graft.errors import printable, reported
 from graft.predict.find import find_model
 from graft.predict.sources import name_others
 from graft.watch.recorder import Keeping, Notes
-from pipeline.cluster.batch import SHARD_SIZE, Batch, Shard, Summary
+from pipeline.cluster.batch import SHARD_SIZE, Batch, Summary
+from pipeline.cluster.shards import Shard
 from pipeline.pages import quoted
 
 

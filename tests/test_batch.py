@@ -15,6 +15,7 @@ from graft.errors import GraftError
 from graft.model.classifier import Classifier
 from graft.store import StoreError
 from pipeline.cluster.batch import Batch
+from pipeline.cluster.shards import shard_of
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +154,14 @@ def test_a_source_that_fails_half_way_ends_the_run_and_keeps_what_is_done(bundle
     with pytest.raises(StoreError):
         predicted(batch, [second])
     assert batch.pending == [second] and not (tmp_path / "out.csv").exists()
+
+
+def test_a_shard_holds_any_names_and_takes_little_memory():
+    names = ["line\nbreak.png", "not UTF-8 \udcff.png", "ä/語.png"]
+    assert shard_of(Path("parts"), 1, [(name, "1 2") for name in names], "model").names == names
+    many = [(f"photos/2026/holidays/{number:07}.jpg", f"{number} 2") for number in range(1000)]
+    shard = shard_of(Path("parts"), 1, many, "model")
+    assert shard.names == [name for name, _ in many] and len(shard.packed) < 10 * len(many)
 
 
 @pytest.mark.parametrize("source, output, said", [

@@ -12,7 +12,6 @@ A shard whose images or model have changed gets another name, and is predicted a
 import hashlib
 import json
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,7 +26,7 @@ from graft.images import MAX_BYTES, UnreadableImage, read_bytes, refuse_too_larg
 from graft.machine.files import whole
 from graft.machine.threads import InThreads
 from graft.model import bundle
-from graft.model.classifier import BATCH_SIZE, Classifier
+from graft.model.classifier import Classifier
 from graft.predict.decoders import Decoders
 from graft.predict.rows import answer_of, rows
 from graft.predict.sources import files_below, name_others, sort_out
@@ -38,30 +37,10 @@ from pipeline import sealed
 from pipeline.cluster import batch_worker
 from pipeline.cluster.links import S3_READERS
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.cluster.shards import CLUSTER_CHUNK, Shard, chunks, shard_of
 
 SHARD_SIZE = 1000
 PAGE = 1000         # objects whose kind is found at once
-CLUSTER_CHUNK = 2 * BATCH_SIZE      # images sent to a worker at a time, which gives the same batches as on this machine
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Consecutive images that are predicted together.
-
-    Attributes:
-        number: from 1.
-        packed: the names of the images, relative to the source, compressed: a tenth of what strings take.
-        part: the file that has their rows once they are predicted.
-    """
-
-    number: int
-    packed: bytes
-    part: Path
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the images."""
-        return zlib.decompress(self.packed).decode(errors="surrogateescape").split("\0")
 
 
 @dataclass
@@ -117,8 +96,9 @@ class Batch:
             raise GraftError(f"shard_size: expected 1 or more, received {shard_size}")
         self.others: dict[str, str] = {}
         images = self._images()
-        chunks = iter(lambda: list(islice(images, shard_size)), [])
-        self.shards = [self._shard(number, chunk) for number, chunk in enumerate(chunks, start=1)]
+        groups = iter(lambda: list(islice(images, shard_size)), [])
+        self.shards = [shard_of(self.parts, number, group, self._model_digest)
+                       for number, group in enumerate(groups, start=1)]
         if not self.shards:
             raise GraftError(f"source '{source}' contains no images. Expected a folder or s3://bucket/prefix with "
                              f"images of these formats: {', '.join(FORMATS)}. {name_others(self.others)}".rstrip())
@@ -142,7 +122,7 @@ class Batch:
         names = chain.from_iterable(shard.names for shard in shards)
         open_worker = partial(batch_worker.open_worker, {path.name: path.read_bytes() for path in self._model_files})
         with (self._sendable(names) as contents,
-              spread(open_worker, _chunks(shards, contents), whole_machine=True) as answers):
+              spread(open_worker, chunks(shards, contents), whole_machine=True) as answers):
             answers = chain.from_iterable(answers)
             yield (self._write(shard, islice(answers, len(shard.names))) for shard in shards)
 
@@ -203,14 +183,6 @@ class Batch:
         for path in found.images:
             yield Path(path).relative_to(self.source).as_posix(), _mark(Path(path))
 
-    def _shard(self, number: int, images: list[tuple[str, str]]) -> Shard:
-        digest = hashlib.sha256(self._model_digest.encode())
-        for name, mark in images:
-            digest.update(f"{name}\0{mark}\0".encode(errors="surrogateescape"))
-        part = self.parts / f"{number:06}-{digest.hexdigest()[:16]}.jsonl"
-        names = "\0".join(name for name, _ in images)
-        return Shard(number, zlib.compress(names.encode(errors="surrogateescape")), part)
-
     @cached_property
     def _model_digest(self) -> str:
         return " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self._model_files)
@@ -249,14 +221,6 @@ class Batch:
                 if notes and "label" in row:
                     notes.add(answer_of(row), partial(self._read, name))
             yield part
-
-
-def _chunks(shards: list[Shard], contents: Iterator) -> Iterator[dict]:
-    """Name -> content of the images that are sent to a worker at once: those of one shard, as on this machine."""
-    for shard in shards:
-        names = shard.names
-        for start in range(0, len(names), CLUSTER_CHUNK):
-            yield dict(zip(names[start : start + CLUSTER_CHUNK], contents))
 
 
 def _mark(path: Path) -> str:
