@@ -41,14 +41,16 @@ def main(arguments: argparse.Namespace) -> int:
         top = None if arguments.style == "csv" else arguments.top
         readers = URL_READERS if any(map(is_url, sources)) else None
         with rows(classifier, sources, top, read, readers, decoders) as answers:
-            written = _write(answers, len(sources), arguments.style, classifier.class_names)
+            written, failed = _write(answers, len(sources), arguments.style, classifier.class_names, bool(drawn))
     for option, path in drawn.items():
         pictures = {source: _explained(classifier, *each) if option == "explain" else [each[0]]
                     for source, each in kept.items()}
         _save_plot(path, written, pictures, arguments.top, f"--{option}")
     if others:
         say(name_others(others), is_note=True)
-    return _exit_code(written)
+    if failed:
+        print(f"{failed} of {len(sources)} images could not be read", file=sys.stderr)
+    return SOME_UNREADABLE if failed else ALL_READ
 
 
 def _sources(arguments: argparse.Namespace) -> Found:
@@ -62,14 +64,17 @@ def _sources(arguments: argparse.Namespace) -> Found:
     return expand(words)
 
 
-def _write(rows: Iterator[dict], total: int, style: str, class_names: tuple[str, ...]) -> list[dict]:
-    """Print each row as soon as it is known, and return all of them."""
-    write, written = WRITERS[style](sys.stdout, class_names), []
+def _write(rows: Iterator[dict], total: int, style: str, class_names: tuple[str, ...], is_kept: bool,
+           ) -> tuple[list[dict], int]:
+    """Print each row as soon as it is known; returns all of them if they are to be kept, and how many failed."""
+    write, kept, failed = WRITERS[style](sys.stdout, class_names), [], 0
     for each in _with_progress(rows, total):
         write(each)
-        written.append(each)
+        failed += "error" in each
+        if is_kept:
+            kept.append(each)
     sys.stdout.flush()
-    return written
+    return kept, failed
 
 
 def _with_progress(rows: Iterator[dict], total: int) -> Iterator[dict]:
@@ -78,13 +83,6 @@ def _with_progress(rows: Iterator[dict], total: int) -> Iterator[dict]:
     from tqdm import tqdm
 
     return iter(tqdm(rows, total=total, unit="image"))
-
-
-def _exit_code(written: list[dict]) -> int:
-    failed = sum("error" in each for each in written)
-    if failed:
-        print(f"{failed} of {len(written)} images could not be read", file=sys.stderr)
-    return SOME_UNREADABLE if failed else ALL_READ
 
 
 def _check_plot(path: str, sources: list[str], option: str) -> None:
