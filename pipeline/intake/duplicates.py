@@ -17,7 +17,7 @@ from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 from pipeline.intake.grouping import group_alike
-from pipeline.intake.likeness import Picture, agree, may_agree
+from pipeline.intake.likeness import Picture, agree
 
 # `python -m benchmarks.intake copies` counts what these thresholds find and what they confuse, on real photographs.
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all other images
@@ -192,13 +192,13 @@ def _align(plain: np.ndarray, other: np.ndarray, view: tuple[float, float, float
     """
     left, top, side = view
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
-    for step, (iterations, promising) in enumerate(ALIGNMENT):
+    for iterations, promising in ALIGNMENT:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:       # does not converge: they have nothing in common
             return None
-        if similarity < promising or step == 0 and not may_agree(plain, other, warp):
+        if similarity < promising:
             return None
     return warp
 

@@ -15,7 +15,6 @@ from pipeline.intake.fingerprint import GREY_PX
 # tests/look_alikes.py makes pictures that differ in little.
 ALIGNED_SIMILARITY = 0.94   # correlation of brightness
 DETAIL_SIMILARITY = 0.95    # correlation of fine detail; different photographs stay below 0.8
-PROMISING_DETAIL = 0.9      # the same before the alignment has ended; copies are above 0.95 by then
 COVERED_SHARE = 0.6         # of the picture that the other one must show too
 MARGIN_PX = 9               # twice the reach of the blur in `_detail`
 BORDER_PX = 2               # resizing changes the outermost pixels
@@ -46,7 +45,9 @@ def agree(plain: Picture, other: Picture, warp: np.ndarray) -> bool:
         plain, other: the pictures.
         warp: float32 `(2, 3)`, maps a pixel of `plain.grey` to the corresponding pixel of `other.grey`.
     """
-    aligned, covered = _overlaid(other.grey, warp)
+    aligned = _align(other.grey, warp, cv2.BORDER_REPLICATE)
+    covered = _align(np.ones_like(other.grey), warp, cv2.BORDER_CONSTANT, cv2.INTER_NEAREST)
+    covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
     inside = np.zeros_like(covered)
     inside[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = covered[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
     return bool(
@@ -56,20 +57,6 @@ def agree(plain: Picture, other: Picture, warp: np.ndarray) -> bool:
         and not _differ_in_colour(plain.colour, other.colour, warp, inside)
         and not _differ_in_place(plain.grey, aligned, inside)
     )
-
-
-def may_agree(plain: np.ndarray, other: np.ndarray, warp: np.ndarray) -> bool:
-    """Whether two grey pictures, not fully aligned yet, have enough in common to go on; see `agree`."""
-    aligned, covered = _overlaid(other, warp)
-    return bool(covered.any()
-                and _correlation(_detail(plain)[covered], _detail(aligned)[covered]) >= PROMISING_DETAIL)
-
-
-def _overlaid(other: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A grey picture aligned to another one, and the pixels that it covers without its edges, bool `(64, 64)`."""
-    covered = _align(np.ones_like(other), warp, cv2.BORDER_CONSTANT, cv2.INTER_NEAREST)
-    covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
-    return _align(other, warp, cv2.BORDER_REPLICATE), covered
 
 
 def _align(image: np.ndarray, warp: np.ndarray, border: int, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
