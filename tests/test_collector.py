@@ -89,7 +89,7 @@ head = heads.build_head(8, 2, hidden_units=8, dropout=0)
 fitting.prepare(head, "sgd", 0.9, 0.0)
 no_such_class = Held(np.zeros((64, 1, 8), np.float32), np.full(64, 9))
 weights, checkpoint = np.ones(64, np.float32), folder / "checkpoint.npz"
-fit = fitting._Fit(head, no_such_class, no_such_class, weights, lambda step: 0.1, 8, 1, checkpoint)
+fit = fitting._Fit(head, no_such_class, no_such_class, weights, lambda step: 0.1, 8, 1, None, checkpoint)
 again(lambda: fit._epoch(threading.Event()))
 again(lambda: learning_rate.sweep(head, no_such_class, batch_size=8, seed=1))
 
