@@ -4,7 +4,6 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from flows import training
 from graft.errors import LINES, GraftError, printable, reported
@@ -25,7 +24,7 @@ def main() -> None:
     """Run the demo and print its results."""
     began = time.monotonic()
     result = training.run()
-    name, images = read_params("publish", PublishParams).name, Path(read_params("data", DataParams).images)
+    name, images = read_params("publish", PublishParams).name, read_params("data", DataParams).folder
     pulled = graft("pull", name)
     test_images = artifacts.read_split("test")
     image = images / test_images["path"].iloc[len(test_images) // 2]

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from flows import model_folder, surroundings, workspace
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
+from pipeline.image_folder import S3Path
 from tasks.code import check_folder
 from tasks.params import PARAMS, DataParams, read_params, read_sections
 from tasks.publish import ATTACHED, PublishParams
@@ -37,7 +38,7 @@ def check() -> None:
     problems += chain.from_iterable(wrong.values())
     if not wrong["data"]:
         ready = [module for name, module in modules.items() if not wrong[name]]
-        problems += _images(Path(read_params("data", DataParams).images), ready)
+        problems += _images(read_params("data", DataParams).folder, ready)
     problems += _problem(check_repository) + _problem(check_folder)
     if not wrong["publish"]:
         problems += _problem(check_name, read_params("publish", PublishParams).name)
@@ -124,9 +125,9 @@ def _problem(check: Callable, *arguments) -> list[str]:
     return []
 
 
-def _images(folder: Path, modules: list[ModuleType]) -> list[str]:
+def _images(folder: Path | S3Path, modules: list[ModuleType]) -> list[str]:
     """What is wrong with the image folder, as the function `preflight` of a stage finds out before it runs."""
-    if not folder.exists():
+    if isinstance(folder, Path) and not folder.exists():
         return _missing_images(folder)
     return [problem for module in modules if hasattr(module, "preflight") for problem in _problem(module.preflight)]
 

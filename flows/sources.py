@@ -5,6 +5,8 @@ Contents are a dict: source -> folder -> [number of files, digest]. Two that are
 
 import hashlib
 import os
+import posixpath
+from collections import defaultdict
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 from flows import preflight, workspace
 from flows.dvc import Dvc
 from graft.errors import GraftError
+from pipeline.image_folder import S3Path
 from pipeline.intake.decisions import table_of
 from pipeline.intake.layout import shorten
 
@@ -20,17 +23,27 @@ CHANGES = 4         # named; of more, the number
 
 
 def imported(dvc: Dvc) -> Contents:
-    """What the sources of this model's imports hold now.
+    """What the sources of this model's imports hold now, or the prefix in S3 where its images are.
 
     Raises:
         GraftError: naming every source that cannot be listed.
     """
-    listed = dvc.sources(preflight.imported_data())
+    listed = dvc.sources(preflight.imported_data()) | _in_s3(workspace.images_folder())
     found = {workspace.without_password(source): held for source, held in listed.items()}
     if failed := [f"{source} cannot be listed: {held['error']}" for source, held in found.items() if "error" in held]:
         raise GraftError("\n       ".join(failed) + "\n       Expected sources that `dvc update` can read: check the "
                          "address in the .dvc file, the network, and the worker's credentials.")
     return found
+
+
+def _in_s3(images: Path | S3Path) -> Contents:
+    if not isinstance(images, S3Path):
+        return {}
+    folders = defaultdict(list)
+    for key, version in images.objects.items():
+        folders[posixpath.dirname(key) or "."].append(f"{key} {version}")
+    return {str(images): {folder: [len(lines), _digest("\n".join(sorted(lines)).encode())]
+                          for folder, lines in folders.items()}}
 
 
 def committed() -> Contents:
@@ -40,15 +53,16 @@ def committed() -> Contents:
     for file in workspace.tracked_images():
         if file not in imports:
             files = sum(out.get("nfiles", 1) for out in YAML(typ="safe").load(Path(file))["outs"])
-            contents[file.removesuffix(".dvc")] = {".": [files, _digest(Path(file))]}
+            contents[file.removesuffix(".dvc")] = {".": [files, _digest(Path(file).read_bytes())]}
     table = table_of(workspace.images_folder())
     if table.is_file():
-        contents[os.path.relpath(table)] = {".": [len(table.read_bytes().splitlines()) - 1, _digest(table)]}
+        data = table.read_bytes()
+        contents[os.path.relpath(table)] = {".": [len(data.splitlines()) - 1, _digest(data)]}
     return contents
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def changes(before: Contents, now: Contents) -> str:

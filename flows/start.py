@@ -14,6 +14,7 @@ from flows import model_folder, preflight
 from flows.dvc import Dvc
 from flows.waiting import Waiting
 from graft.errors import GraftError, reported
+from pipeline.image_folder import S3Path, image_folder
 from pipeline.intake.layout import shorten
 from pipeline.intake.obstacles import refuse_obstacles
 from pipeline.intake.survey import Survey, survey
@@ -30,7 +31,7 @@ def start(folder: str, weights: str | None = None, model: str | None = None) -> 
     """Set the project up for a folder of images, and print what was seen, chosen and done.
 
     Args:
-        folder: the images, inside the project.
+        folder: the images, inside the project, or in S3.
         weights: see `tasks.choices.find_weights`; None keeps the weights of a project that is set up for the folder.
         model: the name of another model, in a folder of its own; None for the model of this folder.
 
@@ -41,18 +42,18 @@ def start(folder: str, weights: str | None = None, model: str | None = None) -> 
     here, images = Path.cwd(), _inside(folder)
     weights = str(Path(weights).absolute()) if weights and model and Path(weights).is_file() else weights
     with model_folder.created(model) if model else nullcontext():
-        _set_up(Path(os.path.relpath(images)), weights, model, here)
+        _set_up(images if isinstance(images, S3Path) else Path(os.path.relpath(images)), weights, model, here)
 
 
-def _set_up(images: Path, weights: str | None, model: str | None, here: Path) -> None:
+def _set_up(images: Path | S3Path, weights: str | None, model: str | None, here: Path) -> None:
     """`start` for the model of this folder; `here` is where the user is, to whom paths are shown from there."""
     seen = look(images)
-    for line in describe(os.path.relpath(images.absolute(), here), seen):
+    is_tracked = isinstance(images, Path)
+    for line in describe(os.path.relpath(images.absolute(), here) if is_tracked else str(images), seen):
         print(line)
     values = None if choices.is_chosen(images) and weights is None else _choose(images, seen, weights, model)
-    print(f"tracking {len(seen.listing.files):,} files: DVC hashes them", flush=True)
-    with Dvc() as dvc, Waiting("tracking", print):
-        dvc.run("add", images.as_posix(), on_line=lambda line: None)
+    if is_tracked:
+        _track(images, len(seen.listing.files))
     changed = choices.write_params(values) if values else []
     params = os.path.relpath(PARAMS.absolute(), here)
     print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it has the right values")
@@ -60,8 +61,20 @@ def _set_up(images: Path, weights: str | None, model: str | None, here: Path) ->
     _print_next(images, here)
 
 
-def _inside(folder: str) -> Path:
-    """The folder, with its whole path. Raises `GraftError` if it is outside of the project, or belongs to a stage."""
+def _track(images: Path, files: int) -> None:
+    print(f"tracking {files:,} files: DVC hashes them", flush=True)
+    with Dvc() as dvc, Waiting("tracking", print):
+        dvc.run("add", images.as_posix(), on_line=lambda line: None)
+
+
+def _inside(folder: str) -> Path | S3Path:
+    """The folder, with its whole path, or the prefix in S3.
+
+    Raises:
+        GraftError: if the folder is outside of the project, or belongs to a stage.
+    """
+    if isinstance(elsewhere := image_folder(folder), S3Path):
+        return elsewhere
     project, path = project_folder(), Path(os.path.normpath(Path(folder).absolute()))
     for each in (path, path.resolve()):
         if each.is_relative_to(project) and each != project:
@@ -74,11 +87,11 @@ def _inside(folder: str) -> Path:
                      f"`cp -rL {shlex.quote(folder)} {target}`, then run `python -m flows.start {target}`.")
 
 
-def look(images: Path) -> Survey:
+def look(images: Path | S3Path) -> Survey:
     """Survey the folder. Raises `GraftError` with everything that keeps it from being used."""
     validate = read_params("validate", ValidateParams)
     with named("validate", images="data.images"):
-        if images.is_dir():
+        if isinstance(images, Path) and images.is_dir():
             refuse_obstacles(images)
         return survey(images, validate.labels_from, validate.check_folders)
 
@@ -121,23 +134,25 @@ def _choose(images: Path, seen: Survey, wanted: str | None, model: str | None) -
     return values
 
 
-def _print_next(images: Path, here: Path) -> None:
+def _print_next(images: Path | S3Path, here: Path) -> None:
     """Print the commands that record this and that train, as the user at `here` can paste them."""
-    tracked, changed = os.path.relpath(f"{images.absolute()}.dvc", here), [PARAMS.absolute()]
+    tracked, changed = [Path(f"{images.absolute()}.dvc")] if isinstance(images, Path) else [], [PARAMS.absolute()]
     folder = os.path.relpath(Path.cwd(), here)
     if Path.cwd() != project_folder():
         changed = [Path.cwd(), project_folder() / model_folder.DEPLOYMENTS]
         if model_folder.schedule():
             print(f"schedule {os.path.relpath(changed[1], here)}: retraining of {folder}, at the time of the others")
-    files = " ".join(shlex.quote(os.path.relpath(each, here)) for each in changed)
-    print(f"tracked  {tracked}. To record this: `git add {files} {shlex.quote(tracked)} && git commit`")
+    files = " ".join(shlex.quote(os.path.relpath(each, here)) for each in [*changed, *tracked])
+    what = os.path.relpath(tracked[0], here) if tracked else f"{images}: DVC compares its listing in each run"
+    print(f"tracked  {what}. To record this: `git add {files} && git commit`")
     print("\nnext:    " + f"cd {shlex.quote(folder)} && " * (folder != ".") + "python -m flows.training")
 
 
 def main() -> None:
     """Set the project up for the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m flows.start", description="Set the project up for your images.")
-    parser.add_argument("folder", help="a folder of class folders, or one with a labels.csv, such as data/pets")
+    parser.add_argument("folder", help="a folder of class folders, or one with a labels.csv, such as data/pets, "
+                                       "or s3://bucket/prefix")
     parser.add_argument("--weights", help="imagenet, starter, or a file or s3:// address of MobileNetV2's weights "
                                           "without its top (default: ImageNet's, otherwise the starter's)")
     parser.add_argument("--model", help="the name of another model in this project, in the folder models/NAME")

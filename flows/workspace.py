@@ -19,6 +19,7 @@ from flows.dvc import Dvc
 from graft.errors import GraftError
 from graft.machine.files import expanded
 from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
+from pipeline.image_folder import S3Path
 from tasks.artifacts import CACHE
 from tasks.params import DataParams, read_params
 from tasks.repository import git, project_folder, state
@@ -93,19 +94,22 @@ def take_data(revision: str) -> str:
 
 
 def tracked_images() -> list[str]:
-    """The `.dvc` files below data/ that track this model's images, relative to this folder.
+    """The `.dvc` files below data/ that track this model's images, relative to this folder; none for images in S3.
 
     They belong to the images' folder, to one around it or to something in it.
     """
     images = images_folder()
+    if isinstance(images, S3Path):
+        return []
     found = sorted((project_folder() / "data").glob("**/*.dvc"))
     return [os.path.relpath(file) for file in found
             if (data := file.with_suffix("")).is_relative_to(images) or images.is_relative_to(data)]
 
 
-def images_folder() -> Path:
+def images_folder() -> Path | S3Path:
     """The whole path of this model's images, which need not be there yet."""
-    return Path(os.path.normpath(Path(read_params("data", DataParams).images).absolute()))
+    images = read_params("data", DataParams).folder
+    return images if isinstance(images, S3Path) else Path(os.path.normpath(images.absolute()))
 
 
 def _pull(dvc: Dvc, files: list[str]) -> None:

@@ -10,7 +10,7 @@ import stat
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -34,11 +34,18 @@ PNG_END = b"IEND\xaeB`\x82"        # the last chunk of every PNG, with its check
 DNG_VERSION, SUBFILE_TYPE, SUBFILES = 50706, 254, 330      # TIFF tags: the first picture of a camera raw is a thumbnail
 
 
-def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.ndarray:
+class Remote(Protocol):
+    """A file elsewhere, such as an object in S3, which reads itself."""
+
+    def read_start(self, length: int) -> bytes:
+        """What `read_start` returns and raises; and any other error if it cannot be reached."""
+
+
+def read_image(source: str | Path | bytes | Remote, image_size: tuple[int, int]) -> np.ndarray:
     """Decode and resize one image.
 
     Args:
-        source: a path, or the contents of an image file.
+        source: a path, the contents of an image file, or a file elsewhere.
         image_size: `(height, width)` in pixels.
 
     Returns:
@@ -50,7 +57,7 @@ def read_image(source: str | Path | bytes, image_size: tuple[int, int]) -> np.nd
     return resize(decode(read_bytes(source), at_least=image_size), image_size)
 
 
-def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
+def read_bytes(source: str | Path | bytes | Remote | UnreadableImage) -> bytes:
     """The contents of a file; bytes are returned unchanged.
 
     Raises:
@@ -65,12 +72,14 @@ def read_bytes(source: str | Path | bytes | UnreadableImage) -> bytes:
     return data
 
 
-def read_start(path: str | Path, length: int = START_BYTES) -> bytes:
+def read_start(path: str | Path | Remote, length: int = START_BYTES) -> bytes:
     """Up to `length` bytes from the beginning of a file.
 
     Raises:
         UnreadableImage: if the file cannot be read, or is a folder, pipe, socket or device.
     """
+    if not isinstance(path, str | Path):
+        return path.read_start(length)
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -4,7 +4,6 @@ This is not a stage, because nothing depends on it: `tasks.publish` writes it fo
 writes it by hand, to be read before.
 """
 
-from pathlib import Path
 
 from pydantic import Field
 
@@ -40,7 +39,7 @@ def write(name: str) -> None:
     del metrics["held_out_accuracy"]            # the only one that is not of the test images
     stored = artifacts.read_table(artifacts.PREDICTIONS, predictions.columns(description.class_names))
     artifacts.write_text(artifacts.CARD, card.write_card(card.Sources(
-        name=name, data=Path(read_params("data", DataParams).images).name,
+        name=name, data=read_params("data", DataParams).folder.name,
         words=vars(read_params("card", CardParams)), description=description,
         answers=predictions.to_answers(stored[~test["is_copy"]]), metrics=metrics,
         classes=artifacts.read_table(artifacts.CLASSES, artifacts.CLASS_COLUMNS),

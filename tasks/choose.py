@@ -225,7 +225,7 @@ def gains_of_more(features, quadrant) -> dict:
 def main() -> None:
     """Run the stage. A killed run goes on with the setting that it was training."""
     choose, finetune = read_params("choose", ChooseParams), read_params("finetune", FinetuneParams)
-    images = Path(read_params("data", DataParams).images)
+    images = read_params("data", DataParams).folder
     import pandas as pd
 
     from tasks import artifacts

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from graft.errors import GraftError, reported
 from pipeline.code import ROOT, code_of
 from pipeline.hardware import fastest_engine, fastest_policy, has_openvino
+from pipeline.image_folder import image_folder
 from pipeline.intake.decisions import table_of
 from tasks.params import PARAMS, read_sections
 from tasks.repository import project_folder
@@ -63,7 +64,7 @@ def _asked(key: str) -> str:
 def decisions() -> str:
     """A digest of the decisions on the images; empty without any: DVC itself depends on no file that may be absent."""
     images = (read_sections().get("data") or {}).get("images")
-    table = table_of(Path(str(images)))
+    table = table_of(image_folder(str(images)))
     return hashlib.sha256(table.read_bytes()).hexdigest()[:16] if table.is_file() else ""
 
 

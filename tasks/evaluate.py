@@ -154,7 +154,7 @@ def summarize(overall: dict) -> dict[str, float]:
 def main() -> None:
     """Run the stage and print the accuracy."""
     evaluate, data = read_params("evaluate", EvaluateParams), read_params("data", DataParams)
-    accuracy = evaluate_bundle(evaluate, Path(data.images))["accuracy"]
+    accuracy = evaluate_bundle(evaluate, data.folder)["accuracy"]
     print("accuracy {value:.1%} ({low:.1%} to {high:.1%}) on {images} test images".format(**accuracy))
 
 

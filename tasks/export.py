@@ -161,15 +161,15 @@ def main() -> None:
     summary, is_mirrored = (artifacts.read_json(artifacts.FINETUNE_SUMMARY),
                             artifacts.read_json(artifacts.TRANSFER_SUMMARY)["is_mirrored"])
     extracted = artifacts.read_extracted(is_mirrored, artifacts.read_json(artifacts.CHOICE)["cut"])
-    dataset = examples.open_dataset(**extracted, images=Path(data.images))
+    dataset = examples.open_dataset(**extracted, images=data.folder)
     model = load_model(dataset, summary["kept"])
     draft = artifacts.BUNDLE.with_name(".export")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    write_bundle(draft, dataset, model, Path(data.images), export, summary)
-    write_formats(draft, dataset, model, Path(data.images), export.formats)
-    kept = replace(export, formats=keep_accurate(draft, dataset.splits["val"], Path(data.images), export.formats))
-    images = [Path(data.images, path) for path in parity.sample_each_class(dataset.splits["val"], PARITY_IMAGES)]
+    write_bundle(draft, dataset, model, data.folder, export, summary)
+    write_formats(draft, dataset, model, data.folder, export.formats)
+    kept = replace(export, formats=keep_accurate(draft, dataset.splits["val"], data.folder, export.formats))
+    images = [data.folder / path for path in parity.sample_each_class(dataset.splits["val"], PARITY_IMAGES)]
     agreements = check_formats(draft, model, images, kept)
     bundle.write_description(draft, replace(bundle.read_description(draft), formats=agreements))
     shutil.rmtree(artifacts.BUNDLE, ignore_errors=True)

@@ -188,10 +188,10 @@ def main() -> None:
     splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     splits["views"] = (splits["split"] == "train") * extract.views
     artifacts.write_table(artifacts.ACTIVATIONS, splits, artifacts.ACTIVATION_COLUMNS)
-    network = load_backbone(extract, splits, Path(data.images))
+    network = load_backbone(extract, splits, data.folder)
     artifacts.write_json(artifacts.BACKBONE, save_backbone(extract, network, artifacts.BACKBONE_WEIGHTS))
     with backend.all_devices(BATCH_SIZE):
-        dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+        dataset = examples.open_dataset(**artifacts.read_extracted(), images=data.folder)
         write_levels(dataset, network, artifacts.read_examples("train", "val"))
     write_contact_sheet(dataset.splits["train"], artifacts.AUGMENTED)
 

@@ -53,7 +53,7 @@ def main() -> None:
     from pipeline.training import backend, examples, fitting, learning_rate
     from tasks import artifacts
 
-    dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(data.images))
+    dataset = examples.open_dataset(**artifacts.read_extracted(), images=data.folder)
     dataset.fill()
     model, train, fit = model_before(stage, dataset)
     backend.make_deterministic(fit.seed)

@@ -80,7 +80,7 @@ def main() -> None:
                                            else "choose found nothing better than the head alone"))
         artifacts.write_json(artifacts.FINETUNE_SUMMARY, keep_transfer())
         return
-    summary = train(finetune, choice, Path(data.images))
+    summary = train(finetune, choice, data.folder)
     artifacts.write_json(artifacts.FINETUNE_SUMMARY, summary)
     is_better = "better" if summary["kept"] == "finetune" else "not better, beyond chance,"
     print(f"kept {summary['kept']}'s model: on val, finetune's is {is_better} than transfer's (p = "

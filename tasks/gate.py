@@ -233,7 +233,7 @@ def commit_named() -> str:
 def run(pulled) -> dict:
     """`judge` with the values of params.yaml; `pulled` is the champion, see `pull_champion`."""
     gate, name = read_params("gate", GateParams), read_params("publish", PublishParams).name
-    return judge(gate, name, Path(read_params("data", DataParams).images), pulled)
+    return judge(gate, name, read_params("data", DataParams).folder, pulled)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from graft.errors import LINES, GraftError, printable
+from pipeline.image_folder import S3Path
 from pipeline.intake.layout import shorten
 from tasks.params import read_params
 from tasks.validate import ValidateParams, list_images
@@ -60,7 +61,12 @@ def _is_interrupted(path: str, sha256: str, learnt: set[str]) -> bool:
 
 
 def _refuse_import(images: Path) -> None:
-    """Refuse a data set that DVC has imported: the next update would remove what is added here."""
+    """Refuse a data set in S3, to which nothing is written; and one that DVC has imported: the next update would
+    remove what is added here.
+    """
+    if isinstance(images, S3Path):
+        raise GraftError(f"the images are in '{images}', where Graft writes nothing, so no picture can be added. Put "
+                         "the pictures there yourself, or copy all images into a folder of this project.")
     tracked = images.with_name(f"{images.name}.dvc")
     if tracked.exists() and "deps" in (YAML(typ="safe").load(tracked) or {}):
         raise GraftError(f"'{images}' is imported by DVC ({tracked}), so pictures that are added there would be lost "

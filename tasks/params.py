@@ -17,6 +17,7 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from graft.errors import GraftError, did_you_mean
 from graft.model.json_rules import LIMIT_BYTES, MOST_LEVELS
 from pipeline.arguments import WrongArgument
+from pipeline.image_folder import S3Path, image_folder
 
 PARAMS = Path("params.yaml")
 MOST_VALUES = 100_000
@@ -41,7 +42,12 @@ PathText = Annotated[str, AfterValidator(_as_written)]
 class DataParams:
     """The section `data`, for every stage that opens images."""
 
-    images: PathText    # a folder
+    images: PathText    # a folder, or s3://bucket/prefix
+
+    @property
+    def folder(self) -> Path | S3Path:
+        """The image folder."""
+        return image_folder(self.images)
 
 
 @params

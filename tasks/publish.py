@@ -118,7 +118,7 @@ def data_facts(artifacts) -> dict:
 def _attachments(artifacts) -> dict[str, Path]:
     from pipeline.intake.decisions import table_of
 
-    decisions = table_of(Path(read_params("data", DataParams).images))
+    decisions = table_of(read_params("data", DataParams).folder)
     wanted = [artifacts.METRICS, artifacts.PREDICTIONS, artifacts.IMAGES, artifacts.SPLITS, artifacts.DATA_REPORT,
               artifacts.DATA_DOCS, artifacts.GATE_PAGE, artifacts.REPORT, artifacts.JUDGED_REPORT, artifacts.CARD,
               PARAMS, LOCK, decisions]

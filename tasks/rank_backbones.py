@@ -122,7 +122,7 @@ def main() -> None:
     for name in dict.fromkeys(names):
         try:
             print(f"{name} …", flush=True)
-            probes.append(probe(own_params(extract, name), transfer, table, Path(data.images)))
+            probes.append(probe(own_params(extract, name), transfer, table, data.folder))
         except GraftError as error:
             print(f"{name} is left out: {error}", flush=True)
     if probes:

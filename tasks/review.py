@@ -36,7 +36,7 @@ def collect(place: str | None = None):
     from pipeline.review.queue import in_order, of_answers, of_data
     from tasks import artifacts
 
-    images = Path(read_params("data", DataParams).images)
+    images = read_params("data", DataParams).folder
     findings = artifacts.read_json(artifacts.DATA_FINDINGS)
     table = artifacts.read_table(artifacts.IMAGES, artifacts.IMAGE_COLUMNS)
     found = of_data(findings, table, images)

@@ -140,9 +140,9 @@ def main() -> None:
     """Run the stage."""
     transfer, data = read_params("transfer", TransferParams), read_params("data", DataParams)
     if transfer.head == "convex":
-        fit_convex(transfer, *read_features(Path(data.images)))
+        fit_convex(transfer, *read_features(data.folder))
     else:
-        fit_recipe(transfer, Path(data.images))
+        fit_recipe(transfer, data.folder)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class ValidateParams:
 
 def main() -> None:
     """Run the stage and print a summary. Raises `GraftError` if an expectation fails that stops the run."""
-    validate, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
+    validate, images = read_params("validate", ValidateParams), read_params("data", DataParams).folder
     findings = validate_images(validate, images)
 
     from pipeline.intake.findings import explain_failures, summarize
@@ -117,7 +117,7 @@ def preflight() -> None:
     """
     from pipeline.intake.obstacles import refuse_obstacles
 
-    validate, images = read_params("validate", ValidateParams), Path(read_params("data", DataParams).images)
+    validate, images = read_params("validate", ValidateParams), read_params("data", DataParams).folder
     problems = []
     for check in (lambda: refuse_obstacles(images), lambda: list_images(validate, images)):
         try:

@@ -31,6 +31,7 @@ class Stored(NamedTuple):
     key: str
     size_bytes: int
     modified: datetime              # by the store's clock, like `Store.now`
+    etag: str = ""                  # on S3: changes with the contents
 
 
 class Store(ABC):

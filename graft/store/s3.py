@@ -31,9 +31,9 @@ LINK_SECONDS = 7 * 86400            # the longest lifetime that S3 allows for a 
 class S3Store(Store):
     """A store below `s3://bucket/prefix`."""
 
-    def __init__(self, registry: str):
-        self.address = registry
-        self._bucket, _, prefix = registry.removeprefix("s3://").partition("/")
+    def __init__(self, address: str, what: str = "registry"):
+        self.address, self._name = address, f"{what} {address}"
+        self._bucket, _, prefix = address.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._clock: tuple[datetime, float] | None = None       # the server's time, and our monotonic clock then
         self._client = self._call(connect)
@@ -48,12 +48,12 @@ class S3Store(Store):
                 if status_of(error) == 412 and not _was_repeated(error):
                     return False
                 if status_of(error) in range(400, 409):
-                    raise explain(error, self.address) from error
+                    raise explain(error, self._name) from error
                 stored = self._holds(key, data)
                 if stored is not None:
                     return stored
                 if status_of(error) != 409 or pause_s is None:
-                    raise explain(error, self.address) from error
+                    raise explain(error, self._name) from error
                 time.sleep(pause_s)
         raise AssertionError("unreachable")
 
@@ -67,7 +67,7 @@ class S3Store(Store):
                 return body.read() if body else b""
             except Exception as error:          # boto3 repeats requests, but not reading a body
                 if attempt == READS - 1:
-                    raise explain(error, self.address) from error
+                    raise explain(error, self._name) from error
                 time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -81,7 +81,8 @@ class S3Store(Store):
     def scan(self, prefix: str) -> Iterator[Stored]:
         for page in self._pages(Prefix=self._prefix + prefix):
             for entry in page.get("Contents", ()):
-                yield Stored(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["LastModified"])
+                yield Stored(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["LastModified"],
+                             entry["ETag"])
 
     def folders(self, prefix: str) -> list[str]:
         pages = self._pages(Prefix=self._prefix + prefix, Delimiter="/")
@@ -99,7 +100,7 @@ class S3Store(Store):
         if self._clock is None:
             self._call(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
         if self._clock is None:
-            raise StoreError(f"registry {self.address}: the server sends no date. Use another store.")
+            raise StoreError(f"{self._name}: the server sends no date. Use another store.")
         date, read_at_s = self._clock
         return date + timedelta(seconds=time.monotonic() - read_at_s)
 
@@ -155,7 +156,7 @@ class S3Store(Store):
 
     def _explained(self, error: Exception) -> Exception:
         missing = status_of(error) == 404 and "NoSuchBucket" not in str(error)
-        return Missing(str(error)) if missing else explain(error, self.address)
+        return Missing(str(error)) if missing else explain(error, self._name)
 
 
 def connect() -> Any:

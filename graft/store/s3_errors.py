@@ -55,13 +55,17 @@ def code_of(error: Exception) -> str:
     return (getattr(error, "response", None) or {}).get("Error", {}).get("Code", "")
 
 
-def explain(error: Exception, address: str) -> Exception:
-    """A `StoreError` that explains an error of boto3 or the network; any other error is returned unchanged."""
+def explain(error: Exception, store: str) -> Exception:
+    """A `StoreError` that explains an error of boto3 or the network; any other error is returned unchanged.
+
+    Args:
+        store: what is stored, and where.
+    """
     if isinstance(error, GraftError) or not _is_botocore(error):
         return error
     code = code_of(error)
     reason = _BY_CODE.get(code) or _BY_STATUS.get(status_of(error) or 0) or _BY_CLASS.get(type(error).__name__)
-    return StoreError(f"registry {address}: {reason or _unnamed(error, code)}. (S3 at {endpoint()})")
+    return StoreError(f"{store}: {reason or _unnamed(error, code)}. (S3 at {endpoint()})")
 
 
 def _is_botocore(error: Exception) -> bool:

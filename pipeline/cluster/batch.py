@@ -35,9 +35,10 @@ from graft.store import Missing, open_store
 from graft.watch.recorder import Notes
 from pipeline import sealed
 from pipeline.cluster import batch_worker
-from pipeline.cluster.links import S3_READERS
+from pipeline.cluster.links import Link
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.cluster.shards import CLUSTER_CHUNK, Shard, chunks, shard_of
+from pipeline.image_folder import S3_READERS
 
 SHARD_SIZE = 1000
 PAGE = 1000         # objects whose kind is found at once
@@ -129,7 +130,7 @@ class Batch:
     def _sendable(self, names: Iterable[str]):
         """What is sent to a worker: the content of a file, or an object's link, signed as late as possible."""
         if self._store:
-            return nullcontext(self._store.link(name, "application/octet-stream") for name in names)
+            return nullcontext(Link(self._store.link(name, "application/octet-stream")) for name in names)
         return InThreads(partial(content, read=self._read), names, ahead=CLUSTER_CHUNK)
 
     def _predict_here(self, decoders: Decoders, shard: Shard) -> Shard:
@@ -155,7 +156,7 @@ class Batch:
 
     @cached_property
     def _store(self):
-        return open_store(self.source) if self.source.startswith("s3://") else None
+        return open_store(self.source, "source") if self.source.startswith("s3://") else None
 
     @property
     def _readers(self) -> int | None:

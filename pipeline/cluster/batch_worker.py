@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from graft.images import MAX_BYTES, UnreadableImage, refuse_too_large
+from graft.images import UnreadableImage, read_bytes
 from graft.model.classifier import Classifier
 from graft.predict.rows import rows
-from pipeline.cluster.links import S3_READERS, Links
+from pipeline.cluster.links import Link
+from pipeline.image_folder import S3_READERS
 
 
 def open_worker(model: dict[str, bytes]) -> Callable:
@@ -24,20 +25,11 @@ def open_worker(model: dict[str, bytes]) -> Callable:
         for name, data in model.items():
             Path(folder, name).write_bytes(data)
         classifier = Classifier(folder)
-    links = Links()
 
-    def predict(images: dict[str, bytes | UnreadableImage | str]) -> list[dict]:
-        are_links = isinstance(next(iter(images.values())), str)
-        with rows(classifier, list(images), read=lambda name: _content(images[name], links),
+    def predict(images: dict[str, bytes | UnreadableImage | Link]) -> list[dict]:
+        are_links = isinstance(next(iter(images.values())), Link)
+        with rows(classifier, list(images), read=lambda name: read_bytes(images[name]),
                   readers=S3_READERS if are_links else None) as answers:
             return list(answers)
 
     return predict
-
-
-def _content(image: bytes | UnreadableImage | str, links: Links) -> bytes | UnreadableImage:
-    if not isinstance(image, str):
-        return image
-    data = links.read(image, MAX_BYTES + 1)
-    refuse_too_large(data)
-    return data

@@ -1,9 +1,11 @@
 """Read objects by signed links: what a worker does that has no credentials for the store."""
 
+import functools
 import os
 import re
 import socket
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from graft.errors import GraftError
@@ -12,8 +14,7 @@ from graft.store import StoreError
 from graft.store.address import is_on_loopback
 from graft.store.s3 import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, READS
 from graft.store.s3_errors import code_of, status_of
-
-S3_READERS = 16     # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
+from pipeline.image_folder import S3_READERS
 
 
 class Links:
@@ -66,6 +67,23 @@ class Links:
                 verify=os.environ.get("AWS_CA_BUNDLE", True), proxies=proxies,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S), max_pool_connections=S3_READERS)
         return self._session
+
+
+@dataclass(frozen=True)
+class Link:
+    """An object by its signed link: a source of `graft.images.read_bytes`, in whichever process reads it."""
+
+    address: str
+
+    def read_start(self, length: int) -> bytes:
+        """See `Links.read`."""
+        return _links().read(self.address, length)
+
+
+@functools.cache
+def _links() -> Links:
+    """One for all that this process reads."""
+    return Links()
 
 
 def _explained(error: Exception, link: str) -> StoreError:

@@ -8,7 +8,7 @@ Ray's own environment variable is the only setting; without it, nothing here is 
 
 This machine reads the files and writes the results. Workers receive the bytes of the images, the weights, and the code
 of `graft` and `pipeline`. They need the locked Python environment and nothing else: no clone, no shared folder, no
-credentials. Only batch prediction from a store lets them read the images themselves: they must reach the store.
+credentials. Images in S3 they read themselves, by signed links: they must reach the store.
 """
 
 import functools
@@ -25,6 +25,8 @@ from pathlib import Path
 
 from graft.errors import GraftError, as_value
 from graft.images import UnreadableImage, read_bytes
+from pipeline.cluster.links import Link
+from pipeline.image_folder import S3Path
 
 AHEAD = 2       # chunks sent per worker, so that the next one is there when a worker has finished one
 RETRIES = 10    # of a chunk whose worker was lost: Ray's 3 end a run on machines that are often taken away
@@ -39,8 +41,15 @@ def on_cluster() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
+def sendable(source: Path | S3Path) -> bytes | Link | UnreadableImage:
+    """What `graft.images.read_bytes` takes on a worker: the bytes of a file, the link to an object, or the reason why a
+    file cannot be read.
+    """
+    return Link(source.link()) if isinstance(source, S3Path) else content(source)
+
+
 def content(source, read: Callable = read_bytes) -> bytes | UnreadableImage:
-    """Read a file to send it to a worker.
+    """Read a file to send it to another process.
 
     Returns:
         Its bytes, or the reason why it cannot be read. `graft.images.read_bytes` takes either.

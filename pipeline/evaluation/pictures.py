@@ -9,10 +9,13 @@ from PIL import Image
 
 from graft.images import decode, read_bytes
 from graft.machine.progress import shown
+from graft.machine.threads import InThreads
 from pipeline.evaluation.predictions import Answers
+from pipeline.image_folder import readers_of
 
 SIDE_PX = 112           # the longer side of a thumbnail, which is about 3 KB as JPEG
 MAX_PICTURES = 1200     # behind the cells of a report: about 5 MB
+AHEAD = 64              # pictures that are drawn meanwhile
 
 
 def cells(answers: Answers) -> dict[tuple[int, int], np.ndarray]:
@@ -79,8 +82,9 @@ def thumbnails(answers: Answers, indices, images: Path) -> dict[int, str]:
         images: the folder that `answers.paths` are relative to.
     """
     wanted = sorted(set(map(int, indices)))
-    return {index: data_url(thumbnail(images / answers.paths[index]))
-            for index in shown(wanted, len(wanted), "drawing pictures", "image")}
+    paths = [images / answers.paths[index] for index in wanted]
+    with InThreads(lambda path: data_url(thumbnail(path)), paths, readers_of(images), ahead=AHEAD) as drawn:
+        return dict(zip(wanted, shown(drawn, len(wanted), "drawing pictures", "image")))
 
 
 def thumbnail(path: Path) -> Image.Image:

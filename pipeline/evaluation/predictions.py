@@ -11,6 +11,7 @@ from graft.errors import GraftError
 from graft.machine.progress import shown
 from graft.model.classifier import Classifier, Prediction
 from pipeline.evaluation.calibration import losses
+from pipeline.image_folder import readers_of
 
 PREFIX = "p:"       # of the columns that hold the probability of a class
 
@@ -68,7 +69,7 @@ def predict_table(classifier: Classifier, table: pd.DataFrame, images: Path) -> 
         GraftError: naming every image that cannot be read.
     """
     paths = [images / path for path in table["path"]]
-    with classifier.predict_many(paths) as answers:
+    with classifier.predict_many(paths, readers=readers_of(images)) as answers:
         answers = list(shown(answers, len(paths), "predicting", "image"))
     unreadable = [f"{path}: {answer}" for path, answer in zip(paths, answers) if not isinstance(answer, Prediction)]
     if unreadable:

@@ -17,9 +17,11 @@ from pathlib import Path
 from graft.errors import GraftError, did_you_mean, printable
 from graft.machine.files import lock, whole
 from graft.predict.writers import cell
+from pipeline.image_folder import S3Path
 from pipeline.intake.layout import shorten
 
 KEEP, DROP, LABEL = "keep", "drop", "label="
+DATA = Path("data")
 EXPECTED = "expected keep, drop or label=CLASS"
 CLASSES_SHOWN = 12
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -54,9 +56,9 @@ class Decision:
 COLUMNS = [each.name for each in fields(Decision)][:-1]
 
 
-def table_of(images: Path) -> Path:
-    """Where the decisions on the images in a folder are."""
-    return images.parent / f"{images.name}.decisions.csv"
+def table_of(images: Path | S3Path) -> Path:
+    """Where the decisions on the images in a folder are: beside it; those on images in S3 are in the folder data."""
+    return (DATA if isinstance(images, S3Path) else images.parent) / f"{images.name}.decisions.csv"
 
 
 def read_decisions(path: Path, class_names: Collection[str] | None = None) -> dict[str, Decision]:

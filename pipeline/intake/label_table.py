@@ -9,7 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from graft.decoding.kinds import why_ignored
 from graft.errors import GraftError, printable
+from pipeline.image_folder import S3Path
 from pipeline.intake.files import SPLITS, File, split_of
 from pipeline.intake.label_columns import (
     COLUMNS,
@@ -111,7 +113,7 @@ def _wrong_paths(table: Path, places: list[tuple[str, File]], present: Collectio
     paths = [(where, file.path) for where, file in places if file.path]
     missing = [(where, path) for where, path in paths
                if path not in known and (_leads_out(path) or _is_missing(table.parent / path))]
-    unnamed = sorted(known - {path for _, path in paths} - {table.name})
+    unnamed = sorted(path for path in known - {path for _, path in paths} - {table.name} if not why_ignored(path))
     causes, unexplained = explain(missing, unnamed, len(places))
     outside = [("such paths", where, f"path '{path}' leads out of the folder; expected one relative to the folder")
                for where, path in unexplained if _leads_out(path)]
@@ -137,6 +139,8 @@ def _leads_out(path: str) -> bool:
 
 def _is_missing(path: Path) -> bool:
     """Whether there is no such file. One that may not be looked at is there: reading it will find the reason."""
+    if isinstance(path, S3Path):        # those that are present are all that there are
+        return True
     try:
         path.stat()
     except PermissionError:

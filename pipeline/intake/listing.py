@@ -9,12 +9,13 @@ import shlex
 import stat
 import unicodedata
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from graft.decoding.kinds import why_ignored
 from graft.errors import GraftError, did_you_mean, printable
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
+from pipeline.image_folder import S3Path
 from pipeline.intake.files import File
 from pipeline.intake.label_table import read_label_table
 from pipeline.intake.layout import Folder, Layout, find_layout, shorten
@@ -40,24 +41,27 @@ class Listing:
 
 
 def list_files(
-    images: Path, labels_from: str = "path", split_folders: bool = False, check_folders: bool = True
+    images: Path | S3Path, labels_from: str = "path", split_folders: bool = False, check_folders: bool = True
 ) -> Listing:
     """List the image folder.
 
     Args:
-        images: a folder of class folders, or a folder with a label table.
+        images: a folder of class folders, or a folder with a label table; or such a prefix in S3.
         labels_from: which part of `Fruit/Apple/Pink-Lady` is the class: the whole `path`, the `first` or the `last`.
         split_folders: one level of the folders, mostly the topmost, is train, val and test.
         check_folders: refuse folders that look like splits or variants of classes, but would be taken for classes.
 
     Raises:
-        WrongArgument: if there is no such folder, it contains no class or linked folders, or its folders do not fit
+        WrongArgument: if there is no such folder, or it contains no class or linked folders, or its folders do not fit
             `split_folders` or are refused by `check_folders`.
         GraftError: if the label table has mistakes, or has another name.
     """
-    _require_folder(images)
     listing = Listing()
-    paths, folders, linked = _walk(images, listing.stray)
+    if isinstance(images, S3Path):
+        paths, folders, linked = *_sort_keys(images, listing.stray), []
+    else:
+        _require_folder(images)
+        paths, folders, linked = _walk(images, listing.stray)
     if tables := [path for path in paths if path.lower() in LABEL_TABLES]:
         _label_by_table(images, tables, paths, listing)
     else:
@@ -115,6 +119,31 @@ def _walk(root: Path, stray: dict[str, str]) -> tuple[list[str], list[str], list
             leaves.append(folder)
     _refuse_links(root, sorted(links))
     return sorted(files), sorted(leaves), sorted(linked)
+
+
+def _sort_keys(root: S3Path, stray: dict[str, str]) -> tuple[list[str], list[str]]:
+    """`_walk` of a prefix in S3, which has no links. An object whose key ends with / stands for a folder."""
+    files, folders = [], set()
+    for key in root.objects:
+        if reason := _why_stray_key(key.removesuffix("/")):
+            stray[printable(key)] = reason
+            continue
+        folder, _, name = key.rpartition("/")
+        files += [key] * bool(name)
+        folders |= {PurePosixPath(folder), *PurePosixPath(folder).parents}
+    if not folders:
+        raise WrongArgument({"images": f"there is no image below '{root}'. Expected objects such as "
+                                       f"{root}/cat/1.jpg: check the address."})
+    leaves = folders - {folder.parent for folder in folders}
+    return sorted(files), sorted(map(str, leaves))
+
+
+def _why_stray_key(key: str) -> str | None:
+    if key != printable(key):
+        return "its key contains control characters: rename it"
+    if {"", ".", ".."} & set(key.split("/")):
+        return "its key is no path of a file: rename it"
+    return why_ignored(key)
 
 
 def _note_links(root: Path, linked: list[str]) -> list[str]:
@@ -185,10 +214,11 @@ def _normal(split_and_label: tuple[str, str]) -> tuple[str, str]:
     return split, unicodedata.normalize("NFC", label)       # macOS spells é in two code points, Linux in one
 
 
-def _label_by_table(images: Path, tables: list[str], paths: list[str], listing: Listing) -> None:
+def _label_by_table(images: Path | S3Path, tables: list[str], paths: list[str], listing: Listing) -> None:
     if len(tables) > 1:
         raise GraftError(f"{images}: found {' and '.join(tables)}, expected only one. Remove the others.")
-    listing.files = read_label_table(images / tables[0], paths).files
+    objects = images.objects if isinstance(images, S3Path) else ()      # hidden ones, too
+    listing.files = read_label_table(images / tables[0], {*paths, *objects}).files
     listing.class_names = {file.label for file in listing.files}
     listed = {file.path for file in listing.files}
     for path in listed & listing.stray.keys():      # a hidden file, for instance, that the table names

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graft.errors import printable
 from pipeline.arguments import WrongArgument
+from pipeline.image_folder import S3Path
 from pipeline.intake.layout import shorten
 
 SKIPPED = (".git", ".hg", ".dvc")       # folders that DVC does not enter
@@ -32,13 +33,13 @@ ADVICE = {
 }
 
 
-def refuse_obstacles(images: Path) -> None:
-    """Check every file in the image folder without opening it.
+def refuse_obstacles(images: Path | S3Path) -> None:
+    """Check every file in the image folder without opening it. Of objects in S3, DVC only reads the listing.
 
     Raises:
         WrongArgument: with the files that DVC cannot hash, by reason.
     """
-    if obstacles := _find(images):
+    if not isinstance(images, S3Path) and (obstacles := _find(images)):
         lines = [f"\n  {reason}: {shorten(paths, SHOWN)}; {ADVICE[reason]}" for reason, paths in obstacles.items()]
         raise WrongArgument({"images": f"DVC cannot hash all of '{images}', because it contains{''.join(lines)}"})
 

@@ -5,11 +5,11 @@ On this machine, processes of their own read the files: one whose decoding does 
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from graft.decoding.kinds import EMPTY, NO_IMAGE, is_named_as_image
@@ -20,7 +20,8 @@ from graft.machine.guarded import Ended, Guarded, processor_time
 from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from graft.predict.decoders import ENDED, PROCESS_BYTES, PROCESSOR_S
-from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.cluster.ray_cluster import content, on_cluster, sendable, spread
+from pipeline.image_folder import S3_READERS, S3Path
 from pipeline.intake.files import File
 from pipeline.intake.fingerprint import Fingerprint, take_fingerprint
 from pipeline.intake.listing import Listing
@@ -28,6 +29,7 @@ from pipeline.intake.scan_cache import ScanCache, columns_of, restore
 
 FEW = 64            # up to this many files are read by one process: starting others takes longer
 CHUNK = 16          # files sent to a worker at a time
+S3_CHUNK = 4        # the same, with their contents
 MAX_WORKERS = 16    # each needs about 100 MB
 NO_PICTURE = (NO_IMAGE, EMPTY, "larger than")      # reasons that are fine for notes.txt
 
@@ -53,7 +55,7 @@ class Scan:
     settled: Set[str] = frozenset()
 
 
-def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
+def scan(images: Path | S3Path, listing: Listing, cache: ScanCache) -> Scan:
     """Read the files that have changed, and take the rest from the cache.
 
     Raises:
@@ -62,7 +64,7 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     known = cache.look_up([file.path for file in listing.files])
     unknown = [file.path for file in listing.files if file.path not in known]
     try:
-        with _reader([images / path for path in unknown]) as chunks:
+        with _reader(images, unknown) as chunks:
             results = shown(chain.from_iterable(chunks), len(unknown), "reading images", "image")
             for path, result in zip(unknown, results):
                 cache.store(path, result)
@@ -76,24 +78,37 @@ def scan(images: Path, listing: Listing, cache: ScanCache) -> Scan:
     return _sort_out(listing, known, read=len(unknown))
 
 
-def _reader(files: list[Path]) -> AbstractContextManager[Iterator[list]]:
+def _reader(images: Path | S3Path, paths: list[str]) -> AbstractContextManager[Iterator[list]]:
     """Open an iterator over the files' fingerprints, or the reasons against them, in chunks and in their order."""
-    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-    if not files:
+    if not paths:
         return nullcontext(iter(()))
+    files = [images / path for path in paths]
     if on_cluster() and len(files) > FEW:
-        return spread(_open_reader, ([content(file) for file in chunk] for chunk in chunks))
-    return _in_guarded_processes(chunks, 1 if len(files) <= FEW else min(MAX_WORKERS, cpu_count()))
+        return spread(_open_reader, ([sendable(file) for file in chunk] for chunk in _chunks(files, CHUNK)))
+    return _in_guarded_processes(files, 1 if len(files) <= FEW else min(MAX_WORKERS, cpu_count()))
+
+
+def _chunks(files: Iterable, size: int) -> Iterator[list]:
+    files = iter(files)
+    return iter(lambda: list(islice(files, size)), [])
 
 
 @contextmanager
-def _in_guarded_processes(chunks: list[list[Path]], processes: int) -> Iterator[Iterator[list]]:
+def _in_guarded_processes(files: list, processes: int) -> Iterator[Iterator[list]]:
     guarded = Guarded(_read_packed, processes, CHUNK * PROCESSOR_S, PROCESS_BYTES)
     try:
-        with InThreads(partial(_read_guarded, guarded), chunks, processes, ahead=2 * processes) as results:
+        with (_contents(files) as chunks,
+              InThreads(partial(_read_guarded, guarded), chunks, processes, ahead=2 * processes) as results):
             yield results
     finally:
         guarded.close()
+
+
+def _contents(files: list) -> AbstractContextManager[Iterator[list]]:
+    """What the processes are given: paths, or the contents of objects, of which this one reads many at once."""
+    if not isinstance(files[0], S3Path):
+        return nullcontext(_chunks(files, CHUNK))
+    return InThreads(content, files, S3_READERS, ahead=S3_READERS).then(partial(_chunks, size=S3_CHUNK))
 
 
 def _read_guarded(guarded: Guarded, chunk: list[Path]) -> list[Fingerprint | str]:

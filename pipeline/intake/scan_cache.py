@@ -1,8 +1,9 @@
 """Keep the measurements of each file in an SQLite file outside the stages' outputs. It may be deleted at any time.
 
 A file counts as unchanged while its path, size, inode, and times of modification and change are the same; `touch -d`
-can set back the first time, but not the second. A digest of the code that measures is part of the SQLite file's name,
-so that other code, or another version of Pillow, starts afresh. A row whose seal is broken counts as missing.
+can set back the first time, but not the second. An object in S3 does while its key, size and ETag are the same. A
+digest of the code that measures is part of the SQLite file's name, so that other code, or another version of Pillow,
+starts afresh. A row whose seal is broken counts as missing.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import numpy as np
 from graft.images import OUT_OF_MEMORY
 from pipeline import sealed
 from pipeline.code import digest_of
+from pipeline.image_folder import S3Path
 from pipeline.intake.fingerprint import (
     COEFFICIENTS,
     COLOUR_PX,
@@ -46,9 +48,9 @@ COMMIT_EVERY = 2000     # files: the most that a killed scan loses
 class ScanCache:
     """The measurements and thumbnails of the unchanged files of one image folder."""
 
-    def __init__(self, folder: Path, images: Path):
+    def __init__(self, folder: Path, images: Path | S3Path):
         self.images = images
-        self.root = str(images.resolve())
+        self.root = str(images if isinstance(images, S3Path) else images.resolve())
         self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint', 'pipeline.sealed')}.sqlite"
         self.pending = 0
         self.connection = None
@@ -131,6 +133,8 @@ class ScanCache:
         self.connection = _connect(":memory:")
 
     def _state(self, path: str) -> str | None:
+        if isinstance(self.images, S3Path):
+            return self.images.objects.get(path)
         file = self.images / path
         with contextlib.suppress(OSError):
             found = file.stat()

@@ -23,8 +23,9 @@ from tqdm import tqdm
 from graft.errors import GraftError
 from graft.images import UnreadableImage, read_bytes
 from graft.machine.threads import InThreads
-from pipeline.cluster.ray_cluster import content, on_cluster, spread
+from pipeline.cluster.ray_cluster import on_cluster, sendable, spread
 from pipeline.code import digest_of
+from pipeline.image_folder import readers_of
 from pipeline.shards import Shards
 from pipeline.training import backbones, pace
 from pipeline.training.batches import full
@@ -123,7 +124,7 @@ class Activations:
     def _from_cluster(self, views: list[View]) -> AbstractContextManager[Iterator[np.ndarray]]:
         """Workers run the same code on the same bytes; this process alone writes to the cache."""
         chunks = (views[start : start + CLUSTER_CHUNK] for start in range(0, len(views), CLUSTER_CHUNK))
-        work = ((chunk, {view.path: content(self.images / view.path) for view in chunk}) for chunk in chunks)
+        work = ((chunk, {view.path: sendable(self.images / view.path) for view in chunk}) for chunk in chunks)
         open_worker = partial(_open_worker, self.part, self.weights.read_bytes(), self.images)
         return spread(open_worker, work, whole_machine=True, gpu=True)
 
@@ -148,7 +149,8 @@ class Activations:
     def _rendered(self, views: list[View]) -> InThreads:
         """The views' images in order; while the network runs, threads decode the next ones, each image once."""
         same_image = (list(group) for _, group in groupby(views, key=lambda view: view.sha256))
-        return InThreads(self.images_of, same_image, ahead=(1 + self._engine().streams) * BATCH_SIZE)
+        return InThreads(self.images_of, same_image, readers_of(self.images),
+                         ahead=(1 + self._engine().streams) * BATCH_SIZE)
 
     def images_of(self, views: list[View]) -> list[np.ndarray]:
         """Some views of one image, uint8 `(height, width, 3)` each. Decodes the file once."""

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,8 +13,10 @@ import pandas as pd
 
 from graft.errors import GraftError
 from graft.images import read_image
+from graft.machine.threads import InThreads
 from graft.model.bundle import read_description
 from graft.model.classifier import BATCH_SIZE, Classifier
+from pipeline.image_folder import readers_of
 
 
 def sample_each_class(examples, count: int) -> list[str]:
@@ -28,7 +31,8 @@ def sample_each_class(examples, count: int) -> list[str]:
 
 def read_images(paths: list[Path], image_size: tuple[int, int]):
     """Read images as uint8 RGB `(images, height, width, 3)`; `image_size` is (height, width)."""
-    return np.stack([read_image(path, image_size) for path in paths])
+    with InThreads(partial(read_image, image_size=image_size), paths, readers_of(paths[0]), ahead=len(paths)) as images:
+        return np.stack(list(images))
 
 
 def compare(expected: tuple, published: tuple) -> dict:

@@ -1,0 +1,78 @@
+"""The image folder that `data.images` names: a folder of this machine, or a prefix in S3, read where it is.
+
+Wherever a function takes the folder as a `Path`, an `S3Path` does as well: it has those of `Path`'s methods by which
+images are read. Nothing is copied to this machine, and nothing is ever written there.
+"""
+
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+
+from graft.errors import UnreadableImage
+from graft.images import MAX_BYTES, refuse_too_large
+from graft.store import Missing, Store, identity, open_store
+
+S3 = "s3://"
+S3_READERS = 16     # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
+
+
+class S3Path(PurePosixPath):
+    """A prefix in S3 that stands for a folder, `s3://bucket/prefix`, or an object below it."""
+
+    def __str__(self) -> str:
+        return S3 + "/".join(self.parts[1:])
+
+    @cached_property
+    def objects(self) -> dict[str, str]:
+        """Every object below this prefix, listed once: its key relative to the prefix -> its size and ETag.
+
+        Raises:
+            StoreError: if the bucket cannot be listed.
+        """
+        prefix = f"{self._key}/" if self._key else ""
+        return {each.key.removeprefix(prefix): f"{each.size_bytes} {each.etag}" for each in self._store.scan(prefix)}
+
+    def read_start(self, length: int) -> bytes:
+        """Up to `length` bytes from the beginning of the object, for `graft.images.read_start`.
+
+        Raises:
+            UnreadableImage: if there is no such object.
+            StoreError: if S3 does not answer, or refuses.
+        """
+        try:
+            return self._store.read(self._key, 0, length)
+        except Missing:
+            raise UnreadableImage("no such object any more") from None
+
+    def read_bytes(self) -> bytes:
+        """The whole object, which may be no larger than an image."""
+        data = self.read_start(MAX_BYTES + 1)
+        refuse_too_large(data)
+        return data
+
+    def link(self) -> str:
+        """A signed address, with which a worker of a cluster reads the object without credentials."""
+        return self._store.link(self._key, "application/octet-stream")
+
+    @property
+    def _key(self) -> str:
+        return "/".join(self.parts[2:])
+
+    @property
+    def _store(self) -> Store:
+        return _opened(identity(S3 + self.parts[1]))
+
+
+@lru_cache(maxsize=4)
+def _opened(bucket: str) -> Store:
+    """The bucket's store, whose connections all threads share. The name has the endpoint, which may change in tests."""
+    return open_store(bucket.partition(" ")[0], "the images in")
+
+
+def image_folder(address: str) -> Path | S3Path:
+    """The folder with this path, or the prefix with this `s3://` address."""
+    return S3Path(address) if address.startswith(S3) else Path(address)
+
+
+def readers_of(images: Path | S3Path) -> int | None:
+    """How many threads read images of this folder, or the one at this path; None for one per core."""
+    return S3_READERS if isinstance(images, S3Path) else None
