@@ -4,11 +4,15 @@ Wherever a function takes the folder as a `Path`, an `S3Path` does as well: it h
 images are read. Nothing is copied to this machine, and nothing is ever written there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from graft.errors import UnreadableImage
 from graft.images import MAX_BYTES, refuse_too_large
+from graft.machine.threads import InThreads
 from graft.store import Missing, Store, identity, open_store
 
 S3 = "s3://"
@@ -29,7 +33,8 @@ class S3Path(PurePosixPath):
             StoreError: if the bucket cannot be listed.
         """
         prefix = f"{self._key}/" if self._key else ""
-        return {each.key.removeprefix(prefix): f"{each.size_bytes} {each.etag}" for each in self._store.scan(prefix)}
+        return {each.key.removeprefix(prefix): f"{each.size_bytes} {each.etag}" for each in self._store.scan(prefix)
+                if each.key != prefix}      # an empty object that a console makes, to show the prefix as a folder
 
     def read_start(self, length: int) -> bytes:
         """Up to `length` bytes from the beginning of the object, for `graft.images.read_start`.
@@ -71,6 +76,19 @@ def _opened(bucket: str) -> Store:
 def image_folder(address: str) -> Path | S3Path:
     """The folder with this path, or the prefix with this `s3://` address."""
     return S3Path(address) if address.startswith(S3) else Path(address)
+
+
+@contextmanager
+def on_this_machine(images: list) -> Iterator[list[Path]]:
+    """The paths of a few images, for other programs: of objects in S3, those of copies that exist in the block alone."""
+    if not images or not isinstance(images[0], S3Path):
+        yield images
+        return
+    with TemporaryDirectory() as folder, InThreads(S3Path.read_bytes, images, S3_READERS, S3_READERS) as contents:
+        copies = [Path(folder, str(number)) for number in range(len(images))]
+        for copy, data in zip(copies, contents):
+            copy.write_bytes(data)
+        yield copies
 
 
 def readers_of(images: Path | S3Path) -> int | None:

@@ -25,6 +25,7 @@ from graft.store.s3 import S3Store
 from pipeline.cluster import ray_cluster
 from pipeline.cluster.batch import Batch
 from pipeline.cluster.ray_cluster import spread
+from pipeline.image_folder import image_folder
 from pipeline.intake.fingerprint import Fingerprint
 from pipeline.intake.listing import list_files
 from pipeline.intake.scan import scan
@@ -213,6 +214,18 @@ def test_workers_read_the_images_of_a_store_themselves(address, photos, tmp_path
         written.append(batch.output.read_bytes())
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert written[:2] == written[2:] and written[0].images >= 151 and written[0].unreadable == 2
+
+
+def test_workers_scan_the_images_of_a_store_themselves(address, photos, tmp_path, monkeypatch):
+    images = image_folder(photos)
+    with monkeypatch.context() as patch:
+        patch.delattr(S3Store, "read")
+        there = scan(images, list_files(images), ScanCache(tmp_path / "there", images))
+    monkeypatch.delenv("RAY_ADDRESS")
+    here = scan(images, list_files(images), ScanCache(tmp_path / "here", images))
+    assert here.read == there.read > 64 and here.stray == there.stray
+    assert [(file, each.sha256) for file, each in here.fingerprints.items()] == [
+        (file, each.sha256) for file, each in there.fingerprints.items()]
 
 
 def test_an_object_that_is_gone_is_named_and_a_bucket_that_is_gone_ends_the_run(address, photos, tmp_path):

@@ -16,7 +16,7 @@ from graft.images import read_image
 from graft.machine.threads import InThreads
 from graft.model.bundle import read_description
 from graft.model.classifier import BATCH_SIZE, Classifier
-from pipeline.image_folder import readers_of
+from pipeline.image_folder import on_this_machine, readers_of
 
 
 def sample_each_class(examples, count: int) -> list[str]:
@@ -68,8 +68,9 @@ def keras_answers(folder: Path, model: keras.Model, images: list[Path]) -> tuple
 def published_answers(folder: Path, images: list[Path], format: str) -> tuple:
     """Predict with `graft predict` in its own process; see `compare`. Raises `GraftError` if it fails."""
     command = [sys.executable, "-m", "graft.cli", "predict", "--model", folder, "--format", format, "--json",
-               "--top", "all", *images]
-    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+               "--top", "all"]
+    with on_this_machine(images) as files:
+        answer = subprocess.run(list(map(str, [*command, *files])), capture_output=True, text=True)
     if answer.returncode:
         raise GraftError(f"the exported model cannot predict as {format}:\n{answer.stderr}")
     rows = [json.loads(line) for line in answer.stdout.splitlines()]
