@@ -80,7 +80,7 @@ def image_folder(address: str) -> Path | S3Path:
 
 @contextmanager
 def on_this_machine(images: list) -> Iterator[list[Path]]:
-    """The paths of a few images, for other programs: of objects in S3, those of copies that exist in the block alone."""
+    """Paths of a few images, for other programs; of objects in S3, those of copies that last as long as the block."""
     if not images or not isinstance(images[0], S3Path):
         yield images
         return

@@ -20,6 +20,7 @@ from graft.machine.guarded import Ended, Guarded, processor_time
 from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from graft.predict.decoders import ENDED, PROCESS_BYTES, PROCESSOR_S
+from pipeline.cluster.links import Link
 from pipeline.cluster.ray_cluster import content, on_cluster, sendable, spread
 from pipeline.image_folder import S3_READERS, S3Path
 from pipeline.intake.files import File
@@ -144,7 +145,10 @@ def _open_reader() -> Callable:
 
 
 def _read_chunk(files: list) -> list[Fingerprint | str]:
-    return [_read(each) for each in files]
+    if not isinstance(files[0], Link):
+        return [_read(each) for each in files]
+    with InThreads(content, files, S3_READERS, ahead=len(files)) as contents:
+        return [_read(each) for each in contents]
 
 
 def _read(source: Path | bytes | UnreadableImage) -> Fingerprint | str:
