@@ -25,10 +25,12 @@ def render_report(findings: dict, scan: Scan, cache: ScanCache, images_folder: s
         images_folder: the name in the title.
     """
     forms = {file.path: _form(fingerprint) for file, fingerprint in scan.fingerprints.items()}
+    sheets = _sheets(scan, findings)
+    cache.make_thumbnails([path for paths in sheets.values() for path in paths])
     html = render(
         Path(__file__).with_name("data_report.html"), f"{images_folder}: data report",
         findings=findings, picture_of=lambda path: _as_url(cache.thumbnail(path)), forms=forms,
-        remains=_remains(findings, cache), sheets=_sheets(scan, findings), suspects=_suspects(findings), limit=SUSPECTS,
+        remains=_remains(findings, cache), sheets=sheets, suspects=_suspects(findings), limit=SUSPECTS,
     )
     cache.commit()
     return html

@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from graft.images import OUT_OF_MEMORY
+from graft.machine.progress import shown
+from graft.machine.threads import InThreads
 from pipeline import sealed
 from pipeline.code import digest_of
-from pipeline.image_folder import S3Path
+from pipeline.image_folder import S3Path, readers_of
 from pipeline.intake.fingerprint import (
     COEFFICIENTS,
     COLOUR_PX,
@@ -43,6 +45,7 @@ PASSING = {OUT_OF_MEMORY} | {       # reasons that say nothing of the file itsel
     os.strerror(code).lower() for code in (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ETIMEDOUT)
 }
 COMMIT_EVERY = 2000     # files: the most that a killed scan loses
+AHEAD = 64              # thumbnails that are made while the results before them are kept
 
 
 class ScanCache:
@@ -87,14 +90,18 @@ class ScanCache:
         Raises:
             UnreadableImage: if the file is broken and `is_broken` is False.
         """
-        state = self._state(path)
-        for jpeg, seal in self._select("thumbnails", "jpeg, seal", "AND path = ? AND state = ?", path, state):
-            if seal == sealed.digest(path, jpeg):
-                return jpeg
-        jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
-        self._put("REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)", self.root, path, state, jpeg,
-                  sealed.digest(path, jpeg))
+        if (jpeg := self._kept(path)) is None:
+            jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
+            self._keep(path, jpeg)
         return jpeg
+
+    def make_thumbnails(self, paths: list[str]) -> None:
+        """Make the thumbnails that are not kept yet, on all cores; see `thumbnail`."""
+        missing = [path for path in paths if self._kept(path) is None]
+        files = [self.images / path for path in missing]
+        with InThreads(take_thumbnail, files, readers_of(self.images), AHEAD) as made:
+            for path, jpeg in zip(missing, shown(made, len(missing), "making thumbnails", "image")):
+                self._keep(path, jpeg)
 
     def commit(self) -> None:
         """Write what was stored to the disk."""
@@ -102,6 +109,16 @@ class ScanCache:
             self.connection.commit()
         except sqlite3.DatabaseError as error:
             self._keep_nothing(error)
+
+    def _kept(self, path: str) -> bytes | None:
+        """The thumbnail of an unchanged file."""
+        wanted = path, self._state(path)
+        kept = self._select("thumbnails", "jpeg, seal", "AND path = ? AND state = ?", *wanted)
+        return next((jpeg for jpeg, seal in kept if seal == sealed.digest(path, jpeg)), None)
+
+    def _keep(self, path: str, jpeg: bytes) -> None:
+        self._put("REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)", self.root, path, self._state(path), jpeg,
+                  sealed.digest(path, jpeg))
 
     def _select(self, table: str, columns: str, further: str = "", *values) -> list[tuple]:
         """Rows of this image folder. A file in which SQLite cannot find them is made anew."""
