@@ -14,7 +14,8 @@ from benchmarks.scratch import ROOT, Project, write_some_digits
 from docs import pictures
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md",
-                                      "starter/README.md", "infra/README.md", "docs/review.md", "docs/models.md")]
+                                      "starter/README.md", "infra/README.md", "docs/s3.md", "docs/review.md",
+                                      "docs/models.md")]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL) for kind in ("sh", "python")}
