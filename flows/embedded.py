@@ -50,7 +50,13 @@ class Server:
             GraftError: if it ends, or does not answer in time.
         """
         import httpx
-        from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, get_current_settings, temporary_settings
+        from prefect.settings import (
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            PREFECT_UI_URL,
+            get_current_settings,
+            temporary_settings,
+        )
 
         began_s, limit_s = time.monotonic(), get_current_settings().server.ephemeral.startup_timeout_seconds
         with httpx.Client(trust_env=False) as client:
@@ -59,7 +65,11 @@ class Server:
                     raise GraftError("Prefect's server did not start; what it said is above. Run it again, or start "
                                      "one with `prefect server start` and name it by PREFECT_API_URL.")
                 time.sleep(POLL_S)
-        return temporary_settings({PREFECT_API_URL: self.api, PREFECT_UI_URL: ""})      # it has no pages to link to
+        return temporary_settings({
+            PREFECT_API_URL: self.api,
+            PREFECT_UI_URL: "",                             # it has no pages to link to
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,        # nobody would miss one; ending them takes up to a second
+        })
 
 
 class Named:
