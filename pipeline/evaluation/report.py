@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from graft.machine.threads import InThreads
 from graft.model import heatmaps
 from graft.model.classifier import Classifier
 from graft.pages import SCRIPTED
@@ -136,14 +138,17 @@ def _picture(answers: Answers, index: int, url: str) -> dict:
 
 
 def _heatmaps(sources: Sources) -> list[dict]:
-    answers, shown = sources.answers, []
-    for index in tqdm(pictures.examples(answers, HEATMAPS), desc="heat maps", unit="image", disable=None):
-        path = sources.images / answers.paths[index]
-        heat = heatmaps.occlusion(sources.classifier, sources.classifier.read(path))
-        picture = pictures.thumbnail(path)
-        overlaid = pictures.data_url(heatmaps.overlay(picture, heat))
-        shown.append({"heat": overlaid, **_picture(answers, index, pictures.data_url(picture))})
-    return shown
+    chosen = pictures.examples(sources.answers, HEATMAPS)
+    classifier = Classifier(sources.classifier.folder, threads=1)       # a picture per core: none waits for another
+    with InThreads(partial(_heatmap, sources, classifier), chosen, ahead=HEATMAPS) as maps:
+        return list(tqdm(maps, desc="heat maps", unit="image", total=len(chosen), disable=None))
+
+
+def _heatmap(sources: Sources, classifier: Classifier, index: int) -> dict:
+    path = sources.images / sources.answers.paths[index]
+    heat, picture = heatmaps.occlusion(classifier, classifier.read(path)), pictures.thumbnail(path)
+    return {"heat": pictures.data_url(heatmaps.overlay(picture, heat)),
+            **_picture(sources.answers, index, pictures.data_url(picture))}
 
 
 def _png(path: Path) -> str:
