@@ -22,9 +22,13 @@ HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto st
 class Dvc:
     """A context in which DVC commands run. Leaving it ends those that still run."""
 
-    def __enter__(self):
+    _loaded: list[subprocess.Popen] = []
+
+    @classmethod
+    def load(cls) -> None:
+        """Start a worker in this folder for the next context: it loads DVC meanwhile. It ends with this process."""
         here = str(Path(sys.executable).parent)
-        self._worker = subprocess.Popen(
+        cls._loaded.append(subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("dvc_worker.py"))],     # -P: this file is not DVC
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -34,7 +38,12 @@ class Dvc:
             env={**os.environ, "PATH": _before(here, "PATH"), "PYTHONPATH": _before(str(ROOT), "PYTHONPATH"),
                  "PYTHONUNBUFFERED": "1"},      # a stage runs this flow's code, whichever folder it runs in
             start_new_session=True,
-        )
+        ))
+
+    def __enter__(self):
+        if not self._loaded:
+            self.load()
+        self._worker = self._loaded.pop()
         threading.Thread(target=self._end_group, daemon=True).start()
         return self
 

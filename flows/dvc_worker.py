@@ -19,6 +19,7 @@ from importlib import import_module
 
 END, ANSWER = "\x1e", "\x1d"    # ASCII's record and group separators: no line of a stage begins with one
 GRACE_S = 30                    # for a stage to save its checkpoint after SIGTERM
+LOADED = ("dvc.cli.parser", "dvc.parsing.interpolate", "dvc.repo.reproduce", "networkx", "ruamel.yaml", "scmrepo.git")
 
 
 def main() -> None:
@@ -27,8 +28,11 @@ def main() -> None:
     orders, idle = queue.Queue(), threading.Event()
     idle.set()
     threading.Thread(target=_listen, args=(orders, idle), daemon=True).start()
-    for module in ("dvc.cli", "dvc.repo.reproduce"):        # while the flow is still checked
+    gc.disable()
+    for module in LOADED:               # while the flow is still imported and checked
         import_module(module)
+    gc.freeze()                         # imports leave no garbage
+    gc.enable()
     while (arguments := orders.get()) is not None:
         code = _own(*arguments) if arguments[0] in OWN else _dvc(arguments)
         idle.set()

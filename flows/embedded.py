@@ -1,7 +1,8 @@
-"""Prefect's server for one run, if no other is named; it starts while the run is checked.
+"""Prefect's server for one run, if no other is named; it starts while the run is imported and checked.
 
 Prefect starts the same server by itself, but not before it is asked for the first time. It then imports the whole
-server into the run's own process too, which takes two seconds.
+server into the run's own process too, which takes two seconds. This module imports Prefect inside its functions, so
+that `load` comes before that.
 """
 
 import atexit
@@ -10,19 +11,24 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
+from pathlib import Path
 
-import httpx
-import prefect
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, get_current_settings, temporary_settings
-
-from flows import preflight
 from graft.errors import GraftError
 
-APP = "prefect.server.api.server:create_app"
 AS_PREFECT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 GRACE_S = 5
 POLL_S = 0.05
+
+
+@cache
+def load() -> subprocess.Popen:
+    """Start the process that imports the server; it serves once `start` has told it a port."""
+    process = subprocess.Popen([sys.executable, "-P", str(Path(__file__).with_name("embedded_server.py"))], text=True,
+                               stdin=subprocess.PIPE, env=os.environ | AS_PREFECT, start_new_session=True)
+    atexit.register(_stop, process)
+    return process
 
 
 class Server:
@@ -33,13 +39,9 @@ class Server:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.api = f"http://127.0.0.1:{port}/api"
-        settings = get_current_settings()
-        self._limit_s = settings.server.ephemeral.startup_timeout_seconds
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent), "--factory", APP,
-             "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"],
-            env={**os.environ, **AS_PREFECT, **settings.to_environment_variables(exclude_unset=True)})
-        atexit.register(self._stop)
+        self._process = load()
+        with suppress(BrokenPipeError):         # it has ended: see `settings`
+            print(port, file=self._process.stdin, flush=True)
 
     def settings(self) -> AbstractContextManager:
         """A context in which this process uses the server. Waits until it answers.
@@ -47,22 +49,27 @@ class Server:
         Raises:
             GraftError: if it ends, or does not answer in time.
         """
-        began_s = time.monotonic()
+        import httpx
+        from prefect.settings import (
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            PREFECT_UI_URL,
+            get_current_settings,
+            temporary_settings,
+        )
+
+        began_s, limit_s = time.monotonic(), get_current_settings().server.ephemeral.startup_timeout_seconds
         with httpx.Client(trust_env=False) as client:
             while not _answers(client, f"{self.api}/health"):
-                if self._process.poll() is not None or time.monotonic() - began_s > self._limit_s:
+                if self._process.poll() is not None or time.monotonic() - began_s > limit_s:
                     raise GraftError("Prefect's server did not start; what it said is above. Run it again, or start "
                                      "one with `prefect server start` and name it by PREFECT_API_URL.")
                 time.sleep(POLL_S)
-        return temporary_settings({PREFECT_API_URL: self.api, PREFECT_UI_URL: ""})      # it has no pages to link to
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        return temporary_settings({
+            PREFECT_API_URL: self.api,
+            PREFECT_UI_URL: "",                             # it has no pages to link to
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,        # nobody would miss one; ending them takes up to a second
+        })
 
 
 class Named:
@@ -74,6 +81,10 @@ class Named:
 
 def start() -> Server | Named:
     """Start a server in the background, unless one is named or the place of its database cannot be written."""
+    from prefect.settings import get_current_settings
+
+    from flows import preflight
+
     if get_current_settings().api.url:
         return Named()
     try:
@@ -83,8 +94,19 @@ def start() -> Server | Named:
     return Server()
 
 
-def _answers(client: httpx.Client, address: str) -> bool:
+def _answers(client, address: str) -> bool:
+    import httpx
+
     try:
         return client.get(address).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def _stop(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -68,9 +68,10 @@ def _run_here(names: list[str], dvc: Dvc, remote: str) -> None:
 
 def names_from(stage: str, plan: list[str]) -> list[str]:
     """The stages of `plan` to hand over when `stage` is next: it and the GPU stages after it, or none."""
-    deployment, wanted = os.environ.get(GPU_VARIABLE), workspace.gpu_stages()
-    rest = plan[plan.index(stage):]
-    return list(takewhile(lambda name: name in wanted, rest)) if deployment else []
+    if not os.environ.get(GPU_VARIABLE):
+        return []
+    wanted = workspace.gpu_stages()
+    return list(takewhile(lambda name: name in wanted, plan[plan.index(stage):]))
 
 
 def hand_over(names: list[str], dvc: Dvc) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 from prefect.artifacts import (
@@ -158,8 +159,12 @@ def report_link(version) -> str | None:
 
 def _locked(name: str) -> list[str]:
     """The paths of a stage's outputs according to dvc.lock."""
-    lock = YAML(typ="safe").load(Path("dvc.lock"))
-    return [out["path"] for out in lock["stages"][name].get("outs", [])]
+    return [out["path"] for out in _read_lock(Path("dvc.lock").read_bytes())["stages"][name].get("outs", [])]
+
+
+@lru_cache(maxsize=1)           # it stays the same while nothing runs
+def _read_lock(data: bytes) -> dict:
+    return YAML(typ="safe").load(data)
 
 
 def _listed(path: Path) -> list[Path]:

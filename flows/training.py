@@ -13,13 +13,19 @@ import os
 import time
 from pathlib import Path
 
+from flows import embedded
+
+if __name__ == "__main__":
+    embedded.load()             # first of all: it takes longer than all other imports
+
 from prefect import flow, get_run_logger
 
-from flows import embedded, handover, model_folder, outcome, preflight, retraining, show, workspace
+from flows import handover, model_folder, outcome, preflight, retraining, show, workspace
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
 from graft.errors import LINES, printable, reported
+from pipeline.intake.comparison import as_text, compare, read_images
 from tasks import artifacts
 from tasks.repository import project_folder
 
@@ -44,7 +50,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = ".", dat
     with model_folder.entered(folder):
         if reason:
             retraining.show_reason(reason)
-        with Dvc() as dvc:              # loads DVC meanwhile
+        with Dvc() as dvc:
             with Waiting("checks", get_run_logger().info):
                 if data_commit:
                     workspace.take_data(data_commit)
@@ -155,7 +161,6 @@ def decide_and_publish(seconds: dict[str, float]) -> dict:
 @plain_task(task_run_name="compare")
 def compare_data():
     """Show which images are new, gone or relabelled since the champion. Returns it, see `tasks.gate.pull_champion`."""
-    from pipeline.intake.comparison import as_text, compare, read_images
     from tasks import gate
 
     champion = gate.pull_champion(show.model_name())
@@ -187,6 +192,7 @@ def run(**parameters) -> dict:
     """
     print("checking params.yaml, images, registry and Prefect's server", flush=True)
     server = embedded.start()
+    Dvc.load()
     with Waiting("checks", print):
         preflight.check_all(publish=parameters.get("publish", True))
     with Waiting("Prefect's server", print):

@@ -11,7 +11,8 @@ from types import ModuleType
 def hidden(*libraries: str, **stand_ins: ModuleType) -> Iterator[None]:
     """Let imports of some libraries fail in this block, as if they were not installed. Those already imported stay.
 
-    The garbage collector rests meanwhile: it would take a fifth of the time, and find nothing.
+    The garbage collector rests meanwhile, which would take a fifth of the time and find nothing; later it leaves out
+    what was imported.
 
     Args:
         libraries: top-level names.
@@ -25,6 +26,7 @@ def hidden(*libraries: str, **stand_ins: ModuleType) -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()
         if was_enabled:
             gc.enable()
         for name in hidden:

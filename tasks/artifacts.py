@@ -4,15 +4,26 @@ Stages exchange data through these files alone. The files contain nothing that c
 a duration or a random id, so a forced rerun leaves dvc.lock unchanged.
 """
 
-import json
-from pathlib import Path
+from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graft.errors import GraftError
-from graft.machine.files import whole
+from tasks.files import (  # noqa: F401  for all who import this module
+    read_arrays,
+    read_json,
+    read_table,
+    write_arrays,
+    write_json,
+    write_table,
+    write_text,
+)
 from tasks.params import read_sections
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 OUTPUTS = Path("outputs")
 CACHE = Path(".graft")      # activations and checkpoints: recomputed if lost, not outputs of a stage
@@ -111,37 +122,10 @@ CLASS_COLUMNS = {"class": str, "images": "int64", "predicted": "int64"} | {     
 }
 
 
-def write_table(path: Path, table: pd.DataFrame, columns: dict) -> None:
-    """Write a table as CSV, whole or not at all.
-
-    Args:
-        path: the file; its folder is created if necessary.
-        table: has at least `columns`; others are left out.
-        columns: name -> dtype, in the file's order.
-    """
-    write_text(path, table[list(columns)].to_csv(index=False, lineterminator="\n"))
-
-
-def read_table(path: Path, columns: dict) -> pd.DataFrame:
-    """Read what `write_table` wrote.
-
-    Raises:
-        GraftError: if the file is missing or damaged, or lacks one of the columns.
-    """
-    missing_values = {name: [""] for name, kind in columns.items() if kind is not str}     # a label may be called "NA"
-    try:
-        table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=missing_values)
-    except FileNotFoundError:
-        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
-    except ValueError as error:
-        raise GraftError(f"{path} is damaged: {error}. Run `dvc repro --force {path.parent.name}`.") from None
-    if missing := [name for name in columns if name not in table.columns]:
-        raise GraftError(f"{path}: column {', '.join(missing)} is missing. Run `dvc repro --force {path.parent.name}`.")
-    return table[list(columns)]
-
-
 def candidate_table(candidates: list) -> pd.DataFrame:
     """A row of `CANDIDATE_COLUMNS` for each `pipeline.probing.selection.Candidate`."""
+    import pandas as pd
+
     rows = [(each.levels[0], each.units, each.penalty, each.is_mirrored, each.log_loss, each.accuracy)
             for each in candidates]
     return pd.DataFrame(rows, columns=list(CANDIDATE_COLUMNS))
@@ -160,6 +144,8 @@ def write_held_out(path: Path, table: pd.DataFrame, logits: np.ndarray) -> None:
         table: with `path`, `label`, `fold` and, where it is known, `unknown_score`.
         logits: float `(images, classes)`.
     """
+    import pandas as pd
+
     answers = pd.DataFrame(logits, columns=[LOGIT + name for name in read_labels(table)[1]], index=table.index)
     table = table.assign(unknown_score=table.get("unknown_score", float("nan")))
     columns = HELD_OUT_COLUMNS | dict.fromkeys(answers.columns, float)
@@ -168,24 +154,11 @@ def write_held_out(path: Path, table: pd.DataFrame, logits: np.ndarray) -> None:
 
 def read_held_out(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """Read what `write_held_out` wrote: the table, and the logits, float64 `(images, classes)`."""
+    import pandas as pd
+
     names = [LOGIT + name for name in read_labels(pd.DataFrame(columns=["label"]))[1]]
     table = read_table(path, HELD_OUT_COLUMNS | dict.fromkeys(names, float))
     return table[list(HELD_OUT_COLUMNS)], table[names].to_numpy(float)
-
-
-def write_arrays(path: Path, arrays: list) -> None:
-    """Write arrays as `.npz`, whole or not at all; the same arrays give the same bytes."""
-    with whole(path) as unfinished, open(unfinished, "wb") as file:
-        np.savez(file, *arrays)
-
-
-def read_arrays(path: Path) -> list[np.ndarray]:
-    """Read what `write_arrays` wrote, in the same order. Raises `GraftError` if the file is missing."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return [arrays[f"arr_{number}"] for number in range(len(arrays.files))]
-    except FileNotFoundError:
-        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
 
 
 def read_split(name: str) -> pd.DataFrame:
@@ -213,6 +186,8 @@ def read_test() -> pd.DataFrame:
 
 def write_history(path: Path, history: list[dict]) -> None:
     """Write one row per epoch; none if nothing was trained. For the keys, see `HISTORY_COLUMNS`."""
+    import pandas as pd
+
     write_table(path, pd.DataFrame(history, columns=list(HISTORY_COLUMNS)), HISTORY_COLUMNS)
 
 
@@ -238,22 +213,3 @@ def read_extracted(is_mirrored: bool = False, cut: str | None = None) -> dict:
         "table": read_table(ACTIVATIONS, ACTIVATION_COLUMNS),
         "cache": CACHE / "activations", "cache_gigabytes": read_sections()["extract"]["cache_gigabytes"],
     }
-
-
-def write_json(path: Path, content) -> None:
-    """Write JSON with sorted keys, whole or not at all. Raises `ValueError` for NaN and infinity."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path):
-    """Read what `write_json` wrote. Raises `GraftError` if the file is missing."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GraftError(f"{path} is missing: run `dvc repro {path.parent.name}` first.") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a half-written file never has the final name."""
-    with whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")

@@ -110,20 +110,21 @@ def evaluate_bundle(evaluate: EvaluateParams, images: Path) -> dict:
     artifacts.write_table(artifacts.PREDICTIONS, predictions.predict_table(classifier, test, images), columns)
     stored = artifacts.read_table(artifacts.PREDICTIONS, columns)
     answers = predictions.to_answers(stored[~test["is_copy"]])
-    overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
-    overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
-    (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
-    suspects, settled = unsettled(label_suspects(answers), test[~test["is_copy"]]["sha256"], images)
-    verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"],
-                           classifier.description.unknown_threshold is not None)
-    write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
-    artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
-        model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,
-        metrics=overall, classes=classes, splits=splits, copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS,
-        stages=summaries, chosen=chosen, confidence=evaluate.confidence, verdict=verdict, suspects=suspects,
-        settled=settled,
-        findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
-    )))
+    with report.heatmaps_meanwhile(classifier, answers, images) as maps:
+        overall, classes = metrics.measure(answers, classifier.description.temperature, **vars(evaluate))
+        overall["held_out_accuracy"] = held_out_accuracy(evaluate.confidence)
+        (histories, summaries), chosen = read_training(artifacts), read_chosen(artifacts)
+        suspects, settled = unsettled(label_suspects(answers), test[~test["is_copy"]]["sha256"], images)
+        verdict = give_verdict(answers, overall["accuracy"], classes, len(suspects), chosen["choice"]["twice"],
+                               classifier.description.unknown_threshold is not None)
+        write_plots(artifacts.PLOTS, answers, classifier.description, histories, chosen["choice"], evaluate.confidence)
+        artifacts.write_text(artifacts.REPORT, report.write_report(report.Sources(
+            model=read_sections()["publish"]["name"], classifier=classifier, answers=answers, images=images,
+            metrics=overall, classes=classes, splits=splits, copies=int(test["is_copy"].sum()), plots=artifacts.PLOTS,
+            stages=summaries, chosen=chosen, confidence=evaluate.confidence, verdict=verdict, suspects=suspects,
+            settled=settled, heatmaps=maps,
+            findings=artifacts.read_json(artifacts.DATA_FINDINGS) if artifacts.DATA_FINDINGS.exists() else None,
+        )))
     artifacts.write_table(artifacts.CLASSES, classes, artifacts.CLASS_COLUMNS)
     artifacts.write_json(artifacts.METRICS, overall)
     artifacts.write_json(artifacts.SUMMARY, summarize(overall))

@@ -55,6 +55,14 @@ def test_prefects_server_ends_with_the_process_that_started_it(project):
         httpx.get(address, trust_env=False)
 
 
+def test_prefects_server_ends_with_a_run_that_was_killed(project):
+    program = ("import os, signal\nfrom flows import embedded\nserver = embedded.start()\nwith server.settings():\n"
+               "    print(server.api, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)")
+    address = project.run("python", "-c", program, check=False).stdout.strip()      # read until the server ends, too
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address, trust_env=False)
+
+
 def test_nothing_changed_means_nothing_runs(project):
     again = project.run("dvc", "repro", "evaluate")
     assert ran(again.stdout) == []

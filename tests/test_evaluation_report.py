@@ -14,7 +14,7 @@ from PIL import Image
 from populations import answers
 from tiny_bundle import COLOURS, make_bundle, make_images
 
-from graft.model import bundle
+from graft.model import bundle, heatmaps
 from graft.model.classifier import Classifier
 from pipeline import pages
 from pipeline.evaluation import metrics, pictures, predictions, report, suspects
@@ -191,3 +191,15 @@ def test_findings_of_the_data_are_shown(tmp_path):
 
 def test_the_report_is_the_same_each_time(sources):
     assert report.write_report(sources) == report.write_report(sources)
+
+
+def test_heat_maps_that_threads_draw_meanwhile_are_those_of_the_model_in_their_order(sources):
+    with report.heatmaps_meanwhile(sources.classifier, sources.answers, sources.images) as maps:
+        page = Page(report.write_report(replace(sources, heatmaps=maps)))
+    overlaid = []
+    for index in pictures.examples(sources.answers, report.HEATMAPS):
+        path = sources.images / sources.answers.paths[index]
+        heat = heatmaps.occlusion(sources.classifier, sources.classifier.read(path))
+        overlaid.append(pictures.data_url(heatmaps.overlay(pictures.thumbnail(path), heat)))
+    assert len(overlaid) == report.HEATMAPS
+    assert [image["src"] for tag, image in page.tags if tag == "img" and image.get("alt") == "heat map"] == overlaid

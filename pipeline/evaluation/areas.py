@@ -1,7 +1,6 @@
 """Areas under ROC and precision-recall curves, with intervals that reflect how this model's scores are spread."""
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from pipeline.evaluation import intervals
 
@@ -48,6 +47,8 @@ def _segments(scores: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _sums(segments: np.ndarray, images: np.ndarray, count: int, counts: np.ndarray) -> np.ndarray:
     """How often images of each segment occur in each draw, float64 `(count, draws)`."""
+    from scipy.sparse import csr_array  # who writes a card imports this module, too
+
     ones = np.ones(len(images), counts.dtype)
     return (csr_array((ones, (segments, images)), shape=(count, counts.shape[1])) @ counts.T).astype(float)
 

@@ -14,9 +14,11 @@ def chance_of(wins: int, losses: int) -> float:
     Args:
         wins, losses: images that only the one, or only the other, model answers right.
     """
+    if not wins:
+        return 1.0
     from scipy.special import betainc  # the binomial's upper tail; scipy.stats takes a second to import
 
-    return float(betainc(wins, losses + 1, 0.5)) if wins else 1.0
+    return float(betainc(wins, losses + 1, 0.5))
 
 
 def difference_interval(wins: int, losses: int, images: int, confidence: float) -> tuple[float, float]:

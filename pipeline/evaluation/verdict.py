@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln  # scipy.stats takes a second to import
 
 from pipeline.evaluation.predictions import Answers
 
@@ -81,6 +80,8 @@ def chance_of_as_many(wrong: int, mistakes: int, images: int, answers: int) -> f
 
 
 def _log_choose(of: int, some):
+    from scipy.special import gammaln  # scipy.stats takes a second to import
+
     return gammaln(of + 1) - gammaln(some + 1) - gammaln(of - some + 1)
 
 
