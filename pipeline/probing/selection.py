@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.losses import log_losses
 from pipeline.probing import logistic
 from pipeline.probing.levels import Index
-from pipeline.probing.logistic import Head, fit, principal_axes
+from pipeline.probing.logistic import Head, fit, fit_each, principal_axes
 
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
 TIED = 0.5                      # a loss that is higher by at most so many standard errors counts as equal
@@ -86,9 +86,9 @@ def compare(features: Features, levels: list[str], columns: np.ndarray, near: fl
     """
     chosen = features.units(columns)
     axes = principal_axes(chosen.plain)
-    plain, mirrored = (axes.project(each).astype(np.float32) for each in (chosen.plain, chosen.mirrored))
-    penalty, logits = _best_penalty(chosen, plain, near)
-    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
+    plain, mirrored = (axes.project(each, np.float32) for each in (chosen.plain, chosen.mirrored))
+    penalty, logits, starts = _best_penalty(chosen, plain, near)
+    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty, starts)
     if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
         logits = both
     accuracy = float((logits.argmax(axis=1) == chosen.labels).mean())
@@ -116,47 +116,46 @@ def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, p
     """
     axes = principal_axes(features.plain)
     views = [features.plain, features.mirrored] if is_mirrored else [features.plain]
-    rows = [axes.project(each).astype(np.float32) for each in views]
+    rows = [axes.project(each, np.float32) for each in views]
     return [_out_of_fold(features, rows, penalty, learnt=part)[0] for part in parts]
 
 
-def _best_penalty(features: Features, rows: np.ndarray, near: float | None = None) -> tuple[float, np.ndarray]:
-    """The highest penalty whose loss is about the lowest, and its logits.
+def _best_penalty(features: Features, rows: np.ndarray, near: float | None = None) -> tuple:
+    """The highest penalty whose loss is about the lowest, and what `_out_of_fold` found with it.
 
     Each fit starts from that of the penalty before; the first penalty is the one above `near`.
     """
-    tried, starts, first = [], {}, max(0, PENALTIES.index(near) - 1) if near else 0
+    tried, starts, means, first = [], None, [], max(0, PENALTIES.index(near) - 1) if near else 0
     for penalty in PENALTIES[first:]:
         logits, starts = _out_of_fold(features, [rows], penalty, starts)
-        tried.append((penalty, logits, log_losses(logits, features.labels)))
-        means = [losses.mean() for _, _, losses in tried]
+        tried.append((penalty, logits, starts))
+        means.append(_loss(logits, features))
         if len(means) - 1 - np.argmin(means) == RISES:
             break
     if first and np.argmin(means) == 0:         # the best one may be higher
         return _best_penalty(features, rows)
-    lowest = tried[np.argmin(means)][2]
-    gaps = [losses - lowest for _, _, losses in tried]
+    losses = [log_losses(logits, features.labels) for _, logits, _ in tried]
+    gaps = [each - losses[np.argmin(means)] for each in losses]
     is_tied = [gap.mean() <= TIED * gap.std() / np.sqrt(len(gap)) for gap in gaps]
-    return tried[np.argmax(is_tied)][:2]
+    return tried[np.argmax(is_tied)]
 
 
-def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: dict | None = None,
-                 learnt: np.ndarray | bool = True) -> tuple[np.ndarray, dict]:
-    """Logits of the first view of each image from a fit without its fold, and the coefficients by fold.
+def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: np.ndarray | None = None,
+                 learnt: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the first view of each image from a fit without its fold, and the coefficients of each fold's fit.
 
     Args:
         views: of all images, float `(images, axes)` each, on principal axes.
-        starts: the coefficients to start from, by fold.
+        starts: the coefficients to start from.
         learnt: bool `(images,)`, the images that may be learnt from.
     """
-    logits, found = np.empty((len(features.labels), features.classes)), {}
-    for fold in np.unique(features.folds):
-        kept, held_out = (features.folds != fold) & learnt, features.folds == fold
-        labels = np.tile(features.labels[kept], len(views))
-        found[fold] = fit(np.concatenate([rows[kept] for rows in views]), labels, features.classes, penalty,
-                          start=(starts or {}).get(fold), weights=np.full(len(labels), 1 / len(views)),
-                          tolerance=logistic.ROUGH)
-        logits[held_out] = views[0][held_out] @ found[fold][:-1] + found[fold][-1]
+    logits, folds = np.empty((len(features.labels), features.classes)), np.unique(features.folds)
+    weights = ((features.folds != folds[:, None]) & learnt) / len(views)
+    found = fit_each(np.concatenate(views), np.tile(features.labels, len(views)), features.classes, penalty,
+                     np.tile(weights, len(views)), starts, logistic.ROUGH)
+    for fold, coefficients in zip(folds, found):
+        held_out = features.folds == fold
+        logits[held_out] = views[0][held_out] @ coefficients[:-1] + coefficients[-1]
     return logits, found
 
 
