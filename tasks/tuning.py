@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.features import read_features, to_features
+from tasks.features import compared, read_features, to_features
 from tasks.params import FitParams, params
 
 
@@ -37,8 +37,6 @@ def start_heads(images: Path) -> tuple[list, list]:
         The weights of one that has learnt from train, and of one that has learnt from train and val. The recipe's head
         is both, although it has learnt from train alone.
     """
-    import numpy as np
-
     from pipeline.probing import selection
     from tasks import artifacts
 
@@ -48,8 +46,8 @@ def start_heads(images: Path) -> tuple[list, list]:
     table, index, levels = read_features(images)
     features = to_features(table, levels)
     last = features.units(index.columns(index.names[-1:]))
-    found = selection.compare(last, index.names[-1:], np.arange(last.plain.shape[1]))
-    heads = [selection.fit_head(each, found.penalty, found.is_mirrored)
+    penalty, is_mirrored, _ = compared(features, index, index.names[-1:])
+    heads = [selection.fit_head(each, penalty, is_mirrored)
              for each in (last.images((table["split"] == "train").to_numpy()), last)]
     return tuple([head.kernel, head.bias] for head in heads)
 

@@ -18,6 +18,9 @@ SMALLEST_SHARE = 1e-3       # of the largest variance: what lies along other axe
 EXACT, ROUGH = 1e-6, 1e-5   # largest gradient of the final fit; and where fits are only compared
 MOST_COLUMNS = 64           # fits × classes that are computed together: more are no faster, and take memory
 
+# for a function that multiplies matrices: the same bits on any number of cores, and no thread spins for a busy core
+one_thread = threadpool_limits.wrap(limits=1)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -60,16 +63,16 @@ class Axes:
         return Head(kernel.astype(np.float32), (coefficients[-1] - self.mean @ kernel).astype(np.float32))
 
 
+@one_thread
 def principal_axes(features: np.ndarray) -> Axes:
     """Find the leading axes of float `(rows, units)`, at most `MOST_AXES`; they use no label."""
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     scale = np.where(deviation > 1e-6, deviation, 1)
     standardized = ((features - mean) / scale).astype(np.float32)
-    with threadpool_limits(1):
-        if len(standardized) >= standardized.shape[1]:
-            return Axes(mean, scale, _leading(standardized.T @ standardized)[1])
-        variances, rows = _leading(standardized @ standardized.T)
-        return Axes(mean, scale, standardized.T.astype(np.float64) @ rows / np.sqrt(variances))
+    if len(standardized) >= standardized.shape[1]:
+        return Axes(mean, scale, _leading(standardized.T @ standardized)[1])
+    variances, rows = _leading(standardized @ standardized.T)
+    return Axes(mean, scale, standardized.T.astype(np.float64) @ rows / np.sqrt(variances))
 
 
 def _leading(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +109,7 @@ def fit(rows: np.ndarray, labels: np.ndarray, classes: int, penalty: float, *, w
     return fit_each(rows, labels, classes, penalty, weights[None], starts, tolerance)[0]
 
 
+@one_thread
 def fit_each(rows: np.ndarray, labels: np.ndarray, classes: int, penalty: float, weights: np.ndarray,
              starts: np.ndarray | None = None, tolerance: float = EXACT) -> np.ndarray:
     """`fit` for several weightings of the same rows, in a half of the time.
@@ -118,12 +122,11 @@ def fit_each(rows: np.ndarray, labels: np.ndarray, classes: int, penalty: float,
         float64 `(fits, axes + 1, classes)`.
     """
     step, found = max(1, MOST_COLUMNS // classes), []
-    with threadpool_limits(1):      # the same bits on any number of cores; and threads that wait for a busy core spin
-        for begin in range(0, len(weights), step):
-            some = slice(begin, begin + step)
-            used = weights[some].any(axis=0)
-            found.append(_fit_together(rows[used], labels[used], classes, penalty, weights[some][:, used],
-                                       None if starts is None else starts[some], tolerance))
+    for begin in range(0, len(weights), step):
+        some = slice(begin, begin + step)
+        used = weights[some].any(axis=0)
+        found.append(_fit_together(rows[used], labels[used], classes, penalty, weights[some][:, used],
+                                   None if starts is None else starts[some], tolerance))
     return np.concatenate(found)
 
 

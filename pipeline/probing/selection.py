@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.losses import log_losses
 from pipeline.probing import logistic
 from pipeline.probing.levels import Index
-from pipeline.probing.logistic import Head, fit, fit_each, principal_axes
+from pipeline.probing.logistic import Axes, Head, fit, fit_each, one_thread, principal_axes
 
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
 TIED = 0.5                      # a loss that is higher by at most so many standard errors counts as equal
@@ -51,7 +51,7 @@ class Candidate:
 
     Attributes:
         levels: their names, from first to last.
-        units: how many features these are.
+        axes: of their features.
         penalty: see `pipeline.probing.logistic.fit`.
         is_mirrored: whether mirrored images are trained on, too.
         logits: float64 `(images, classes)`, of each plain image by the head that was fitted without its fold.
@@ -59,7 +59,7 @@ class Candidate:
     """
 
     levels: list[str]
-    units: int
+    axes: Axes
     penalty: float
     is_mirrored: bool
     logits: np.ndarray
@@ -75,6 +75,7 @@ def compare_sets(features: Features, index: Index, sets: list[list[str]]) -> lis
     return compared
 
 
+@one_thread
 def compare(features: Features, levels: list[str], columns: np.ndarray, near: float | None = None) -> Candidate:
     """Choose the penalty, then whether mirrored images help; both by the mean log loss out of fold.
 
@@ -87,23 +88,29 @@ def compare(features: Features, levels: list[str], columns: np.ndarray, near: fl
     chosen = features.units(columns)
     axes = principal_axes(chosen.plain)
     plain, mirrored = (axes.project(each, np.float32) for each in (chosen.plain, chosen.mirrored))
-    penalty, logits, starts = _best_penalty(chosen, plain, near)
-    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty, starts)
+    penalty, logits = _best_penalty(chosen, plain, near)
+    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
     if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
         logits = both
     accuracy = float((logits.argmax(axis=1) == chosen.labels).mean())
-    return Candidate(levels, len(columns), penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
+    return Candidate(levels, axes, penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
 
 
-def fit_head(features: Features, penalty: float, is_mirrored: bool) -> Head:
-    """Fit the head to all images, to its optimum; the two views of an image weigh one half each."""
-    axes = principal_axes(features.plain)
+@one_thread
+def fit_head(features: Features, penalty: float, is_mirrored: bool, axes: Axes | None = None) -> Head:
+    """Fit the head to all images, to its optimum; the two views of an image weigh one half each.
+
+    Args:
+        axes: of the features, where they are known.
+    """
+    axes = axes or principal_axes(features.plain)
     views = (features.plain, features.mirrored) if is_mirrored else (features.plain,)
     rows, labels = np.concatenate([axes.project(each) for each in views]), np.tile(features.labels, len(views))
     weights = np.full(len(rows), 1 / len(views))
     return axes.head(fit(rows, labels, features.classes, penalty, weights=weights))
 
 
+@one_thread
 def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, parts: list[np.ndarray]
                         ) -> list[np.ndarray]:
     """The answers to each image by heads that learnt from a part of the images of the other folds.
@@ -120,24 +127,24 @@ def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, p
     return [_out_of_fold(features, rows, penalty, learnt=part)[0] for part in parts]
 
 
-def _best_penalty(features: Features, rows: np.ndarray, near: float | None = None) -> tuple:
-    """The highest penalty whose loss is about the lowest, and what `_out_of_fold` found with it.
+def _best_penalty(features: Features, rows: np.ndarray, near: float | None = None) -> tuple[float, np.ndarray]:
+    """The highest penalty whose loss is about the lowest, and its logits.
 
     Each fit starts from that of the penalty before; the first penalty is the one above `near`.
     """
-    tried, starts, means, first = [], None, [], max(0, PENALTIES.index(near) - 1) if near else 0
+    tried, starts, first = [], None, max(0, PENALTIES.index(near) - 1) if near else 0
     for penalty in PENALTIES[first:]:
         logits, starts = _out_of_fold(features, [rows], penalty, starts)
-        tried.append((penalty, logits, starts))
-        means.append(_loss(logits, features))
+        tried.append((penalty, logits, log_losses(logits, features.labels)))
+        means = [losses.mean() for _, _, losses in tried]
         if len(means) - 1 - np.argmin(means) == RISES:
             break
     if first and np.argmin(means) == 0:         # the best one may be higher
         return _best_penalty(features, rows)
-    losses = [log_losses(logits, features.labels) for _, logits, _ in tried]
-    gaps = [each - losses[np.argmin(means)] for each in losses]
+    lowest = tried[np.argmin(means)][2]
+    gaps = [losses - lowest for _, _, losses in tried]
     is_tied = [gap.mean() <= TIED * gap.std() / np.sqrt(len(gap)) for gap in gaps]
-    return tried[np.argmax(is_tied)]
+    return tried[np.argmax(is_tied)][:2]
 
 
 def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: np.ndarray | None = None,
