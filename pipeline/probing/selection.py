@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.losses import log_losses
-from pipeline.probing import logistic
 from pipeline.probing.levels import Index
 from pipeline.probing.logistic import Axes, Head, fit, fit_each, one_thread, principal_axes
 
@@ -96,7 +95,6 @@ def compare(features: Features, levels: list[str], columns: np.ndarray, near: fl
     return Candidate(levels, axes, penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
 
 
-@one_thread
 def fit_head(features: Features, penalty: float, is_mirrored: bool, axes: Axes | None = None) -> Head:
     """Fit the head to all images, to its optimum; the two views of an image weigh one half each.
 
@@ -159,7 +157,7 @@ def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, st
     logits, folds = np.empty((len(features.labels), features.classes)), np.unique(features.folds)
     weights = ((features.folds != folds[:, None]) & learnt) / len(views)
     found = fit_each(np.concatenate(views), np.tile(features.labels, len(views)), features.classes, penalty,
-                     np.tile(weights, len(views)), starts, logistic.ROUGH)
+                     np.tile(weights, len(views)), starts)
     for fold, coefficients in zip(folds, found):
         held_out = features.folds == fold
         logits[held_out] = views[0][held_out] @ coefficients[:-1] + coefficients[-1]
