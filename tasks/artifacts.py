@@ -43,6 +43,7 @@ AUGMENTED = OUTPUTS / "extract" / "augmented.png"
 HEAD = OUTPUTS / "transfer" / "head.json"                   # the levels that the head reads, and its shape
 TRANSFER_HEAD = OUTPUTS / "transfer" / "head.npz"           # its weights, in the order of Keras's `get_weights`
 CANDIDATES = OUTPUTS / "transfer" / "candidates.csv"        # the levels that were compared
+CANDIDATE_LOSSES = OUTPUTS / "transfer" / "losses.npz"      # float64 (images,) each, out of fold, of every image
 TRANSFER_HELD_OUT = OUTPUTS / "transfer" / "held_out.csv"   # answers to images by a head that had not seen them
 TRANSFER_HISTORY = OUTPUTS / "transfer" / "history.csv"
 TRANSFER_SUMMARY = OUTPUTS / "transfer" / "summary.json"
@@ -126,7 +127,7 @@ def candidate_table(candidates: list) -> pd.DataFrame:
     """A row of `CANDIDATE_COLUMNS` for each `pipeline.probing.selection.Candidate`."""
     import pandas as pd
 
-    rows = [(each.levels[0], each.units, each.penalty, each.is_mirrored, each.log_loss, each.accuracy)
+    rows = [(each.levels[0], len(each.axes.mean), each.penalty, each.is_mirrored, each.log_loss, each.accuracy)
             for each in candidates]
     return pd.DataFrame(rows, columns=list(CANDIDATE_COLUMNS))
 

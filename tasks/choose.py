@@ -100,28 +100,31 @@ def judged(setting: Setting | None, epochs: int, logits, passes: float) -> Trial
 
 def measure(images: Path):
     """Measure size and similarity; see `pipeline.probing.quadrant`. `images` is the folder of the images."""
+    from pipeline.probing.curve import learning_curve
     from pipeline.probing.quadrant import find_quadrant
     from tasks import artifacts
-    from tasks.features import read_features, to_features
+    from tasks.features import compared, read_features, to_features
 
     table, index, levels = read_features(images)
-    read = artifacts.read_json(artifacts.HEAD)["levels"] or index.names[-1:]
-    features = to_features(table, levels)
-    return features, find_quadrant(features, index.columns(index.names[-1:]), index.columns(read))
+    features, chosen = to_features(table, levels), artifacts.read_json(artifacts.HEAD)["levels"]
+    last, everything = (compared(features, index, names)[2] for names in (index.names[-1:], index.names))
+    read = chosen or index.names[-1:]
+    penalty, is_mirrored, _ = compared(features, index, read)
+    full = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[1] if chosen else None
+    curve = learning_curve(features.units(index.columns(read)), penalty, is_mirrored, full)
+    return features, find_quadrant(last, everything, curve)
 
 
 def advised(quadrant, network, top: str) -> list[Setting]:
     """The settings that the quadrant advises, at most four. The more is trained, the lower the rate.
 
     Args:
-        quadrant: see `measure`.
+        quadrant: see `measure`; not few and alike.
         network: the backbone.
         top: the cut that leaves the top blocks to train.
     """
     from pipeline.training import arithmetic, backbones, blocks
 
-    if quadrant.is_alike and not quadrant.is_many:
-        return []
     lower = min(blocks.block_ends(network)[:-1],
                 key=lambda end: abs(arithmetic.share_above(network, end) - LOWER_SHARE))
     cuts = [lower] if quadrant.is_alike else [lower, backbones.IMAGES]
@@ -183,7 +186,7 @@ def find_choice(finetune: FinetuneParams, budget: float, quadrant, images: Path)
     if cut and rate:
         return {"cut": cut, "learning_rate": rate, "reason": "both are set in params.yaml"}, []
     head = judged(None, 0, held_out.transfer_logits(), 0.0)
-    if cut is None and quadrant.is_alike and not quadrant.is_many:
+    if cut is None and quadrant.is_few_and_alike:
         return {"cut": None, "learning_rate": None, "reason": "few images, and like the backbone's own"}, [head]
     trials = [head, *try_settings(budget, finetune, quadrant, images).trials.values()]
     best = min(trials, key=lambda trial: trial.log_loss)

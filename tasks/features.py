@@ -50,3 +50,26 @@ def to_features(table, levels):
     folds = held_out["fold"].to_numpy() if len(held_out) == len(table) else assign_folds(
         labels, table["group"].to_numpy(str), FOLDS)
     return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
+
+
+def compared(features, index, names: list[str]) -> tuple[float, bool, object]:
+    """What cross-validation finds for a head on some levels: as `transfer` has written it, or computed now.
+
+    Args:
+        features: of all levels, from `to_features`.
+        index: from `read_features`.
+        names: the levels.
+
+    Returns:
+        The penalty, whether mirrored images help, and the log losses out of fold, float64 `(images,)`.
+    """
+    from pipeline.losses import log_losses
+    from pipeline.probing.selection import compare
+    from tasks import artifacts
+
+    rows, columns = artifacts.read_table(artifacts.CANDIDATES, artifacts.CANDIDATE_COLUMNS), index.columns(names)
+    for row, losses in zip(rows.itertuples(), artifacts.read_arrays(artifacts.CANDIDATE_LOSSES)):
+        if (row.levels, row.units) == (names[0], len(columns)):
+            return row.penalty, row.mirrored, losses
+    found = compare(features, names, columns)
+    return found.penalty, found.is_mirrored, log_losses(found.logits, features.labels)

@@ -57,6 +57,7 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
         transfer: the stage's parameters.
         table, index, levels: see `read_features`.
     """
+    from pipeline.losses import log_losses
     from pipeline.probing import selection
     from pipeline.probing.folds import assign_folds
     from tasks import artifacts
@@ -68,8 +69,9 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
     features = selection.Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
     compared = selection.compare_sets(features, index, candidate_levels(transfer.levels, index.names))
     best = min(compared, key=lambda candidate: candidate.log_loss)
-    head = selection.fit_head(features.units(index.columns(best.levels)), best.penalty, best.is_mirrored)
+    head = selection.fit_head(features.units(index.columns(best.levels)), best.penalty, best.is_mirrored, best.axes)
     artifacts.write_table(artifacts.CANDIDATES, artifacts.candidate_table(compared), artifacts.CANDIDATE_COLUMNS)
+    artifacts.write_arrays(artifacts.CANDIDATE_LOSSES, [log_losses(each.logits, labels) for each in compared])
     artifacts.write_json(artifacts.HEAD, {"levels": best.levels, "hidden_units": 0, "dropout": 0.0})
     artifacts.write_arrays(artifacts.TRANSFER_HEAD, [head.kernel, head.bias])
     artifacts.write_held_out(artifacts.TRANSFER_HELD_OUT, table.assign(fold=folds), best.logits)
@@ -124,6 +126,7 @@ def fit_recipe(transfer: TransferParams, images: Path) -> None:
     logits = scoring.predict(head, val)
     loss, accuracy = progress.best_loss, float((logits.argmax(axis=1) == val.labels).mean())
     artifacts.write_table(artifacts.CANDIDATES, artifacts.candidate_table([]), artifacts.CANDIDATE_COLUMNS)
+    artifacts.write_arrays(artifacts.CANDIDATE_LOSSES, [])
     artifacts.write_json(artifacts.HEAD, {"levels": [], "hidden_units": transfer.hidden_units,
                                           "dropout": transfer.dropout})
     artifacts.write_arrays(artifacts.TRANSFER_HEAD, head.get_weights())

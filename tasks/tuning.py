@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.features import read_features, to_features
+from tasks.features import compared, read_features, to_features
 from tasks.params import FitParams, params
 
 
@@ -37,8 +37,6 @@ def start_heads(images: Path) -> tuple[list, list]:
         The weights of one that has learnt from train, and of one that has learnt from train and val. The recipe's head
         is both, although it has learnt from train alone.
     """
-    import numpy as np
-
     from pipeline.probing import selection
     from tasks import artifacts
 
@@ -48,8 +46,8 @@ def start_heads(images: Path) -> tuple[list, list]:
     table, index, levels = read_features(images)
     features = to_features(table, levels)
     last = features.units(index.columns(index.names[-1:]))
-    found = selection.compare(last, index.names[-1:], np.arange(last.plain.shape[1]))
-    heads = [selection.fit_head(each, found.penalty, found.is_mirrored)
+    penalty, is_mirrored, _ = compared(features, index, index.names[-1:])
+    heads = [selection.fit_head(each, penalty, is_mirrored)
              for each in (last.images((table["split"] == "train").to_numpy()), last)]
     return tuple([head.kernel, head.bias] for head in heads)
 
@@ -135,26 +133,27 @@ class Tuner:
         """The dataset and the models of a cut; they are built once, since compiling takes longer than a short fit."""
         import numpy as np
 
-        from pipeline.training import fitting
+        from pipeline.training import backend, fitting
 
         if cut not in self._begun:
             dataset = self.dataset(cut)
             dataset.fill()
-            models = self._build(dataset, self.on_train)
+            backend.make_deterministic(self.finetune.seed)
+            models = build_model(dataset, self.head_shape, self.on_train)
             self._begun[cut] = dataset, models, [np.array(variable) for variable in models[0].variables]
         dataset, models, weights = self._begun[cut]
         fitting.assign(models[0].variables, weights)
         return dataset, models
 
     def fit_on_all(self, setting: Setting) -> tuple:
-        """Train on train and val. Returns the models of `build_model`."""
+        """Train on train and val. Returns the models of `build_model`, which are those of `fit`, trained anew."""
         from pipeline.training import examples
 
-        dataset = self.dataset(setting.cut)
+        dataset, models = self._untrained(setting.cut)
+        models[2].set_weights(self.on_all)
         everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
         everything.activations.fill(everything.all_views())
-        models, params = self._build(dataset, self.on_all), self._params(setting)
-        fit_model(models, everything, None, params, self.checkpoint(setting, "finetune_on_all"))
+        fit_model(models, everything, None, self._params(setting), self.checkpoint(setting, "finetune_on_all"))
         return models
 
     def checkpoint(self, setting: Setting, folder: str = "finetune") -> Path:
@@ -169,9 +168,3 @@ class Tuner:
 
     def _params(self, setting: Setting):
         return replace(self.finetune, learning_rate=setting.learning_rate)
-
-    def _build(self, dataset, head_weights: list) -> tuple:
-        from pipeline.training import backend
-
-        backend.make_deterministic(self.finetune.seed)
-        return build_model(dataset, self.head_shape, head_weights)

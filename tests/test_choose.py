@@ -7,12 +7,15 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from tiny_project import copied
 
+from pipeline.probing import quadrant
 from pipeline.training import backbones
 from tasks import choose
+from tasks.params import read_params
 
 AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
 
@@ -43,6 +46,16 @@ def test_it_tries_settings_within_its_budget_and_takes_the_one_with_the_lowest_l
     assert choice["curve"]["images"] == sorted(choice["curve"]["images"])
 
 
+def test_what_transfer_has_cross_validated_is_not_done_again(chosen):
+    """The figures are those of transfer's outputs to the last digit, which other fits would not give."""
+    choice, outputs = read(chosen)[0], chosen.folder / "outputs/transfer"
+    losses = np.load(outputs / "losses.npz")
+    candidates = pd.read_csv(outputs / "candidates.csv")
+    assert candidates["log_loss"].tolist() == pytest.approx([each.mean() for each in losses.values()], rel=1e-12)
+    assert choice["gain"] == pytest.approx(candidates["log_loss"].iloc[0] - candidates["log_loss"].iloc[-1], rel=1e-9)
+    assert choice["curve"]["accuracy"][-1] == json.loads((outputs / "summary.json").read_text())["accuracy"]
+
+
 def test_a_killed_run_continues_and_chooses_the_same_bytes(chosen):
     outputs, cache = chosen.folder / "outputs/choose", chosen.folder / ".graft"
     first = {path.name: path.read_bytes() for path in outputs.iterdir()}
@@ -67,18 +80,28 @@ def test_what_is_pinned_is_kept_and_nothing_is_tried_without_a_budget(chosen):
     assert (choice["cut"], choice["reason"], trials["cut"].tolist()) == (None, "choose.budget allows no trial", [""])
 
 
+def test_few_images_like_the_backbones_own_are_left_to_the_head_at_no_cost(chosen, monkeypatch):
+    chosen.change(AUTO)
+    monkeypatch.chdir(chosen.folder)
+    [alike, unlike] = (quadrant.Quadrant(0.0, chance, halving=0.5, curve=None) for chance in (1.0, 0.0))
+    choice, [head] = choose.find_choice(read_params("finetune", choose.FinetuneParams), 25.0, alike, None)
+    assert (choice["cut"], choice["reason"]) == (None, "few images, and like the backbone's own")
+    assert (head.setting, head.passes) == (None, 0)
+    assert not unlike.is_few_and_alike
+
+
 @pytest.mark.parametrize("is_many, is_alike, cuts", [
-    (False, True, []), (True, True, ["top", "top", "lower"]), (True, False, ["top", "top", "lower", "images"]),
+    (True, True, ["top", "top", "lower"]), (True, False, ["top", "top", "lower", "images"]),
     (False, False, ["top", "top", "lower", "images"]),
 ])
 def test_the_quadrant_names_what_is_tried_and_what_is_pinned_stays(is_many, is_alike, cuts, monkeypatch):
     network = backbones.build("MobileNetV2", (32, 32), 0.35)
-    quadrant = SimpleNamespace(is_many=is_many, is_alike=is_alike)
+    found = SimpleNamespace(is_many=is_many, is_alike=is_alike)
     names = {"block_12_add": "top", backbones.IMAGES: "images", "block_3": "block_3"}
 
     def tried(cut, rate) -> list[tuple]:
         monkeypatch.setattr(choose, "read_sections", lambda: {"extract": {"backbone": {"cut": cut}}})
-        settings = choose.settings_to_try(SimpleNamespace(learning_rate=rate), quadrant, network, "block_12_add")
+        settings = choose.settings_to_try(SimpleNamespace(learning_rate=rate), found, network, "block_12_add")
         return [(names.get(each.cut, "lower"), each.learning_rate) for each in settings]
 
     assert [cut for cut, _ in tried("auto", "auto")] == cuts

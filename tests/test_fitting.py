@@ -51,7 +51,8 @@ def test_it_learns_and_tells_its_history(tmp_path):
 def test_a_model_that_is_fitted_again_at_another_rate_is_that_of_a_new_one(tmp_path):
     def fitted(head, rate):
         options = OPTIONS | {"learning_rate": rate, "averaging_epochs": 1.0}
-        return fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / f"{rate}.npz", epochs=3, **options)
+        train_set = blobs(1, images=60 if rate == 0.01 else 90)     # the average reaches back 4 steps, or 6
+        return fitting.fit(head, train_set, blobs(2, views=1), checkpoint=tmp_path / f"{rate}.npz", epochs=3, **options)
 
     backend.make_deterministic(1)
     head = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
@@ -147,10 +148,10 @@ def test_two_runs_end_with_the_same_bits(tmp_path):
     assert same(train(tmp_path)[0], train(tmp_path)[0])
 
 
-@pytest.mark.parametrize("steps", [1, 4, 7, 11])
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, steps, monkeypatch):
+@pytest.mark.parametrize("steps, kept", [(1, {}), (4, {}), (7, {"patience": None, "averaging_epochs": 1.0}), (11, {})])
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, steps, kept, monkeypatch):
     """Save after every step, lose the process after some, continue in a new model."""
-    schedule = {"warmup_epochs": 1.0, "decay": "cosine"}
+    schedule = {"warmup_epochs": 1.0, "decay": "cosine", **kept}
     whole, whole_progress = train(tmp_path / "whole", **schedule)
     monkeypatch.setattr(fitting, "CHECKPOINT_EVERY_S", -1)
     original, left = fitting._Fit._save, [steps]

@@ -39,6 +39,26 @@ def test_a_factor_scales_the_step_of_its_variable_alone(name):
     assert moved[1][0] > 0
 
 
+def test_the_average_of_the_weights_is_that_of_keras_and_its_reach_can_be_set_anew():
+    def averages(optimizer):
+        variable = keras.Variable([1.0, 2.0])
+        optimizer.learning_rate = 0.1
+        yield optimizer, variable
+        for gradient in (1.0, 3.0, -2.0):
+            optimizer.apply([gradient * keras.ops.ones(2)], [variable])
+        optimizer.finalize_variable_values([variable])
+        yield np.array(variable)
+
+    ours = averages(optimizers.build("sgd", 0.0, {}, is_averaging=True))
+    optimizer, variable = next(ours)
+    optimizer.build([variable])
+    for steps in (9, 4):
+        optimizers.average_over(optimizer, steps)
+    theirs = averages(keras.optimizers.SGD(use_ema=True, ema_momentum=0.8))
+    next(theirs)
+    np.testing.assert_allclose(next(ours), next(theirs), rtol=1e-6)
+
+
 def test_each_block_learns_slower_than_the_one_above():
     _, top = backbones.split(backbones.build("InceptionV3", (75, 75)), "mixed8")
     factors = optimizers.layer_factors(top, 0.5)

@@ -40,5 +40,7 @@ def test_a_curve_rises_with_the_images_and_ends_with_all_of_them():
     found = curve.learning_curve(features, 10.0, False)
     assert found.images.tolist() == [32, 64, 128]
     assert found.right.mean(axis=1)[0] < found.right.mean(axis=1)[2]
+    given = curve.learning_curve(features, 10.0, False, np.eye(4)[labels])      # of heads that are always right
+    assert np.array_equal(given.losses[:2], found.losses[:2]) and given.right[2].all()
     [everything] = selection.answers_out_of_fold(features, 10.0, False, [np.ones(160, bool)])
     assert np.array_equal(found.right[2], everything.argmax(axis=1) == labels)

@@ -53,6 +53,21 @@ def test_a_weight_counts_as_so_many_rows():
     np.testing.assert_allclose(twice, logistic.fit(rows, labels, 3, 2.0), atol=1e-3)
 
 
+@pytest.mark.parametrize("columns", [64, 4])
+def test_fits_that_are_computed_together_are_those_of_each(columns, monkeypatch):
+    """All three at once, or one after the other, with rows that are left out of one, of two, or of all."""
+    monkeypatch.setattr(logistic, "MOST_COLUMNS", columns)
+    features, labels = sample(90, 30, 4)
+    rows = logistic.principal_axes(features).project(features)
+    weights = np.stack([np.arange(90) % 9 > left_out for left_out in (1, 2, 0)]) / 2
+    found = logistic.fit_each(rows, labels, 4, 3.0, weights, starts=np.ones((3, rows.shape[1] + 1, 4)), tolerance=1e-7)
+    assert len(found) == 3
+    for one, own in zip(found, weights):
+        expected = logistic.fit(rows, labels, 4, 3.0, weights=own)
+        same, theirs = (log_softmax(rows @ each[:-1] + each[-1]) for each in (one, expected))
+        np.testing.assert_allclose(same, theirs, atol=2e-3)
+
+
 def test_the_axes_are_those_of_a_full_decomposition():
     features, _ = sample(200, 60, 3)
     axes = logistic.principal_axes(features)

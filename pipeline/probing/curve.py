@@ -37,15 +37,21 @@ class Forecast:
     high: float
 
 
-def learning_curve(features: Features, penalty: float, is_mirrored: bool) -> Curve:
-    """Fit heads to parts of the images, which are disjoint, and answer the images of each fold by heads without it."""
+def learning_curve(features: Features, penalty: float, is_mirrored: bool, full: np.ndarray | None = None) -> Curve:
+    """Fit heads to parts of the images, which are disjoint, and answer the images of each fold by heads without it.
+
+    Args:
+        full: float `(images, classes)`, the logits of heads that learnt from all of the other folds, where they are
+            known.
+    """
     order = np.argsort(features.folds, kind="stable")
     place = np.empty(len(order), int)
     for label in range(features.classes):       # the parts have equal shares of every class and fold
         members = order[features.labels[order] == label]
         place[members] = np.arange(len(members))
-    learnt = [place % parts == part for parts in PARTS for part in range(parts)]
-    every = iter(answers_out_of_fold(features, penalty, is_mirrored, learnt))
+    known = [] if full is None else [full]
+    learnt = [place % parts == part for parts in PARTS[: len(PARTS) - len(known)] for part in range(parts)]
+    every = iter(answers_out_of_fold(features, penalty, is_mirrored, learnt) + known)
     right, losses = [], []
     for parts in PARTS:
         answers = [next(every) for _ in range(parts)]

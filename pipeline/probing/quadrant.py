@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.losses import log_losses
 from pipeline.probing.comparison import chance_of_gain
-from pipeline.probing.curve import Curve, learning_curve
-from pipeline.probing.selection import Features, compare
+from pipeline.probing.curve import Curve
 
 SIGNIFICANCE = 0.05         # chance of calling data unlike that are alike
 SMALLEST_GAIN = 0.15        # data are few where their second half lowers the log loss by this share of it, or more
@@ -41,23 +39,23 @@ class Quadrant:
         return self.halving < SMALLEST_GAIN
 
     @property
+    def is_few_and_alike(self) -> bool:
+        """Whether the head has all there is to learn, so that no training is worth a try."""
+        return self.is_alike and not self.is_many
+
+    @property
     def name(self) -> str:
         """Such as `few and alike`."""
         return f"{'many' if self.is_many else 'few'} and {'alike' if self.is_alike else 'unlike'}"
 
 
-def find_quadrant(features: Features, last: np.ndarray, chosen: np.ndarray) -> Quadrant:
+def find_quadrant(last: np.ndarray, everything: np.ndarray, curve: Curve) -> Quadrant:
     """Measure similarity and size.
 
     Args:
-        features: of all levels.
-        last: the columns of the last level, int.
-        chosen: the columns that the head reads.
+        last, everything: float `(images,)`, the log losses out of fold on the last level, and on all of them.
+        curve: of the head.
     """
-    everything = compare(features, ["all"], np.arange(features.plain.shape[1]))
-    narrow = compare(features, ["last"], last, everything.penalty)
-    gains = log_losses(narrow.logits, features.labels) - log_losses(everything.logits, features.labels)
-    head = compare(features, ["chosen"], chosen, everything.penalty)
-    curve = learning_curve(features.units(chosen), head.penalty, head.is_mirrored)
+    gains = last - everything
     half, full = curve.losses[1:].mean(axis=1)
     return Quadrant(float(gains.mean()), chance_of_gain(gains), float(1 - full / half), curve)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.losses import log_losses
-from pipeline.probing import logistic
 from pipeline.probing.levels import Index
-from pipeline.probing.logistic import Head, fit, principal_axes
+from pipeline.probing.logistic import Axes, Head, fit, fit_each, one_thread, principal_axes
 
 PENALTIES = tuple(float(10**exponent) for exponent in np.arange(3.5, -0.6, -0.5))      # 3162 to 0.3, from high to low
 TIED = 0.5                      # a loss that is higher by at most so many standard errors counts as equal
@@ -51,7 +50,7 @@ class Candidate:
 
     Attributes:
         levels: their names, from first to last.
-        units: how many features these are.
+        axes: of their features.
         penalty: see `pipeline.probing.logistic.fit`.
         is_mirrored: whether mirrored images are trained on, too.
         logits: float64 `(images, classes)`, of each plain image by the head that was fitted without its fold.
@@ -59,7 +58,7 @@ class Candidate:
     """
 
     levels: list[str]
-    units: int
+    axes: Axes
     penalty: float
     is_mirrored: bool
     logits: np.ndarray
@@ -75,6 +74,7 @@ def compare_sets(features: Features, index: Index, sets: list[list[str]]) -> lis
     return compared
 
 
+@one_thread
 def compare(features: Features, levels: list[str], columns: np.ndarray, near: float | None = None) -> Candidate:
     """Choose the penalty, then whether mirrored images help; both by the mean log loss out of fold.
 
@@ -86,24 +86,29 @@ def compare(features: Features, levels: list[str], columns: np.ndarray, near: fl
     """
     chosen = features.units(columns)
     axes = principal_axes(chosen.plain)
-    plain, mirrored = (axes.project(each).astype(np.float32) for each in (chosen.plain, chosen.mirrored))
+    plain, mirrored = (axes.project(each, np.float32) for each in (chosen.plain, chosen.mirrored))
     penalty, logits = _best_penalty(chosen, plain, near)
     both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
     if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
         logits = both
     accuracy = float((logits.argmax(axis=1) == chosen.labels).mean())
-    return Candidate(levels, len(columns), penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
+    return Candidate(levels, axes, penalty, is_mirrored, logits, _loss(logits, chosen), accuracy)
 
 
-def fit_head(features: Features, penalty: float, is_mirrored: bool) -> Head:
-    """Fit the head to all images, to its optimum; the two views of an image weigh one half each."""
-    axes = principal_axes(features.plain)
+def fit_head(features: Features, penalty: float, is_mirrored: bool, axes: Axes | None = None) -> Head:
+    """Fit the head to all images, to its optimum; the two views of an image weigh one half each.
+
+    Args:
+        axes: of the features, where they are known.
+    """
+    axes = axes or principal_axes(features.plain)
     views = (features.plain, features.mirrored) if is_mirrored else (features.plain,)
     rows, labels = np.concatenate([axes.project(each) for each in views]), np.tile(features.labels, len(views))
     weights = np.full(len(rows), 1 / len(views))
     return axes.head(fit(rows, labels, features.classes, penalty, weights=weights))
 
 
+@one_thread
 def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, parts: list[np.ndarray]
                         ) -> list[np.ndarray]:
     """The answers to each image by heads that learnt from a part of the images of the other folds.
@@ -116,7 +121,7 @@ def answers_out_of_fold(features: Features, penalty: float, is_mirrored: bool, p
     """
     axes = principal_axes(features.plain)
     views = [features.plain, features.mirrored] if is_mirrored else [features.plain]
-    rows = [axes.project(each).astype(np.float32) for each in views]
+    rows = [axes.project(each, np.float32) for each in views]
     return [_out_of_fold(features, rows, penalty, learnt=part)[0] for part in parts]
 
 
@@ -125,7 +130,7 @@ def _best_penalty(features: Features, rows: np.ndarray, near: float | None = Non
 
     Each fit starts from that of the penalty before; the first penalty is the one above `near`.
     """
-    tried, starts, first = [], {}, max(0, PENALTIES.index(near) - 1) if near else 0
+    tried, starts, first = [], None, max(0, PENALTIES.index(near) - 1) if near else 0
     for penalty in PENALTIES[first:]:
         logits, starts = _out_of_fold(features, [rows], penalty, starts)
         tried.append((penalty, logits, log_losses(logits, features.labels)))
@@ -140,23 +145,22 @@ def _best_penalty(features: Features, rows: np.ndarray, near: float | None = Non
     return tried[np.argmax(is_tied)][:2]
 
 
-def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: dict | None = None,
-                 learnt: np.ndarray | bool = True) -> tuple[np.ndarray, dict]:
-    """Logits of the first view of each image from a fit without its fold, and the coefficients by fold.
+def _out_of_fold(features: Features, views: list[np.ndarray], penalty: float, starts: np.ndarray | None = None,
+                 learnt: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the first view of each image from a fit without its fold, and the coefficients of each fold's fit.
 
     Args:
         views: of all images, float `(images, axes)` each, on principal axes.
-        starts: the coefficients to start from, by fold.
+        starts: the coefficients to start from.
         learnt: bool `(images,)`, the images that may be learnt from.
     """
-    logits, found = np.empty((len(features.labels), features.classes)), {}
-    for fold in np.unique(features.folds):
-        kept, held_out = (features.folds != fold) & learnt, features.folds == fold
-        labels = np.tile(features.labels[kept], len(views))
-        found[fold] = fit(np.concatenate([rows[kept] for rows in views]), labels, features.classes, penalty,
-                          start=(starts or {}).get(fold), weights=np.full(len(labels), 1 / len(views)),
-                          tolerance=logistic.ROUGH)
-        logits[held_out] = views[0][held_out] @ found[fold][:-1] + found[fold][-1]
+    logits, folds = np.empty((len(features.labels), features.classes)), np.unique(features.folds)
+    weights = ((features.folds != folds[:, None]) & learnt) / len(views)
+    found = fit_each(np.concatenate(views), np.tile(features.labels, len(views)), features.classes, penalty,
+                     np.tile(weights, len(views)), starts)
+    for fold, coefficients in zip(folds, found):
+        held_out = features.folds == fold
+        logits[held_out] = views[0][held_out] @ coefficients[:-1] + coefficients[-1]
     return logits, found
 
 

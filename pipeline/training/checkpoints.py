@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -69,11 +70,11 @@ def read(path: Path, progress: dict, **lists: list) -> tuple[dict, dict[str, lis
 
 
 def _parse(path: Path) -> tuple[dict, dict[str, list[np.ndarray]]]:
-    lists: dict[str, list[np.ndarray]] = {}
+    lists: dict[str, list[np.ndarray]] = defaultdict(list)      # of no arrays, nothing is written
     with np.load(path, allow_pickle=False) as arrays:
         for name in arrays.files:       # in the order in which they were written
             if name != "progress":
-                lists.setdefault(name.rpartition("_")[0], []).append(arrays[name])
+                lists[name.rpartition("_")[0]].append(arrays[name])
         return dict(json.loads(str(arrays["progress"]))), lists
 
 

@@ -74,7 +74,7 @@ def fit(
 
     Args:
         model: gives logits, float `(batch, classes)`. One that was fitted before is not compiled again:
-            only rates, epochs and patience may differ from then.
+            only rates, epochs, patience and the images may differ from then.
         train, val: `pipeline.training.examples.Examples` or `Vectors`. Val may be None.
         checkpoint: a file written every `CHECKPOINT_EVERY_S` seconds, and continued from if it exists; the caller
             deletes it when the result is safe. See `pipeline.training.checkpoints`.
@@ -97,20 +97,21 @@ def fit(
     """
     steps = -(-len(train) // batch_size)
     if not model.compiled:
-        prepare(model, optimizer, momentum, label_smoothing, learning_rate_factors, averaging_epochs * steps)
+        prepare(model, optimizer, momentum, label_smoothing, learning_rate_factors, averaging_epochs > 0)
     weights = balanced_weights(train.labels) if class_weights == "balanced" else np.ones(len(train), np.float32)
     rate = optimizers.Schedule(learning_rate, warmup_epochs, decay).over(epochs, steps)
     fitting = _Fit(model, train, val, weights, rate, batch_size, seed, patience, checkpoint)
+    optimizers.average_over(model.optimizer, averaging_epochs * steps)
     with sigterm_as_flag() as terminated:
         fitting.run(epochs if last_epoch is None else last_epoch, terminated)
     return fitting.progress, np.stack(fitting.logits)
 
 
-def prepare(model, optimizer: str, momentum: float, label_smoothing: float, factors=None, averaging_steps: float = 0
+def prepare(model, optimizer: str, momentum: float, label_smoothing: float, factors=None, is_averaging: bool = False
             ) -> None:
     """Compile a model for `fit`; see `pipeline.training.optimizers.build` for the arguments."""
     model.compile(
-        optimizers.build(optimizer, momentum, factors or {}, averaging_steps),
+        optimizers.build(optimizer, momentum, factors or {}, is_averaging),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         metrics=["accuracy"], weighted_metrics=[],
     )
@@ -123,7 +124,7 @@ class _Fit:
         self.batch_size, self.seed, self.patience, self.checkpoint = batch_size, seed, patience, checkpoint
         self.steps = -(-len(train) // batch_size)
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
-        self.progress, self.best, self.logits = Progress(), _copy(model), []
+        self.progress, self.best, self.logits = Progress(), [] if patience is None else _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
         assign(model.optimizer.variables, [np.zeros(each.shape) for each in model.optimizer.variables])
 
@@ -139,7 +140,7 @@ class _Fit:
         while self._is_open(epochs):
             self._epoch(terminated)
         self._save()
-        assign(self.model.variables, self.best)
+        self._keep()
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
 
@@ -156,8 +157,7 @@ class _Fit:
             self._train(inputs, indices)
         step_s = time.perf_counter() - began
         assign(self._arrays(), before)
-        val_steps = len(self.val or ()) / self.batch_size
-        epoch_s = step_s * (self.steps + val_steps / 3)     # a forward pass is a third of a step
+        epoch_s = step_s * (self.steps + len(self.val or ()) / self.batch_size / 3)     # to predict takes a third
         print(f"{self.steps} steps per epoch, about {pace.duration(epoch_s)}; at most {epochs} epochs, about "
               f"{pace.duration(epochs * epoch_s)}", flush=True)
 
@@ -190,7 +190,6 @@ class _Fit:
 
     @property
     def steps_done(self) -> int:
-        """The steps of all epochs so far."""
         return self.progress.epoch * self.steps + self.progress.step
 
     def _step(self, inputs: np.ndarray, indices: np.ndarray) -> None:
@@ -205,19 +204,21 @@ class _Fit:
         with self._averaged():
             val_accuracy, val_loss = self._validate()
             if self.patience is None or val_loss < progress.best_loss:
-                progress.best_epoch, progress.best_loss, self.best = progress.epoch, val_loss, _copy(self.model)
-        row = {
-            "epoch": progress.epoch + 1,
-            "learning_rate": self.rate(self.steps_done),
-            "accuracy": float(np.mean(progress.accuracies)),
-            "loss": float(np.mean(progress.losses)),
-            "val_accuracy": val_accuracy,
-            "val_loss": val_loss,
-        }
+                progress.best_epoch, progress.best_loss = progress.epoch, val_loss
+                self.best = [] if self.patience is None else _copy(self.model)
+        row = {"epoch": progress.epoch + 1, "learning_rate": self.rate(self.steps_done),
+               "accuracy": float(np.mean(progress.accuracies)), "loss": float(np.mean(progress.losses)),
+               "val_accuracy": val_accuracy, "val_loss": val_loss}
         on_val = f", val loss {val_loss:.4f}, val accuracy {val_accuracy:.4f}" if self.val is not None else ""
         print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}{on_val}", flush=True)
         progress.history.append(row)
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
+
+    def _keep(self) -> None:
+        if self.patience is not None:
+            assign(self.model.variables, self.best)
+        elif self.progress.epoch:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -42,7 +42,7 @@ class Schedule:
         return rate
 
 
-def build(name: str, momentum: float, factors: dict[str, float], averaging_steps: float = 0
+def build(name: str, momentum: float, factors: dict[str, float], is_averaging: bool = False
           ) -> keras.optimizers.Optimizer:
     """Build an optimizer that multiplies the learning rate of each variable by a factor.
 
@@ -53,15 +53,21 @@ def build(name: str, momentum: float, factors: dict[str, float], averaging_steps
         name: adam, sgd or rmsprop.
         momentum: for sgd and rmsprop.
         factors: path of a variable -> its factor, 1 by default.
-        averaging_steps: how many steps the average of the weights reaches back; 0 for no average.
+        is_averaging: whether it keeps an average of the weights; see `average_over`.
     """
     options = {} if name == "adam" else {"momentum": momentum}
-    if averaging_steps:
-        options |= {"use_ema": True, "ema_momentum": averaging_steps / (1 + averaging_steps)}
-    optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](**options)
+    optimizer = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}[name](**options, use_ema=is_averaging)
+    if is_averaging:        # a number would become part of the compiled step
+        optimizer.ema_momentum = optimizer.add_variable((), name="averaging")
     if any(factor != 1 for factor in factors.values()):
         _multiply(optimizer, factors)
     return optimizer
+
+
+def average_over(optimizer: keras.optimizers.Optimizer, steps: float) -> None:
+    """Set how many steps the average of the weights reaches back, if the optimizer keeps one."""
+    if optimizer.use_ema:
+        optimizer.ema_momentum.assign(steps / (1 + steps))
 
 
 def _multiply(optimizer, factors: dict[str, float]) -> None:
