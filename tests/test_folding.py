@@ -76,3 +76,19 @@ def test_a_convolution_with_an_activation_is_not_folded():
     folded = folding.fold_batch_normalization(network)
     images = np.random.default_rng(1).normal(size=(2, 4, 4, 3))
     assert np.allclose(np.asarray(folded(images)), np.asarray(network(images)), atol=1e-5)
+
+
+def test_a_depthwise_convolution_that_trains_in_bfloat16_is_rounded_once():
+    """Its sums are float32's, to half of bfloat16's last place of eight bits; rounded kernels would be off by more."""
+    def folded(policy):
+        inputs = keras.Input((6, 6, 16), dtype=policy.removeprefix("mixed_"))
+        convolved = layers.DepthwiseConv2D(3, use_bias=False, dtype=policy, name="depthwise")(inputs)
+        network = keras.Model(inputs, layers.BatchNormalization(trainable=False, dtype=policy)(convolved))
+        drawn(network)
+        network.get_layer("depthwise").set_weights([np.random.default_rng(2).integers(-8, 9, (3, 3, 16, 1))])
+        return folding.fold_batch_normalization(network, trainable=True)
+
+    images = np.random.default_rng(1).integers(-8, 9, (2, 6, 6, 16)).astype(np.float32)
+    expected = np.asarray(folded("float32")(images))
+    found = keras.ops.convert_to_numpy(keras.ops.cast(folded("mixed_bfloat16")(images), "float32"))
+    assert (np.abs(found - expected) <= np.abs(expected) * 2.0**-8).all()
