@@ -23,7 +23,8 @@ def _levels():
     from pipeline.probing.levels import Index, views_of
     from pipeline.training import examples
     from tasks import artifacts
-    from tasks.params import DataParams, read_params
+    from tasks.data import DataParams
+    from tasks.params import read_params
 
     table = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS)
     dataset = examples.open_dataset(**artifacts.read_extracted(), images=Path(read_params("data", DataParams).images))
@@ -64,7 +65,8 @@ def grid() -> dict:
     """
     from pipeline.training import arithmetic, backbones, blocks
     from tasks import artifacts
-    from tasks.params import DataParams, read_params
+    from tasks.data import DataParams
+    from tasks.params import read_params
     from tasks.tuning import FinetuneParams, Setting, Tuner
 
     tuner = Tuner(read_params("finetune", FinetuneParams), Path(read_params("data", DataParams).images))

@@ -21,7 +21,8 @@ from pipeline.training import backbones, backend, examples
 from pipeline.training.activations import BATCH_SIZE, Activations
 from pipeline.training.engines import InKeras
 from tasks import artifacts
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 
 
 def main() -> None:

@@ -66,7 +66,8 @@ def compare(folder: Path, kinds: dict[str, list[Path]]) -> None:
     """Print a row for each kind of image."""
     from pipeline.training import examples, parity
     from tasks import artifacts, export
-    from tasks.params import DataParams, read_params
+    from tasks.data import DataParams
+    from tasks.params import read_params
 
     os.chdir(folder)            # the stages' files are relative to it
     images = Path(read_params("data", DataParams).images)

@@ -8,7 +8,8 @@ import time
 from flows import training
 from graft.errors import LINES, GraftError, printable, reported
 from tasks import artifacts
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 from tasks.publish import PublishParams
 
 

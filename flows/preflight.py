@@ -17,7 +17,8 @@ from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
 from pipeline.image_folder import S3Path
 from tasks.code import check_folder
-from tasks.params import PARAMS, DataParams, read_params, read_sections
+from tasks.data import DataParams
+from tasks.params import PARAMS, read_params, read_sections
 from tasks.publish import ATTACHED, PublishParams
 from tasks.repository import git, state
 

@@ -21,7 +21,8 @@ from graft.machine.files import expanded
 from graft.registry.address import LOCAL_REGISTRY, REGISTRY_VARIABLE
 from pipeline.image_folder import S3Path
 from tasks.artifacts import CACHE
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 from tasks.repository import git, project_folder, state
 
 SHARED_VARIABLE = "GRAFT_SHARED"

@@ -8,7 +8,8 @@ writes it by hand, to be read before.
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, params, read_params, read_sections
+from tasks.data import DataParams
+from tasks.params import params, read_params, read_sections
 
 
 @params

@@ -14,7 +14,8 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, params, read_params, read_sections
+from tasks.data import DataParams
+from tasks.params import params, read_params, read_sections
 from tasks.tuning import FinetuneParams, Setting, Tuner
 
 RUNGS = (3, 6)              # epochs after which the worse half is given up

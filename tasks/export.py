@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import reported
+from tasks.data import DataParams
 from tasks.features import read_features
 from tasks.formats import check_formats, keep_accurate, write_formats
-from tasks.params import DataParams, params, read_params
+from tasks.params import params, read_params
 
 PARITY_IMAGES = 64              # from val; at least one per class
 

@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import reported
-from tasks.params import DataParams, PathText, named, params, read_params
+from tasks.data import DataParams
+from tasks.params import PathText, named, params, read_params
 
 
 @params

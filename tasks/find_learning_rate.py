@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from graft.errors import reported
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 
 
 def model_before(stage: str, dataset):

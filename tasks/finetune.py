@@ -9,7 +9,8 @@ and val together. If not, transfer's model is kept.
 from pathlib import Path
 
 from graft.errors import reported
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 from tasks.tuning import FinetuneParams, Setting, Tuner
 
 SIGNIFICANCE = 0.05     # chance of replacing a model of transfer that is as good

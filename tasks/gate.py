@@ -14,7 +14,8 @@ from pathlib import Path
 from pydantic import Field
 
 from graft.errors import GraftError, printable, reported
-from tasks.params import DataParams, params, read_params
+from tasks.data import DataParams
+from tasks.params import params, read_params
 from tasks.publish import ATTACHED, PublishParams
 from tasks.repository import default_registry, state
 

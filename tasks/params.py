@@ -17,7 +17,6 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from graft.errors import GraftError, did_you_mean
 from graft.model.json_rules import LIMIT_BYTES, MOST_LEVELS
 from pipeline.arguments import WrongArgument
-from pipeline.image_folder import S3Path, image_folder
 
 PARAMS = Path("params.yaml")
 MOST_VALUES = 100_000
@@ -36,18 +35,6 @@ def _as_written(path: str) -> str:
 
 PathText = Annotated[str, AfterValidator(_as_written)]
 """A path or an address: DVC, which reads it too, takes it as it is written."""
-
-
-@params
-class DataParams:
-    """The section `data`, for every stage that opens images."""
-
-    images: PathText    # a folder, or s3://bucket/prefix
-
-    @property
-    def folder(self) -> Path | S3Path:
-        """The image folder."""
-        return image_folder(self.images)
 
 
 @params

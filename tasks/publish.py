@@ -15,7 +15,8 @@ from pydantic import Field
 from graft.errors import GraftError, printable, reported
 from graft.machine.cores import cpu_count
 from graft.registry.address import NAME_PATTERN
-from tasks.params import PARAMS, DataParams, params, read_params, read_sections
+from tasks.data import DataParams
+from tasks.params import PARAMS, params, read_params, read_sections
 from tasks.repository import default_registry, state
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow", "onnxruntime", "opencv-python-headless")

@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graft.errors import GraftError, did_you_mean, reported
+from tasks.data import DataParams
 from tasks.extract import ExtractParams, load_backbone, save_backbone
-from tasks.params import DataParams, read_params
+from tasks.params import read_params
 from tasks.transfer import TransferParams, candidate_levels
 
 MOST_IMAGES = 1000

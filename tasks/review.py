@@ -12,7 +12,8 @@ import shlex
 from pathlib import Path
 
 from graft.errors import GraftError, printable, reported
-from tasks.params import DataParams, read_params
+from tasks.data import DataParams
+from tasks.params import read_params
 from tasks.repository import git
 
 LOOPBACK, PORT = "127.0.0.1", 8001

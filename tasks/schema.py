@@ -16,8 +16,7 @@ SCHEMA = Path("params.schema.json")
 
 def dataclass_of(section: str) -> type:
     """The dataclass of a section: `TrainParams` in tasks/train.py for `train`."""
-    module = "params" if section == "data" else section
-    return getattr(import_module(f"tasks.{module}"), f"{section.capitalize()}Params")
+    return getattr(import_module(f"tasks.{section}"), f"{section.capitalize()}Params")
 
 
 def schema() -> dict:

@@ -11,8 +11,9 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import GraftError, did_you_mean, reported
+from tasks.data import DataParams
 from tasks.features import read_features
-from tasks.params import DataParams, FitParams, params, read_params
+from tasks.params import FitParams, params, read_params
 
 
 @params

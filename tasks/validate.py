@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from graft.errors import LINES, GraftError, printable, reported
-from tasks.params import PARAMS, DataParams, named, params, read_params
+from tasks.data import DataParams
+from tasks.params import PARAMS, named, params, read_params
 
 REVIEW = "python -m tasks.review"
 

@@ -8,7 +8,8 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
-from tasks.params import DataParams, params, read_params, read_sections
+from tasks.data import DataParams
+from tasks.params import params, read_params, read_sections
 from tasks.schema import SCHEMA, dataclass_of, schema
 
 

@@ -17,15 +17,16 @@ from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from pipeline.intake.fingerprint import GREY_PX, VIEWS, Fingerprint
 from pipeline.intake.grouping import group_alike
-from pipeline.intake.likeness import Picture, agree
+from pipeline.intake.likeness import Picture, agree, detail_similarity
 
 # `python -m benchmarks.intake copies` counts what these thresholds find and what they confuse, on real photographs.
 SEARCHED_VIEWS = (0, 5)     # the whole picture and its middle are compared with all other images
 SEARCH_SIMILARITY = 0.75    # 99 % of crops by one tenth exceed it, and 0.1 % of pairs of different photographs
 VIEW_SIMILARITY = 0.87      # the same for the best of all six views
-# (iterations of the alignment, correlation reached by then): stopping below it loses no duplicate, and ends most pairs
-# of different photographs early, which would need all iterations.
-ALIGNMENT = ((5, 0.9), (10, 0.93), (45, 0.93))
+# (iterations of the alignment; correlation of brightness, and of fine detail, reached by then): stopping below it loses
+# no duplicate, and ends most pairs of different pictures early, which would need all iterations. After 15 iterations,
+# the detail of 14,665 changed copies of 1,500 photographs correlated by 0.878 or more.
+ALIGNMENT = ((15, 0.93, 0.8), (45, 0.93, 0.0))
 MIN_CONTRAST = 4.0          # 0 to 128; a picture with less has no content to compare
 NEAREST = 32                # how many of the most similar images are compared in all views
 CONFIRMED = 4               # how many of those are aligned
@@ -192,13 +193,13 @@ def _align(plain: np.ndarray, other: np.ndarray, view: tuple[float, float, float
     """
     left, top, side = view
     warp = np.array([[side, 0, left * GREY_PX], [0, side, top * GREY_PX]], np.float32)
-    for iterations, promising in ALIGNMENT:
+    for iterations, promising, detailed in ALIGNMENT:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, 1e-5)
         try:
             similarity, warp = cv2.findTransformECC(plain, other, warp, cv2.MOTION_AFFINE, stop, None, 5)
         except cv2.error:       # does not converge: they have nothing in common
             return None
-        if similarity < promising:
+        if similarity < promising or detailed and detail_similarity(plain, other, warp) < detailed:
             return None
     return warp
 

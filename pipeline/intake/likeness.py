@@ -45,9 +45,7 @@ def agree(plain: Picture, other: Picture, warp: np.ndarray) -> bool:
         plain, other: the pictures.
         warp: float32 `(2, 3)`, maps a pixel of `plain.grey` to the corresponding pixel of `other.grey`.
     """
-    aligned = _align(other.grey, warp, cv2.BORDER_REPLICATE)
-    covered = _align(np.ones_like(other.grey), warp, cv2.BORDER_CONSTANT, cv2.INTER_NEAREST)
-    covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
+    aligned, covered = _overlaid(other.grey, warp)
     inside = np.zeros_like(covered)
     inside[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = covered[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
     return bool(
@@ -57,6 +55,19 @@ def agree(plain: Picture, other: Picture, warp: np.ndarray) -> bool:
         and not _differ_in_colour(plain.colour, other.colour, warp, inside)
         and not _differ_in_place(plain.grey, aligned, inside)
     )
+
+
+def detail_similarity(plain: np.ndarray, other: np.ndarray, warp: np.ndarray) -> float:
+    """The correlation of fine detail of two grey pictures, uint8 `(64, 64)`, where both show something; else 0."""
+    aligned, covered = _overlaid(other, warp)
+    return _correlation(_detail(plain)[covered], _detail(aligned)[covered]) if covered.any() else 0.0
+
+
+def _overlaid(other: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The aligned picture, and where it shows something beyond a margin, bool `(64, 64)`."""
+    covered = _align(np.ones_like(other), warp, cv2.BORDER_CONSTANT, cv2.INTER_NEAREST)
+    covered = cv2.erode(covered, np.ones((MARGIN_PX, MARGIN_PX), np.uint8), borderValue=1).astype(bool)
+    return _align(other, warp, cv2.BORDER_REPLICATE), covered
 
 
 def _align(image: np.ndarray, warp: np.ndarray, border: int, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
