@@ -6,13 +6,14 @@ Each is probed as `transfer` does, at its own image size, on at most 1,000 of th
 """
 
 import argparse
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graft.errors import GraftError, did_you_mean, reported
 from tasks.data import DataParams
-from tasks.extract import ExtractParams, load_backbone, save_backbone
+from tasks.extract import BackboneParams, ExtractParams, load_backbone, save_backbone
 from tasks.params import read_params
 from tasks.transfer import TransferParams, candidate_levels
 
@@ -25,13 +26,14 @@ class Probe:
     """What a backbone promises, and what it costs.
 
     Attributes:
+        backbone: as in `extract`.
         candidate: the best head on its levels, see `pipeline.probing.selection.Candidate`.
         losses: float `(images,)`, its log losses, of images that were held out.
         megabytes: of the backbone's weights.
         multiplications: of one forward pass, in millions.
     """
 
-    name: str
+    backbone: BackboneParams
     candidate: object
     losses: object
     megabytes: float
@@ -86,7 +88,7 @@ def probe(extract: ExtractParams, transfer: TransferParams, table, images: Path)
     measured = selection.Features(rows[:, 0], rows[:, 1], labels, folds, labels.max() + 1)
     compared = selection.compare_sets(measured, index, candidate_levels("auto", index.names))
     best = min(compared, key=lambda each: each.log_loss)
-    return Probe(extract.backbone.name, best, losses.log_losses(best.logits, measured.labels),
+    return Probe(extract.backbone, best, losses.log_losses(best.logits, measured.labels),
                  network.count_params() * 4 / 1e6, arithmetic.multiplications(network) / 1e6)
 
 
@@ -94,17 +96,21 @@ def print_ranking(probes: list[Probe]) -> None:
     """Print a line for each backbone, the one with the lowest log loss first."""
     from pipeline.evaluation.intervals import proportion
     from pipeline.probing.comparison import chance_of_gain
+    from pipeline.training.weights import licence
 
     probes = sorted(probes, key=lambda each: each.candidate.log_loss)
-    print(f"\n{'backbone':20}{'log loss':>10}  {'accuracy (95 % interval)':26}{'weights':>10}{'multiplications':>18}")
+    print(f"\n{'backbone':20}{'log loss':>10}  {'accuracy (95 % interval)':26}{'weights':>10}{'multiplications':>18}"
+          "  licence")
     for each in probes:
         low, high = proportion(each.candidate.accuracy, len(each.losses), 0.95)
         is_tied = each is not probes[0] and chance_of_gain(each.losses - probes[0].losses) > SIGNIFICANCE
-        print(f"{each.name:20}{each.candidate.log_loss:10.4f}  "
+        known = licence(each.backbone.name, each.backbone.weights) or {"name": "unknown"}
+        print(f"{each.backbone.name:20}{each.candidate.log_loss:10.4f}  "
               f"{f'{each.candidate.accuracy:.1%} ({low:.1%} to {high:.1%})':26}{each.megabytes:7.1f} MB"
-              f"{each.multiplications:16,.0f} M{'  not worse, beyond chance' * is_tied}")
-    print(f"\nHeld-out answers to {len(probes[0].losses)} images. In params.yaml, extract.backbone takes the name, and"
-          "\nthe image_size and alpha that belong to it.")
+              f"{each.multiplications:16,.0f} M  {known['name']}{', not worse, beyond chance' * is_tied}")
+    print(f"\nHeld-out answers to {len(probes[0].losses)} images. For the first, set in params.yaml:\n\n  backbone:")
+    for key, value in asdict(probes[0].backbone).items():
+        print(f"    {key}: {json.dumps(value)}")
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 import json
 
 import pandas as pd
+from ruamel.yaml import YAML
 
+from tasks.params import read_sections
 from tasks.rank_backbones import images_to_probe
 
 
@@ -12,6 +14,8 @@ def test_the_probe_of_the_projects_own_backbone_is_what_transfer_found(project):
     transfer = json.loads((project.folder / "outputs/transfer/summary.json").read_text())
     assert f"MobileNetV2 {transfer['log_loss']:18.4f}  {transfer['accuracy']:.1%} (" in said
     assert f"Held-out answers to {transfer['images']} images" in said
+    lines = said.partition("  backbone:\n")[2]
+    assert YAML(typ="safe").load(lines) == read_sections(project.folder / "params.yaml")["extract"]["backbone"]
 
 
 def test_a_misspelt_backbone_is_refused_before_anything_is_computed(project):
