@@ -119,8 +119,7 @@ def test_any_value_in_params_yaml_is_taken_or_refused(data):
     inner[key] = data.draw(JSON)
     with tempfile.TemporaryDirectory() as name:
         YAML().dump(sections, Path(name, "params.yaml"))
-        module = "params" if section == "data" else section
-        cls = getattr(import_module(f"tasks.{module}"), f"{section.capitalize()}Params")
+        cls = getattr(import_module(f"tasks.{section}"), f"{section.capitalize()}Params")
         try:
             read_params(section, cls, Path(name, "params.yaml"))
         except GraftError as error:
