@@ -45,7 +45,7 @@ lock: setup     ## update requirements/*.txt from pyproject.toml
 	@echo "setup      JAX and the packages of its tests into .venv-jax"
 	@test -x .venv-jax/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-jax
 	@$(BIN)/uv pip install --quiet --python .venv-jax/bin/python --compile-bytecode --constraint requirements/dev.txt \
-	  boto3 h5py jax keras numpy opencv-python-headless pandas pillow pydantic pytest pytest-timeout ruamel-yaml scikit-learn tqdm
+	  boto3 h5py jax keras numpy onnx opencv-python-headless pandas pillow pydantic pytest pytest-timeout ruamel-yaml scikit-learn tqdm
 	@touch $@
 
 .venv/installed: requirements/uv.txt requirements/dev.txt requirements/gpu.txt requirements/install.py pyproject.toml

@@ -215,10 +215,10 @@ class _Fit:
         progress.epoch, progress.step, progress.losses, progress.accuracies = progress.epoch + 1, 0, [], []
 
     def _keep(self) -> None:
-        if self.patience is not None:
-            assign(self.model.variables, self.best)
-        elif self.progress.epoch:
+        if self.patience is None and self.progress.epoch:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+            self.best = _copy(self.model)       # on JAX, the weights would share the memory of their average
+        assign(self.model.variables, self.best)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
