@@ -70,6 +70,7 @@ def test_a_backend_that_cannot_be_used_is_one_message(name):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow, the default, is not installed")
 def test_keras_settings_of_other_work_do_not_count(tmp_path):
     settings = {"floatx": "float16", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

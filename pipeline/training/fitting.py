@@ -216,15 +216,21 @@ class _Fit:
 
     def _keep(self) -> None:
         if self.patience is None and self.progress.epoch:
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-            self.best = _copy(self.model)       # on JAX, the weights would share the memory of their average
-        assign(self.model.variables, self.best)
+            self._average()
+        else:
+            assign(self.model.variables, self.best)
+
+    def _average(self) -> None:
+        """Give the model the average of its weights, if the optimizer keeps one: a copy, as JAX would share memory."""
+        weights = self.model.trainable_variables
+        self.model.optimizer.finalize_variable_values(weights)
+        assign(weights, [np.array(variable) for variable in weights])
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The model with the average of its weights, if the optimizer keeps one."""
         newest = [np.array(variable) for variable in self.model.trainable_variables]
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        self._average()
         yield
         assign(self.model.trainable_variables, newest)
 
