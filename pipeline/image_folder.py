@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from graft.errors import UnreadableImage
-from graft.images import MAX_BYTES, refuse_too_large
+from graft.images import read_bytes
 from graft.machine.threads import InThreads
-from graft.store import Missing, Store, identity, open_store
+from graft.store import Missing, Store, open_store
+from graft.store.address import endpoint
 
 S3 = "s3://"
 S3_READERS = 16     # concurrent reads: S3 answers after 10 to 50 ms, whatever the number of cores
@@ -43,16 +44,11 @@ class S3Path(PurePosixPath):
             UnreadableImage: if there is no such object.
             StoreError: if S3 does not answer, or refuses.
         """
-        try:
-            return self._store.read(self._key, 0, length)
-        except Missing:
-            raise UnreadableImage("no such object any more") from None
+        return read_object(self._store, self._key, length)
 
     def read_bytes(self) -> bytes:
         """The whole object, which may be no larger than an image."""
-        data = self.read_start(MAX_BYTES + 1)
-        refuse_too_large(data)
-        return data
+        return read_bytes(self)
 
     def link(self) -> str:
         """A signed address, with which a worker of a cluster reads the object without credentials."""
@@ -64,13 +60,21 @@ class S3Path(PurePosixPath):
 
     @property
     def _store(self) -> Store:
-        return _opened(identity(S3 + self.parts[1]))
+        return _opened(S3 + self.parts[1], endpoint())
 
 
 @lru_cache(maxsize=4)
-def _opened(bucket: str) -> Store:
-    """The bucket's store, whose connections all threads share. The name has the endpoint, which may change in tests."""
-    return open_store(bucket.partition(" ")[0], "the images in")
+def _opened(bucket: str, _: str) -> Store:
+    """The bucket's store at an endpoint, whose connections all threads share."""
+    return open_store(bucket, "the images in")
+
+
+def read_object(store: Store, key: str, length: int) -> bytes:
+    """Up to `length` bytes from the beginning of an object; see `S3Path.read_start`."""
+    try:
+        return store.read(key, 0, length)
+    except Missing:
+        raise UnreadableImage("no such object any more") from None
 
 
 def image_folder(address: str) -> Path | S3Path:

@@ -2,10 +2,12 @@
 
 import filecmp
 import hashlib
+import io
 import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import s3_server
 from intake_images import jpeg, picture, write_classes
@@ -96,6 +98,10 @@ def test_a_label_table_is_read_from_the_prefix(bucket):
     put(bucket, **{"pets/labels.csv": table, "pets/a.jpg": b"x", "pets/.hidden.jpg": b"x"})
     pets = f"s3://{bucket}/pets"
     assert [file.label for file in list_files(image_folder(pets)).files] == ["dog", "cat"]
+    packed = io.BytesIO()
+    pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]}).to_parquet(packed)
+    put(bucket, **{"packed/labels.parquet": packed.getvalue(), "packed/a.jpg": b"x"})
+    assert [file.label for file in list_files(image_folder(f"s3://{bucket}/packed")).files] == ["cat"]
     put(bucket, **{"pets/labels.csv": table + b"../b.jpg,cat\n"})
     with pytest.raises(GraftError, match=rf"{pets}/labels.csv: line 4: path '../b.jpg' leads out of the folder"):
         list_files(image_folder(pets))

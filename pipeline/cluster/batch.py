@@ -22,7 +22,7 @@ from pathlib import Path
 
 from graft.decoding.kinds import FORMATS, START_BYTES
 from graft.errors import GraftError
-from graft.images import MAX_BYTES, UnreadableImage, read_bytes, refuse_too_large
+from graft.images import MAX_BYTES, read_bytes, refuse_too_large
 from graft.machine.files import whole
 from graft.machine.threads import InThreads
 from graft.model import bundle
@@ -31,14 +31,14 @@ from graft.predict.decoders import Decoders
 from graft.predict.rows import answer_of, rows
 from graft.predict.sources import files_below, name_others, sort_out
 from graft.predict.writers import write_csv, write_parquet
-from graft.store import Missing, open_store
+from graft.store import open_store
 from graft.watch.recorder import Notes
 from pipeline import sealed
 from pipeline.cluster import batch_worker
 from pipeline.cluster.links import Link
 from pipeline.cluster.ray_cluster import content, on_cluster, spread
 from pipeline.cluster.shards import CLUSTER_CHUNK, Shard, chunks, shard_of
-from pipeline.image_folder import S3_READERS
+from pipeline.image_folder import S3_READERS, read_object
 
 SHARD_SIZE = 1000
 PAGE = 1000         # objects whose kind is found at once
@@ -170,7 +170,7 @@ class Batch:
         if not self._store:
             yield from self._files()
             return
-        start_of = partial(self._read_object, length=START_BYTES)
+        start_of = partial(read_object, self._store, length=START_BYTES)
         objects = self._store.scan("")
         while page := list(islice(objects, PAGE)):
             found = sort_out([each.key for each in page], start_of, self._readers)
@@ -200,15 +200,9 @@ class Batch:
     def _read(self, name: str) -> bytes:
         if not self._store:
             return read_bytes(Path(self.source, name))
-        data = self._read_object(name, MAX_BYTES + 1)
+        data = read_object(self._store, name, MAX_BYTES + 1)
         refuse_too_large(data)
         return data
-
-    def _read_object(self, name: str, length: int) -> bytes:
-        try:
-            return self._store.read(name, 0, length)
-        except Missing:
-            raise UnreadableImage("no such object any more") from None
 
     def _read_parts(self, summary: Summary, notes: Notes | None) -> Iterator[list[dict]]:
         """The rows of each part, counted and taken down on the way."""

@@ -181,7 +181,8 @@ def separator_of(text: str) -> str:
 def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
     import pandas as pd
 
-    table = pd.read_parquet(path).convert_dtypes()      # else whole numbers in a column with gaps would read 7.0
+    table = pd.read_parquet(io.BytesIO(path.read_bytes()))
+    table = table.convert_dtypes()      # else whole numbers in a column with gaps would read 7.0
     if nested := [str(name) for name in table if table[name].map(pd.api.types.is_list_like).any()]:
         raise ValueError(f"column {', '.join(nested)} contains lists, not single values")
     cells = table.astype(object).where(table.notna(), "").astype(str)
