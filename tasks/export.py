@@ -151,17 +151,32 @@ def write_bundle(folder: Path, dataset, model, images: Path, export: ExportParam
     ))
 
 
+def is_without_tensorflow(engine: str, kept: str, formats: list[str]) -> bool:
+    """Whether nothing that the stage writes was trained by TensorFlow or is made by it.
+
+    Args:
+        engine: of `extract`.
+        kept: see `load_model`.
+        formats: those beside ONNX.
+    """
+    return engine == "openvino" and kept == "transfer" and not any(name.startswith("litert") for name in formats)
+
+
 def main() -> None:
     """Run the stage. The new bundle replaces the old one once all its formats have passed."""
     export, data = read_params("export", ExportParams), read_params("data", DataParams)
     from graft.model import bundle
-    from pipeline.training import backend, examples, parity
+    from pipeline import hardware
     from tasks import artifacts
 
-    backend.make_deterministic(0)
     summary, is_mirrored = (artifacts.read_json(artifacts.FINETUNE_SUMMARY),
                             artifacts.read_json(artifacts.TRANSFER_SUMMARY)["is_mirrored"])
     extracted = artifacts.read_extracted(is_mirrored, artifacts.read_json(artifacts.CHOICE)["cut"])
+    if is_without_tensorflow(extracted["part"]["engine"], summary["kept"], export.formats):
+        hardware.build_without_tensorflow()
+    from pipeline.training import backend, examples, parity
+
+    backend.use_deterministic_operations()
     dataset = examples.open_dataset(**extracted, images=data.folder)
     model = load_model(dataset, summary["kept"])
     draft = artifacts.BUNDLE.with_name(".export")

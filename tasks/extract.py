@@ -4,7 +4,6 @@ The levels are kept in a cache. So are activations at the cut, which are much la
 trains the blocks above the cut.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -166,21 +165,15 @@ def write_contact_sheet(examples, path: Path, images: int = 6, views: int = 7) -
     contact_sheet(rows).save(path)
 
 
-def choose_backend(engine: str, weights: str) -> None:
-    """Let Keras build the network without TensorFlow, in half the processor time, where OpenVINO runs it.
-
-    Random weights are drawn and scaled by the backend that trains.
-    """
-    if engine == "openvino" and weights != "none":
-        os.environ.setdefault("KERAS_BACKEND", "openvino")
-
-
 def main() -> None:
     """Run the stage. A killed run keeps the activations that are already in the cache."""
     extract, data = read_params("extract", ExtractParams), read_params("data", DataParams)
+    from pipeline import hardware
     from tasks import artifacts
 
-    choose_backend(artifacts.read_json(artifacts.CODE)["engine"], extract.backbone.weights)
+    is_random = extract.backbone.weights == "none"      # drawn and scaled by the backend that trains
+    if artifacts.read_json(artifacts.CODE)["engine"] == "openvino" and not is_random:
+        hardware.build_without_tensorflow()
     from pipeline.training import backend, examples
     from pipeline.training.activations import BATCH_SIZE
 

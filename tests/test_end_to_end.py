@@ -31,16 +31,17 @@ def test_the_flow_runs_the_stages_in_the_order_of_the_graph_then_gate_and_publis
     assert (project.folder / "registry/models/tiny/versions").is_dir()
 
 
-def test_extract_runs_on_openvino_where_it_is_fastest_and_without_tensorflow(project):
+@pytest.mark.parametrize("stage", ["extract", "export"])
+def test_a_stage_that_trains_nothing_runs_on_openvino_where_it_is_fastest_and_without_tensorflow(project, stage):
     code, part = (json.loads((project.folder / f"outputs/{name}").read_text())
                   for name in ("code/code.json", "extract/backbone.json"))
     assert part["engine"] == code["engine"] == fastest_engine()
     if part["engine"] == "keras":
         pytest.skip("OpenVINO is not installed, or there is a GPU")
-    assert code["extract"]["openvino"] == version("openvino")
-    program = ("import runpy, sys; runpy.run_module('tasks.extract', run_name='__main__'); "
+    assert code[stage]["openvino"] == version("openvino")
+    program = (f"import runpy, sys; runpy.run_module('tasks.{stage}', run_name='__main__'); "
                "print('tensorflow' in sys.modules)")
-    before = {file: file.read_bytes() for file in (project.folder / "outputs/extract").iterdir()}
+    before = {file: file.read_bytes() for file in (project.folder / f"outputs/{stage}").iterdir()}
     assert project.run("python", "-c", program).stdout.splitlines()[-1] == "False"
     assert {file: file.read_bytes() for file in before} == before
 

@@ -14,7 +14,7 @@ import os
 from graft.errors import GraftError
 from pipeline.imports import hidden
 
-BACKENDS = ("tensorflow", "jax", "openvino")    # the last builds networks, for stage `extract`, and trains none
+BACKENDS = ("tensorflow", "jax", "openvino")    # the last builds networks, and trains none
 UNUSED = ("matplotlib", "sklearn",      # for plots and wrappers of Keras: a third of the time of its import
           "openvino_telemetry")         # which tells OpenVINO's makers of its import
 

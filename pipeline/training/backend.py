@@ -1,11 +1,15 @@
 """Seeds, precision and devices: the only file that names a Keras backend."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
 
 from graft.machine.cores import cpu_count
+from graft.model import openvino
 
 
 def make_deterministic(seed: int) -> None:
@@ -64,6 +68,24 @@ def all_devices(batch_size: int, kind: str = "gpu"):
             yield
         finally:
             keras.distribution.set_distribution(None)
+
+
+def in_float32(model: keras.Model) -> Callable[[np.ndarray], dict]:
+    """A model as a function of a batch.
+
+    Keras lets OpenVINO round to 16 bits where the processor can. So the model that it builds there is compiled here.
+
+    Args:
+        model: with a dictionary of outputs, built in float32.
+    """
+    if keras.backend.backend() != "openvino":
+        return model.predict_on_batch
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model.xml")
+        model.export(str(path), format="openvino", verbose=False)
+        core = openvino.load().Core()
+        compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda batch: dict(zip(sorted(model.output), compiled(batch).to_tuple()))      # in Keras's order
 
 
 def shared(model: keras.Model, batch: np.ndarray):

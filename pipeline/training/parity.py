@@ -17,6 +17,7 @@ from graft.machine.threads import InThreads
 from graft.model.bundle import read_description
 from graft.model.classifier import BATCH_SIZE, Classifier
 from pipeline.image_folder import on_this_machine, readers_of
+from pipeline.training import backend
 
 
 def sample_each_class(examples, count: int) -> list[str]:
@@ -59,7 +60,8 @@ def keras_answers(folder: Path, model: keras.Model, images: list[Path]) -> tuple
     count = math.ceil(len(images) / BATCH_SIZE)
     batch_size = math.ceil(len(images) / count)         # even: the network is traced again for a batch of another size
     batches = [images[start:start + batch_size] for start in range(0, len(images), batch_size)]
-    outputs = [model.predict_on_batch(read_images(batch, classifier.image_size)) for batch in batches]
+    predict = backend.in_float32(model)
+    outputs = [predict(read_images(batch, classifier.image_size)) for batch in batches]
     logits, features = (np.concatenate([np.asarray(each[name]) for each in outputs]) for name in ("logits", "features"))
     limit = classifier.description.unknown_threshold
     return classifier.probabilities(logits), classifier.unknown_scores(features) > (np.inf if limit is None else limit)
