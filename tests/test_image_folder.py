@@ -98,6 +98,8 @@ def test_a_label_table_is_read_from_the_prefix(bucket):
     put(bucket, **{"pets/labels.csv": table, "pets/a.jpg": b"x", "pets/.hidden.jpg": b"x"})
     pets = f"s3://{bucket}/pets"
     assert [file.label for file in list_files(image_folder(pets)).files] == ["dog", "cat"]
+    put(bucket, **{"cafés/labels.csv": "path,label\né.jpg,cat\n".encode(), "cafés/e\u0301.jpg": b"x"})
+    assert [file.path for file in list_files(image_folder(f"s3://{bucket}/cafés")).files] == ["e\u0301.jpg"]
     packed = io.BytesIO()
     pd.DataFrame({"path": ["a.jpg"], "label": ["cat"]}).to_parquet(packed)
     put(bucket, **{"packed/labels.parquet": packed.getvalue(), "packed/a.jpg": b"x"})

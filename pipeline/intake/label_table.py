@@ -81,11 +81,12 @@ def check_label_table(path: Path, present: Collection[str]) -> LabelTable:
         raise GraftError(f"{path}: {error}") from None
     meant = {other: name for other, name in suggested.items() if name in REQUIRED}      # to find all other mistakes
     named = [meant.get(name, name) for name in columns]
-    places = [(where, _file(path.parent, dict(zip(named, values)))) for where, values in rows]
+    known = set(present)
+    places = [(where, _file(path.parent, known, dict(zip(named, values)))) for where, values in rows]
     mistakes = [(kind, where, text) for (where, values), (_, file) in zip(rows, places)
                 for kind, text in [*_surplus(columns, values), *_mistakes(file)]] + _contradictions(places)
     lines = [*explain_names(suggested), *explain_unknown(columns, suggested), *_by_kind(mistakes),
-             *_wrong_paths(path, places, present)]
+             *_wrong_paths(path, places, known)]
     return LabelTable(list(dict.fromkeys(file for _, file in places)), lines)
 
 
@@ -104,15 +105,14 @@ def _by_kind(mistakes: list[Mistake]) -> list[str]:
     return lines
 
 
-def _wrong_paths(table: Path, places: list[tuple[str, File]], present: Collection[str]) -> list[str]:
+def _wrong_paths(table: Path, places: list[tuple[str, File]], known: set[str]) -> list[str]:
     """Explain the paths that lead out of the folder or name no file in it.
 
     A few that merely have no file are left to the reading of the images, which counts them as unreadable.
     """
-    known = set(present)
     paths = [(where, file.path) for where, file in places if file.path]
     missing = [(where, path) for where, path in paths
-               if path not in known and (_leads_out(path) or _is_missing(table.parent / path))]
+               if path not in known and (_leads_out(path) or _is_missing(table.parent, known, path))]
     unnamed = sorted(path for path in known - {path for _, path in paths} - {table.name} if not why_ignored(path))
     causes, unexplained = explain(missing, unnamed, len(places))
     outside = [("such paths", where, f"path '{path}' leads out of the folder; expected one relative to the folder")
@@ -137,12 +137,12 @@ def _leads_out(path: str) -> bool:
     return is_absolute or path.startswith("~") or ".." in path.split("/")
 
 
-def _is_missing(path: Path) -> bool:
+def _is_missing(folder: Path | S3Path, known: set[str], path: str) -> bool:
     """Whether there is no such file. One that may not be looked at is there: reading it will find the reason."""
-    if isinstance(path, S3Path):        # those that are present are all that there are
-        return True
+    if path in known or isinstance(folder, S3Path):     # in S3, those that are known are all that there are
+        return path not in known
     try:
-        path.stat()
+        (folder / path).stat()
     except PermissionError:
         return False
     except (OSError, ValueError):
@@ -189,18 +189,18 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
     return [*map(str, table.columns)], [(f"row {row}", [*values]) for row, values in enumerate(cells.to_numpy(), 1)]
 
 
-def _file(folder: Path, row: dict[str, str]) -> File:
+def _file(folder: Path, known: set[str], row: dict[str, str]) -> File:
     path, label, group, split = (row.get(name, "").strip() for name in COLUMNS)
     path = str(PurePosixPath(path.replace("\\", "/"))) if path else ""      # ./a//b.jpg is a/b.jpg
-    return File(_spelled_as_on_disk(folder, path), unicodedata.normalize("NFC", label), group,
+    return File(_spelled_as_in(folder, known, path), unicodedata.normalize("NFC", label), group,
                 split_of(split) or split)
 
 
-def _spelled_as_on_disk(folder: Path, path: str) -> str:
+def _spelled_as_in(folder: Path, known: set[str], path: str) -> str:
     """The path in the Unicode normalization in which the file exists: é may be one code point or two."""
     for normalization in ("NFC", "NFD"):
         spelled = unicodedata.normalize(normalization, path)
-        if spelled != path and _is_missing(folder / path) and not _is_missing(folder / spelled):
+        if spelled != path and _is_missing(folder, known, path) and not _is_missing(folder, known, spelled):
             return spelled
     return path
 
