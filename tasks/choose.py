@@ -156,7 +156,7 @@ def try_settings(budget: float, finetune: FinetuneParams, quadrant, images: Path
     with backend.all_devices(finetune.batch_size):
         tuner = Tuner(finetune, images)
         dataset = tuner.dataset(top := artifacts.read_json(artifacts.BACKBONE)["cut"])
-        network = dataset.part.network(dataset.weights)
+        network = dataset.part.network_to_read(dataset.weights)
         settings = settings_to_try(finetune, quadrant, network, top)
         shares = {each.cut: arithmetic.share_above(network, each.cut) for each in settings}
         experiment = Experiment(tuner, shares, budget)

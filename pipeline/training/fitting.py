@@ -116,6 +116,10 @@ def prepare(model, optimizer: str, momentum: float, label_smoothing: float, fact
         metrics=["accuracy"], weighted_metrics=[],
     )
     model.optimizer.build(model.trainable_variables)
+    # else both are built in the first step: TensorFlow would trace it twice, and could not do so on several devices
+    answer = np.zeros((1, model.output.shape[-1]), np.float32)
+    model.compute_loss(None, answer, answer)
+    model.metrics[-1].build(answer, answer)
 
 
 class _Fit:
@@ -183,8 +187,6 @@ class _Fit:
     def _train(self, inputs: np.ndarray, indices: np.ndarray) -> dict:
         self.model.optimizer.learning_rate = self.rate(self.steps_done)
         batch = inputs, self.one_hot[self.train.labels[indices]], self.weights[indices]
-        if backend.is_distributed(self.model) and not self.steps_run:
-            self.model.test_on_batch(*batch)        # builds the metrics; Keras cannot do so from a batch in parts
         x, y, sample_weight = (backend.shared(self.model, each) for each in batch)
         return self.model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
 

@@ -5,6 +5,7 @@ activations is named by the code that this file comes to import, so nothing else
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -45,9 +46,11 @@ class FrozenPart:
 
     def network(self, weights: Path) -> keras.Model:
         """The whole backbone with its weights, in float32 or as `precision` says where the caller sets it."""
-        network = backbones.build(self.name, self.image_size, self.alpha)
-        network.load_weights(weights)
-        return network
+        return _network(self.name, self.image_size, self.alpha, weights)
+
+    def network_to_read(self, weights: Path) -> keras.Model:
+        """The same in float32, built once in a process: its weights must not be changed."""
+        return _network_to_read(self.name, tuple(self.image_size), self.alpha, weights, self.weights_sha256)
 
     def opened(self, weights: Path) -> Engine:
         """From uint8 images to float16 activations at the cut, in `precision`, frozen BatchNormalization folded.
@@ -55,14 +58,13 @@ class FrozenPart:
         At the cut `backbones.LEVELS`, the activations are the pooled output of every level, `(batch, units)`.
         """
         if self.engine == "openvino":
-            below = self._below_the_cut(weights)
+            below = self._below_the_cut(self.network_to_read(weights))
             onnx = onnx_file.frozen_onnx(below, FLOAT16_MAX)
             return InOpenVino(onnx, below.output.shape[1:], self.precision)
         with backend.precision(self.precision):
-            return InKeras(_as_float16(folding.fold_batch_normalization(self._below_the_cut(weights))))
+            return InKeras(_as_float16(folding.fold_batch_normalization(self._below_the_cut(self.network(weights)))))
 
-    def _below_the_cut(self, weights: Path) -> keras.Model:
-        network = self.network(weights)
+    def _below_the_cut(self, network: keras.Model) -> keras.Model:
         return backbones.pooled(network) if self.cut == backbones.LEVELS else backbones.split(network, self.cut)[0]
 
     def render(self, data: bytes, views: list[View]) -> list[np.ndarray]:
@@ -80,6 +82,17 @@ class FrozenPart:
         if view.number == MIRRORED:
             return image[:, ::-1]
         return augment(image, generator(self.seed, view.sha256, view.number), **self.augmentation)
+
+
+def _network(name: str, image_size: tuple[int, int], alpha: float | None, weights: Path) -> keras.Model:
+    network = backbones.build(name, image_size, alpha)
+    network.load_weights(weights)
+    return network
+
+
+@lru_cache(maxsize=1)
+def _network_to_read(name, image_size, alpha, weights: Path, sha256: str) -> keras.Model:
+    return _network(name, image_size, alpha, weights)
 
 
 def _as_float16(network: keras.Model) -> keras.Model:
