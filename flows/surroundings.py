@@ -40,16 +40,16 @@ def check_weights() -> None:
     """Raise `GraftError` if the backbone's weights are not available, unless an earlier run has loaded them."""
     backbone = (read_sections().get("extract") or {}).get("backbone")
     weights = backbone.get("weights") if isinstance(backbone, dict) else None
-    if artifacts.BACKBONE_WEIGHTS.exists() or weights in (None, "none", "starter"):
+    if artifacts.BACKBONE_WEIGHTS.exists() or weights in (None, "none", "starter", "dinov2"):
         return
     if weights == "imagenet":
         if not _is_cached(str(backbone.get("name"))) and (problem := choices.why_no_download()):
             raise GraftError(f"{PARAMS}: extract.backbone.weights: ImageNet's weights are not in "
                              f"{choices.keras_models()} and cannot be downloaded ({problem}). Copy Keras's file there, "
                              "or set it to starter, none, a path or an s3:// address.")
-    elif not str(weights).startswith("s3://") and not Path(str(weights)).is_file():
+    elif not str(weights).startswith("s3://") and not Path(str(weights)).exists():
         raise GraftError(f"{PARAMS}: extract.backbone.weights: there is no file '{weights}'. Expected starter, "
-                         "imagenet, none, a file or an s3:// address.")
+                         "imagenet, dinov2, none, a file or an s3:// address.")
 
 
 def _is_cached(network: str) -> bool:

@@ -20,7 +20,8 @@ DISTRIBUTIONS = {       # where the package that is installed has another name t
     "cv2": ("opencv-python-headless",), "PIL": ("pillow",), "sklearn": ("scikit-learn",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
 }
-WITHOUT_EFFECT = {"botocore", "boto3", "pydantic", "ray", "ruamel", "tqdm"}     # they read, show progress or distribute
+WITHOUT_EFFECT = {"botocore", "boto3", "kagglehub", "pydantic", "ray", "ruamel", "tqdm",     # read, show, distribute
+                  "keras_hub"}      # pipeline/training/dinov2.py names its version, for those alone who use it
 TEMPLATES = (".css", ".html", ".js")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 STRING_OR_COMMENT = re.compile(     # as Python 3.11 reads them; a prefix such as r or f makes no difference here

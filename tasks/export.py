@@ -173,7 +173,7 @@ def main() -> None:
                             artifacts.read_json(artifacts.TRANSFER_SUMMARY)["is_mirrored"])
     extracted = artifacts.read_extracted(is_mirrored, artifacts.read_json(artifacts.CHOICE)["cut"])
     if is_without_tensorflow(extracted["part"]["engine"], summary["kept"], export.formats):
-        hardware.build_without_tensorflow()
+        hardware.build_without_tensorflow(extracted["part"]["name"])
     from pipeline.training import backend, examples, parity
 
     backend.use_deterministic_operations()

@@ -173,7 +173,7 @@ def main() -> None:
 
     is_random = extract.backbone.weights == "none"      # drawn and scaled by the backend that trains
     if artifacts.read_json(artifacts.CODE)["engine"] == "openvino" and not is_random:
-        hardware.build_without_tensorflow()
+        hardware.build_without_tensorflow(extract.backbone.name)
     from pipeline.training import backend, examples
     from pipeline.training.activations import BATCH_SIZE
 

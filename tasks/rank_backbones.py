@@ -49,12 +49,13 @@ def images_to_probe(splits):
 
 
 def own_params(extract: ExtractParams, name: str) -> ExtractParams:
-    """The stage's parameters with another backbone: as wide as its usual ImageNet weights, at their image size."""
+    """The stage's parameters with another backbone: as wide as its usual published weights, at their image size."""
     from pipeline.training.backbones import BACKBONES
 
     if name == extract.backbone.name:
         return extract
-    entry, weights = BACKBONES[name], "none" if extract.backbone.weights == "none" else "imagenet"
+    entry = BACKBONES[name]
+    weights = "none" if extract.backbone.weights == "none" else entry.published
     return replace(extract, backbone=replace(extract.backbone, name=name, alpha=1.0 if entry.alphas else None,
                                              image_size=entry.image_size, weights=weights, cut="auto"))
 

@@ -12,7 +12,9 @@ from keras import applications, layers
 
 from graft.errors import did_you_mean
 from pipeline.arguments import WrongArgument
+from pipeline.training import dinov2
 from pipeline.training.blocks import block_ends, cuts
+from pipeline.training.pooling import pool, units
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,11 @@ class Backbone:
     """One entry of the allow-list.
 
     Attributes:
-        module: the module of `keras.applications` with the builder and its preprocessing.
+        module: the module of `keras.applications` with the builder and its preprocessing, or "dinov2".
         image_size: (height, width) in pixels at which the ImageNet weights were trained.
         cut: a good last frozen layer, which leaves the top block or two to fine-tune.
         alphas: the width multipliers that have ImageNet weights; empty if the network has one width only.
-        least_px: the smallest side of an image, in pixels, that Keras accepts.
+        least_px: the smallest side of an image, in pixels, that Keras accepts; of a DINOv2, see `dinov2.problems`.
     """
 
     module: str
@@ -34,8 +36,13 @@ class Backbone:
     least_px: int = 32
 
     @property
+    def published(self) -> str:
+        """The word for its published weights; see `pipeline.training.weights.load_backbone`."""
+        return "dinov2" if self.module == "dinov2" else "imagenet"
+
+    @property
     def licence(self) -> dict[str, str]:
-        """Of the ImageNet weights: `name`, its SPDX identifier, and `source`, the address of those who grant it."""
+        """Of the published weights: `name`, its SPDX identifier, and `source`, the address of those who grant it."""
         return dict(zip(("name", "source"), LICENCES[self.module]))
 
 
@@ -70,6 +77,7 @@ BACKBONES = {
     "ConvNeXtTiny": Backbone("convnext", (224, 224), "convnext_tiny_downsampling_block_2"),
     "ConvNeXtSmall": Backbone("convnext", (224, 224), "convnext_small_downsampling_block_2"),
     "ConvNeXtBase": Backbone("convnext", (224, 224), "convnext_base_downsampling_block_2"),
+    **{name: Backbone("dinov2", (224, 224), "block_10") for name in dinov2.HEADS},
 }
 
 # Module -> licence of its ImageNet weights and who grants it, by the sections "License" of Keras's page on applications
@@ -90,6 +98,7 @@ LICENCES = {
     "vgg16": ("CC-BY-4.0", "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"),
     "vgg19": ("CC-BY-4.0", "https://www.robots.ox.ac.uk/~vgg/research/very_deep/"),
     "convnext": ("MIT", "https://github.com/facebookresearch/ConvNeXt"),
+    "dinov2": ("Apache-2.0", "https://github.com/facebookresearch/dinov2"),
 }
 
 IMAGES = "images"       # the first cut: nothing is frozen, the whole network is trained
@@ -106,7 +115,7 @@ EFFICIENTNET_STDDEV = (0.229, 0.224, 0.225)
 CAFFE = (True, (1.0, 1.0, 1.0), (-103.939, -116.779, -123.68))
 TORCH = (False, tuple(1 / 255 / each for each in EFFICIENTNET_STDDEV),
          tuple(-mean / each for mean, each in zip(EFFICIENTNET_MEAN, EFFICIENTNET_STDDEV)))
-SCALING = {"resnet": CAFFE, "vgg16": CAFFE, "vgg19": CAFFE, "densenet": TORCH}
+SCALING = {"resnet": CAFFE, "vgg16": CAFFE, "vgg19": CAFFE, "densenet": TORCH, "dinov2": TORCH}
 
 
 def build(name: str, image_size: tuple[int, int], alpha: float | None = None, weights: str | None = None):
@@ -116,21 +125,23 @@ def build(name: str, image_size: tuple[int, int], alpha: float | None = None, we
         name: a key of `BACKBONES`.
         image_size: `(height, width)` in pixels.
         alpha: the width multiplier of a MobileNet; None for the others.
-        weights: None for random weights, or "imagenet" for those that Keras downloads or has cached.
+        weights: None for random weights, or "imagenet" for those that Keras downloads or has cached; of a DINOv2, the
+            file of a KerasHub preset.
 
     Returns:
         A model from uint8 or float `(batch, height, width, 3)` RGB in 0 to 255 to its last feature map, float
-        `(batch, rows, columns, channels)`.
+        `(batch, rows, columns, channels)`, or its last tokens, float `(batch, 1 + patches, channels)`.
 
     Raises:
         WrongArgument: naming every argument that does not fit.
     """
     check(name, image_size, alpha)
     inputs = keras.Input((*image_size, 3), name="pixels")
-    builder = partial(getattr(applications, name), include_top=False, **({} if alpha is None else {"alpha": alpha}))
+    builder = partial(getattr(applications, name), include_top=False, **({} if alpha is None else {"alpha": alpha})) \
+        if name not in dinov2.HEADS else partial(dinov2.network, name)
     network = builder(weights=None, input_tensor=preprocess(name, inputs))
-    if weights == "imagenet":
-        network.set_weights(builder(weights="imagenet", input_shape=(*image_size, 3)).get_weights())
+    if weights:
+        network.set_weights(builder(weights=weights, input_shape=(*image_size, 3)).get_weights())
     return keras.Model(inputs, network.output, name=name)
 
 
@@ -148,7 +159,9 @@ def check(name: str, image_size: tuple[int, int], alpha: float | None) -> None:
         problems["alpha"] = f"expected one of {', '.join(map(str, alphas))} for {name}, received {alpha}"
     if not alphas and alpha is not None:
         problems["alpha"] = f"expected null, because {name} has one width only; received {alpha}"
-    if min(image_size) < least_px:
+    if name in dinov2.HEADS:
+        problems |= dinov2.problems(name, image_size)
+    elif min(image_size) < least_px:
         problems["image_size"] = f"expected at least {least_px} pixels a side, received {list(image_size)}"
     if problems:
         raise WrongArgument(problems)
@@ -173,8 +186,7 @@ def split(network: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     frozen = keras.Model(network.input, at_cut, name="frozen")
     after = keras.Model(at_cut, network.output) if cut != list(candidates)[-1] else None
     inputs = keras.Input(at_cut.shape[1:], name="activations")
-    features = layers.GlobalAveragePooling2D(name="features", dtype="float32")(after(inputs) if after else inputs)
-    return frozen, keras.Model(inputs, features, name="top")
+    return frozen, keras.Model(inputs, pool(after(inputs) if after else inputs, "features"), name="top")
 
 
 def pooled(network: keras.Model, names: list[str] | None = None) -> keras.Model:
@@ -185,8 +197,7 @@ def pooled(network: keras.Model, names: list[str] | None = None) -> keras.Model:
         names: of the levels, which are ends of blocks; by default all, from first to last.
     """
     candidates = cuts(network)
-    outputs = [layers.GlobalAveragePooling2D(dtype="float32")(candidates[name].output)
-               for name in names or block_ends(network)]
+    outputs = [pool(candidates[name].output) for name in names or block_ends(network)]
     joined = layers.Concatenate(dtype="float32")(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(network.input, joined, name="pooled")
 
@@ -194,7 +205,7 @@ def pooled(network: keras.Model, names: list[str] | None = None) -> keras.Model:
 def level_units(network: keras.Model) -> dict[str, int]:
     """Each level, an end of a block, from first to last -> how many units its pooled output has."""
     candidates = cuts(network)
-    return {name: candidates[name].output.shape[-1] for name in block_ends(network)}
+    return {name: units(candidates[name].output) for name in block_ends(network)}
 
 
 def freeze_batch_normalization(model: keras.Model) -> None:

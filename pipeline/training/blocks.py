@@ -39,7 +39,7 @@ def block_ends(network: keras.Model) -> list[str]:
     """The cuts that a person would choose, as names in `cuts`, from first to last: where a block of layers ends.
 
     A block ends where branches meet, and wherever the activations are no larger than those of the convolutions before
-    and after. The last end is the network's output.
+    and after; each block of a transformer is one layer. The last end is the network's output.
 
     Returns:
         At most about `MOST_ENDS` names. Of more blocks, these are the first and the last at each size of the maps, and
@@ -66,7 +66,7 @@ def _chains(network: keras.Model, candidates: dict[str, keras.Operation]) -> lis
         end = (name, math.prod(operation.output.shape[1:]))
         if _joins(operation):
             chains.append([end])
-        elif isinstance(operation, (*CONVOLUTIONS, keras.Model)):
+        elif isinstance(operation, CONVOLUTIONS) or getattr(operation, "_layers", None):     # one of layers
             chains[-1].append(end)
         else:
             chains[-1][-1] = (chains[-1][-1][0] and name, end[1])

@@ -20,15 +20,15 @@ def write_bundle(name: str, folder: Path) -> None:
     """Write the bundle of a network.
 
     Args:
-        name: a key of `backbones.BACKBONES`.
+        name: a key of `backbones.BACKBONES` that has ImageNet weights.
         folder: an existing folder, into which the bundle's files are written.
 
     Raises:
         GraftError: if there is no such network, or its weights or class names cannot be loaded.
     """
-    if name not in backbones.BACKBONES:
-        known = ", ".join(backbones.BACKBONES)
-        raise GraftError(f"imagenet:{name}: expected one of {known}.{did_you_mean(name, backbones.BACKBONES)}")
+    known = [each for each, entry in backbones.BACKBONES.items() if entry.published == "imagenet"]
+    if name not in known:
+        raise GraftError(f"imagenet:{name}: expected one of {', '.join(known)}.{did_you_mean(name, known)}")
     image_size = backbones.BACKBONES[name].image_size
     try:
         network, names = build(name, image_size), class_names()

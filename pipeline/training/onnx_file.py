@@ -28,11 +28,11 @@ def frozen_onnx(model: keras.Model, limit: float) -> bytes:
     """A model without a head as ONNX, from `images` to float16 `activations` in Keras's order, within ± `limit`.
 
     Args:
-        model: from uint8 `(batch, height, width, 3)` to maps or to vectors.
+        model: from uint8 `(batch, height, width, 3)` to maps, tokens or vectors.
     """
     graph = Graph()
     value, shape = translate(graph, model, _images(graph)), model.output.shape[1:]
-    if len(shape) > 1:
+    if len(shape) == 3:
         value = graph.add("Transpose", value, perm=TO_ROWS)
     value = graph.add("Cast", graph.add("Clip", value, -limit, limit), to=TensorProto.FLOAT16)
     return _serialized(graph, model, {"activations": (value, TensorProto.FLOAT16, shape)})

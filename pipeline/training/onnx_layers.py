@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from pipeline.training import onnx_tokens
 from pipeline.training.folding import fold_weights, normalization_after, scale_and_shift
 
 PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
@@ -149,7 +150,7 @@ def _normalization(graph, layer, weights, value):
 
 
 def _layer_normalization(graph, layer, weights, value):
-    if _rank(layer) == 2:
+    if _rank(layer) != 4:
         return graph.add("LayerNormalization", value, *weights, epsilon=layer.epsilon)
     rows = graph.add("LayerNormalization", graph.add("Transpose", value, perm=TO_ROWS), *weights, epsilon=layer.epsilon)
     return graph.add("Transpose", rows, perm=TO_CHANNELS)
@@ -221,11 +222,6 @@ def _same(graph, layer, weights, value):
     return value
 
 
-def _gelu(graph: Graph, value: str) -> str:
-    half, erf = graph.add("Mul", value, 0.5), graph.add("Erf", graph.add("Mul", value, 0.5**0.5))
-    return graph.add("Add", half, graph.add("Mul", half, erf))
-
-
 KINDS = {
     "Activation": _same, "Dropout": _same, "Conv2D": _conv2d, "DepthwiseConv2D": _depthwise, "Dense": _dense,
     "SeparableConv2D": _separable, "BatchNormalization": _batch_normalization, "Normalization": _normalization,
@@ -234,9 +230,10 @@ KINDS = {
     "GlobalAveragePooling2D": _global_average, "ZeroPadding2D": _zero_padding, "Flatten": _flatten,
     "Add": _binary("Add"), "Subtract": _binary("Sub"), "Multiply": _binary("Mul"), "TrueDivide": _binary("Div"),
     "Concatenate": _concatenate, "CustomScaleLayer": _scaled_sum, "GetItem": _reversed_channels,
+    "DINOV2Embedding": onnx_tokens.embedding, "DINOV2Layer": onnx_tokens.block, "TokenPooling": onnx_tokens.pooling,
 }
 ACTIVATIONS = {
-    "linear": lambda graph, value: value, "gelu": _gelu,
+    "linear": lambda graph, value: value, "gelu": onnx_tokens.gelu,
     "relu": lambda graph, value: graph.add("Relu", value),
     "sigmoid": lambda graph, value: graph.add("Sigmoid", value),
     "silu": lambda graph, value: graph.add("Mul", value, graph.add("Sigmoid", value)),
