@@ -13,8 +13,9 @@ def images(size, count=2):
     return np.random.default_rng(1).integers(0, 256, (count, *size, 3), dtype=np.uint8)
 
 
-# One of each family: test_blocks.py proves for every backbone that its cut leaves no path around it.
-@pytest.mark.parametrize("name", {spec.module: name for name, spec in reversed(BACKBONES.items())}.values())
+# One of each family of maps: test_blocks.py proves for every backbone that its cut leaves no path around it.
+@pytest.mark.parametrize("name", {spec.module: name for name, spec in reversed(BACKBONES.items())
+                                  if spec.module != "dinov2"}.values())
 def test_frozen_part_and_top_are_the_network_cut_in_two(name):
     frozen, top = split(network(name), BACKBONES[name].cut)
     batch = images(size(name))

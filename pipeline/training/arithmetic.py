@@ -30,5 +30,6 @@ def multiplications(network: keras.Model) -> int:
 
 def _multiplications(operation: keras.Operation) -> int:
     """Those of one image: each weight of a kernel is used once at every place of the output."""
-    kernels = [math.prod(weight.shape) for weight in getattr(operation, "weights", []) if weight.name.endswith("kernel")]
+    weights = getattr(operation, "weights", [])
+    kernels = [math.prod(weight.shape) for weight in weights if weight.name.endswith("kernel")]
     return math.prod(operation.output.shape[1:-1]) * sum(kernels) if kernels else 0

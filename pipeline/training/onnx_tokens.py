@@ -27,7 +27,7 @@ def block(graph, layer, weights, value):
 
 def _attention(graph, layer, value):
     """softmax(q kᵀ / √d) v of each head (Vaswani et al. 2017, section 3.2); d is divided out of the kernel of q."""
-    *weights, kernel, bias = layer.get_weights()        # kernels are (channels, heads, d), the last (heads, d, channels)
+    *weights, kernel, bias = layer.get_weights()        # kernels: (channels, heads, d), the last (heads, d, channels)
     channels, heads, size = weights[0].shape
 
     def projected(kernel, bias, order, factor=1.0):

@@ -81,12 +81,12 @@ def _from_publisher(name, image_size, alpha, weights: str) -> keras.Model:
     if weights != backbones.BACKBONES[name].published:
         raise _refusal(name, weights, f"weights of {name}", "there are none of this name", weights)
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
-    tried = "KaggleHub's cache and its download" if weights == "dinov2" else f"Keras's cache in {folder} and its download"
+    cache = "KaggleHub's cache" if weights == "dinov2" else f"Keras's cache in {folder}"
     try:
         file = dinov2.published(name) if weights == "dinov2" else "imagenet"
         return backbones.build(name, image_size, alpha, weights=file)
     except Exception as error:      # many kinds from the network library, and Keras's own bare Exception
-        raise _refusal(name, weights, tried, _first_line(error), weights) from error
+        raise _refusal(name, weights, f"{cache} and its download", _first_line(error), weights) from error
 
 
 def _from_s3(name, image_size, alpha, address: str) -> keras.Model:
