@@ -85,7 +85,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     if backbone.weights == "none":
         paths = splits.loc[splits["split"] == "train", "path"]
         chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)
-        backbones.scale_random_weights(
+        weights.scale_random_weights(
             network, np.stack([read_image(images / path, backbone.image_size) for path in chosen])
         )
     return network

@@ -15,6 +15,7 @@ from graft.errors import GraftError
 from graft.images import read_image
 from pipeline.training import activations, backbones, examples
 from pipeline.training.augmentation import augment, generator
+from pipeline.training.weights import scale_random_weights
 from pipeline.views import View
 from tasks.extract import ExtractParams, load_backbone
 from tasks.params import read_params
@@ -27,7 +28,7 @@ AUGMENTATION = {"rotation_degrees": 20, "shift": 0.1, "brightness": 0.2}
 def weights(tmp_path_factory):
     keras.utils.set_random_seed(1)
     network = backbones.build("MobileNetV2", (32, 32), 0.35)
-    backbones.scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     path = tmp_path_factory.mktemp("weights") / "b.weights.h5"
     network.save_weights(path)
     return path

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.training import backbones, backend, heads
 from pipeline.training.examples import Vectors
+from pipeline.training.weights import scale_random_weights
 from tasks import tuning
 from tasks.params import read_params
 
@@ -19,7 +20,7 @@ def dataset(tmp_path):
     """16 images as activations of MobileNetV2 at block_12_add, and a head as transfer leaves it."""
     backend.make_deterministic(1)
     network = backbones.build("MobileNetV2", (32, 32), 0.35)
-    backbones.scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    scale_random_weights(network, np.random.default_rng(1).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     network.save_weights(tmp_path / "backbone.weights.h5")
 
     def models(precision="float32"):
