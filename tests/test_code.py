@@ -60,6 +60,11 @@ def test_training_depends_on_keras_and_its_backend():
     assert "keras" not in code_of("tasks.validate")
 
 
+def test_who_does_not_use_dinov2_need_not_know_whether_kerashub_is_installed():
+    found = code_of("tasks.extract")
+    assert "pipeline/training/dinov2.py" in found and not {"keras_hub", "kagglehub"} & set(found)
+
+
 def test_a_cache_is_named_by_the_code_that_decides_on_it():
     decisive = {"graft/images.py", "pipeline/training/augmentation.py", "pipeline/training/folding.py"}
     found = {file.as_posix() for file in imported_files(Path("pipeline/training/frozen.py"))}
