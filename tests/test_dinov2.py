@@ -1,5 +1,7 @@
 """DINOv2 of two blocks and random weights; the oracles are KerasHub's own network, and NumPy."""
 
+import os
+
 import keras
 import numpy as np
 import onnxruntime
@@ -7,6 +9,7 @@ import pytest
 
 from graft.errors import GraftError
 from graft.model import openvino
+from pipeline import hardware
 from pipeline.training import backbones, backend, blocks, dinov2, heads, onnx_file, pooling
 from pipeline.training.arithmetic import multiplications
 from pipeline.training.frozen import FrozenPart
@@ -185,3 +188,12 @@ def test_it_has_no_classes_of_imagenet(tmp_path):
 def test_tokens_are_pooled_in_float32():
     with backend.precision("mixed_bfloat16"):
         assert pooling.pool(keras.Input((5, 3))).dtype == "float32"
+
+
+def test_tensorflow_builds_it(monkeypatch):
+    """Keras interpolates the position embeddings otherwise on OpenVINO."""
+    monkeypatch.delenv("KERAS_BACKEND")
+    hardware.build_without_tensorflow(NAME)
+    assert "KERAS_BACKEND" not in os.environ
+    hardware.build_without_tensorflow("MobileNetV2")
+    assert os.environ["KERAS_BACKEND"] == "openvino"
