@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from graft.images import read_image
 from pipeline.training import backbones
+from pipeline.training.weights import scale_random_weights
 from tasks.sample import write_digits
 
 NETWORK = ("MobileNetV2", (96, 96), 0.35)       # name, image size and width of every network compared
@@ -51,7 +52,7 @@ def untrained(images: np.ndarray, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     network = backbones.build(*NETWORK)
     chosen = np.random.default_rng(seed).choice(len(images), min(256, len(images)), replace=False)
-    backbones.scale_random_weights(network, images[chosen])
+    scale_random_weights(network, images[chosen])
     return network
 
 
