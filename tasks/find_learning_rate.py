@@ -20,7 +20,7 @@ def model_before(stage: str, dataset):
         return *transfer.build_model(dataset, fit)[:2], fit
     fit = read_params("finetune", finetune.FinetuneParams)
     shape = {key: artifacts.read_json(artifacts.HEAD)[key] for key in ("hidden_units", "dropout")}
-    weights, _ = tuning.start_heads(dataset.splits["train"].activations.images)
+    [weights] = tuning.start_heads(dataset.splits["train"].activations.images, dataset.splits["train"].paths)
     return tuning.build_model(dataset, shape, weights)[0], dataset.splits["train"], fit
 
 

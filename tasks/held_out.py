@@ -1,4 +1,6 @@
-"""Judge answers to val against those of transfer's head, on images that neither had seen."""
+"""Judge answers against those of transfer's head, on images that neither had seen."""
+
+from collections.abc import Callable
 
 
 def judge(logits):
@@ -33,6 +35,34 @@ def chance_against_transfer(losses) -> float:
     return chance_of_gain(head - losses, [head - tried for tried in artifacts.read_arrays(artifacts.TRIAL_LOSSES)])
 
 
+def folds_of_train(at_least: int) -> list[int]:
+    """The first folds of transfer's that have so many train images together; all of them if there are fewer."""
+    import numpy as np
+
+    counts = np.bincount(_of_transfer("train")[1])
+    return list(range(min(len(counts), 1 + int(np.searchsorted(counts.cumsum(), at_least)))))
+
+
+def chance_on_train(folds: list[int], answer: Callable) -> float:
+    """The same on train images, by which no setting was chosen: both models answer a fold after learning from the rest.
+
+    Args:
+        folds: of transfer's.
+        answer: from a fold, and the folds of all train and val images, to logits of the fold's train images.
+    """
+    import numpy as np
+
+    from pipeline.probing import comparison
+    from tasks import artifacts
+
+    logits, own = _of_transfer("train")
+    answers = np.concatenate([answer(fold, np.concatenate([own, _of_transfer("val")[1]])) for fold in folds])
+    places = np.concatenate([np.flatnonzero(own == fold) for fold in folds])
+    labels = artifacts.read_labels(artifacts.read_examples("train"))[0][places]
+    head, tuned = (comparison.losses_by_others(each, labels, own[places]) for each in (logits[places], answers))
+    return comparison.chance_of_gain(head - tuned)
+
+
 def of_kept(kept: str) -> tuple:
     """The answers to the images that the kept model had not learnt from; see `tasks.artifacts.read_held_out`.
 
@@ -44,10 +74,10 @@ def of_kept(kept: str) -> tuple:
     return artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
 
 
-def _of_transfer() -> tuple:
-    """The logits of transfer's head for val, float `(images, classes)`, and the folds, int `(images,)`."""
+def _of_transfer(split: str = "val") -> tuple:
+    """The logits of transfer's head for a split, float `(images, classes)`, and the folds, int `(images,)`."""
     from tasks import artifacts
 
     table, logits = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)
-    rows = table.set_index("path").index.get_indexer(artifacts.read_examples("val")["path"])
+    rows = table.set_index("path").index.get_indexer(artifacts.read_examples(split)["path"])
     return logits[rows], table["fold"].to_numpy()[rows]

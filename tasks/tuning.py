@@ -1,5 +1,6 @@
 """Train the blocks above a cut: for `choose`, which tries some settings, and for `finetune`, which goes on with one."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,29 +28,28 @@ class Setting:
     learning_rate: float
 
 
-def start_heads(images: Path) -> tuple[list, list]:
+def start_heads(images: Path, *learnt: Collection[str]) -> list[list]:
     """Fit the heads on the last level from which training starts.
 
     Args:
         images: the folder of the images.
+        learnt: paths of train and val images from which a head learns.
 
     Returns:
-        The weights of one that has learnt from train, and of one that has learnt from train and val. The recipe's head
-        is both, although it has learnt from train alone.
+        The weights of each head. The recipe's head stands for all, although it has learnt from train alone.
     """
     from pipeline.probing import selection
     from tasks import artifacts
 
     if artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"] == "recipe":
-        weights = artifacts.read_arrays(artifacts.TRANSFER_HEAD)
-        return weights, weights
+        return [artifacts.read_arrays(artifacts.TRANSFER_HEAD)] * len(learnt)
     table, index, levels = read_features(images)
     features = to_features(table, levels)
     last = features.units(index.columns(index.names[-1:]))
     penalty, is_mirrored, _ = compared(features, index, index.names[-1:])
-    heads = [selection.fit_head(each, penalty, is_mirrored)
-             for each in (last.images((table["split"] == "train").to_numpy()), last)]
-    return tuple([head.kernel, head.bias] for head in heads)
+    heads = [selection.fit_head(last.images(table["path"].isin(paths).to_numpy()), penalty, is_mirrored)
+             for paths in learnt]
+    return [[head.kernel, head.bias] for head in heads]
 
 
 def build_model(dataset, head_shape: dict, head_weights: list):
@@ -111,7 +111,8 @@ class Tuner:
         self.finetune, self.images = finetune, images
         head = artifacts.read_json(artifacts.HEAD)
         self.head_shape = {key: head[key] for key in ("hidden_units", "dropout")}
-        self.on_train, self.on_all = start_heads(images)
+        train, val = (artifacts.read_examples(name)["path"].tolist() for name in ("train", "val"))
+        self.on_train, self.on_all = start_heads(images, train, train + val)
         self._begun: dict[str, tuple] = {}
 
     def dataset(self, cut: str):
@@ -156,6 +157,27 @@ class Tuner:
         fit_model(models, everything, None, self._params(setting), self.checkpoint(setting, "finetune_on_all"))
         return models
 
+    def answer_fold(self, setting: Setting, fold: int, folds):
+        """Train on the train and val images outside a fold.
+
+        Args:
+            folds: int `(images,)`, of the train images, then of the val images.
+
+        Returns:
+            Logits of the fold's train images, float `(images, classes)`.
+        """
+        from pipeline.training import examples, scoring
+
+        dataset, models = self._untrained(setting.cut)
+        train, val = dataset.splits["train"], dataset.splits["val"]
+        outside = examples.joined(train, val).some(folds != fold)
+        models[2].set_weights(*start_heads(self.images, outside.paths))
+        outside.activations.fill(outside.all_views())
+        fit_model(models, outside, None, self._params(setting), self.checkpoint(setting, f"finetune_fold_{fold}"))
+        inside = replace(train.some(folds[: len(train)] == fold), views=0)
+        inside.activations.fill(inside.all_views())
+        return scoring.predict(models[0], inside)
+
     def checkpoint(self, setting: Setting, folder: str = "finetune") -> Path:
         """The checkpoint of a setting."""
         from pipeline.training import checkpoints
@@ -165,6 +187,13 @@ class Tuner:
         params = self._params(setting)
         place = artifacts.CACHE / folder / f"{setting.cut} {setting.learning_rate:g}"
         return checkpoints.checkpoint_path(place, params, inputs, "tasks.tuning")
+
+    def forget(self, setting: Setting) -> None:
+        """Delete all checkpoints of a setting."""
+        from tasks import artifacts
+
+        for folder in artifacts.CACHE.glob("finetune*"):
+            self.checkpoint(setting, folder.name).unlink(missing_ok=True)
 
     def _params(self, setting: Setting):
         return replace(self.finetune, learning_rate=setting.learning_rate)

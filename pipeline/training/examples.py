@@ -1,6 +1,6 @@
 """What a model is fitted on: labels, and inputs that are fetched a batch at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -45,6 +45,13 @@ class Examples:
         """Every view of every image, those of one image in a row, in the order of their numbers."""
         numbers = range(1, self.views + 1) if self.views else (PLAIN,)
         return [View(*image, number) for image in zip(self.paths, self.sha256s) for number in numbers]
+
+
+    def some(self, chosen: np.ndarray) -> "Examples":
+        """Those that are chosen, bool `(images,)`."""
+        places = np.flatnonzero(chosen)
+        return replace(self, paths=[self.paths[place] for place in places],
+                       sha256s=[self.sha256s[place] for place in places], labels=self.labels[places])
 
 
 def joined(train: Examples, val: Examples) -> Examples:
