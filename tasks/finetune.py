@@ -77,7 +77,7 @@ def judge(tuner: Tuner, setting: Setting, logits) -> float:
     has_folds = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"] != "recipe"
     if len(losses) >= MANY or not has_folds:
         return chance
-    if SIGNIFICANCE < 2 * chance and chance < HOPEFUL:
+    if 2 * chance > SIGNIFICANCE and chance < HOPEFUL:
         folds = held_out.folds_of_train(MANY)
         print(f"{len(losses)} val images show a gain, but do not prove it (p = {chance:.4f}): trained again "
               f"{len(folds)} times, each time without some of the train images, which then judge", flush=True)

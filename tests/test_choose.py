@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,8 @@ from tiny_project import copied
 
 from pipeline.probing import quadrant
 from pipeline.training import backbones
-from tasks import choose
+from tasks import artifacts, choose, held_out, tuning
+from tasks.data import DataParams
 from tasks.params import read_params
 
 AUTO = {"extract.backbone.cut": "auto", "finetune.learning_rate": "auto", "finetune.epochs": 4}
@@ -88,6 +90,21 @@ def test_few_images_like_the_backbones_own_are_left_to_the_head_at_no_cost(chose
     assert (choice["cut"], choice["reason"]) == (None, "few images, and like the backbone's own")
     assert (head.setting, head.passes) == (None, 0)
     assert not unlike.is_few_and_alike
+
+
+def test_train_images_judge_models_that_have_learnt_from_the_others_alone(chosen, monkeypatch):
+    """Models that are not trained on answer as their heads do: no better than transfer's."""
+    monkeypatch.chdir(chosen.folder)
+    learnt = []
+    monkeypatch.setattr(tuning, "fit_model", lambda models, examples, *_: learnt.append(examples.paths))
+    finetune, images = read_params("finetune", tuning.FinetuneParams), read_params("data", DataParams).folder
+    answer = partial(tuning.Tuner(finetune, images).answer_fold, tuning.Setting("block_12_add", 3e-4))
+    folds = held_out.folds_of_train(150)
+    assert folds == [0, 1, 2, 3, 4] and held_out.folds_of_train(20) == [0, 1]       # of 83 train images
+    assert held_out.chance_on_train(folds, answer) > 0.05
+    table = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[0]
+    for fold, paths in zip(folds, learnt):
+        assert sorted(paths) == sorted(table["path"][table["fold"] != fold])
 
 
 @pytest.mark.parametrize("is_many, is_alike, cuts", [
