@@ -99,7 +99,7 @@ def test_train_images_judge_models_that_have_learnt_from_the_others_alone(chosen
     monkeypatch.setattr(tuning, "fit_model", lambda models, examples, *_: learnt.append(examples.paths))
     finetune, images = read_params("finetune", tuning.FinetuneParams), read_params("data", DataParams).folder
     answer = partial(tuning.Tuner(finetune, images).answer_fold, tuning.Setting("block_12_add", 3e-4))
-    folds = held_out.folds_of_train(150)
+    folds = held_out.folds_of_train(100)
     assert folds == [0, 1, 2, 3, 4] and held_out.folds_of_train(20) == [0, 1]       # of 83 train images
     assert held_out.chance_on_train(folds, answer) > 0.05
     table = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[0]
