@@ -17,7 +17,6 @@ from tasks.tuning import FinetuneParams, Setting, Tuner
 
 SIGNIFICANCE = 0.05     # chance of replacing a model of transfer that is as good
 MANY = 100              # images that judge
-HOPEFUL = 0.5           # chance on fewer val images from which no others are asked: no gain is seen
 
 
 def unknown_scores(dataset, top):
@@ -65,24 +64,25 @@ def train(finetune: FinetuneParams, choice: dict, images: Path) -> dict:
 def judge(tuner: Tuner, setting: Setting, logits) -> float:
     """The chance of so good answers if the model were as good as that of transfer.
 
-    The better of two looks is doubled (Bonferroni). There is no second one where the first decides.
+    Few val images that show a gain, but do not prove it, are followed by train images: see `chance_at_second_look`.
 
     Args:
         logits: float `(images, classes)`, of val.
     """
+    from pipeline.probing import comparison
     from tasks import artifacts, held_out
 
     losses = held_out.judge(logits)
     chance = held_out.chance_against_transfer(losses)
     has_folds = artifacts.read_json(artifacts.TRANSFER_SUMMARY)["head"] != "recipe"
-    if len(losses) >= MANY or not has_folds:
+    if len(losses) >= MANY or not has_folds or not comparison.DECISIVE < chance < comparison.HOPELESS:
         return chance
-    if 2 * chance > SIGNIFICANCE and chance < HOPEFUL:
-        folds = held_out.folds_of_train(MANY)
-        print(f"{len(losses)} val images show a gain, but do not prove it (p = {chance:.4f}): trained again "
-              f"{len(folds)} times, each time without some of the train images, which then judge", flush=True)
-        chance = min(chance, held_out.chance_on_train(folds, partial(tuner.answer_fold, setting)))
-    return min(1.0, 2 * chance)
+    folds = held_out.folds_of_train(MANY)
+    print(f"{len(losses)} val images show a gain, but do not prove it (p = {chance:.4f}): trained again {len(folds)} "
+          "times, each time without some of the train images, which then judge", flush=True)
+    second = held_out.chance_on_train(folds, partial(tuner.answer_fold, setting))
+    print(f"on the train images, p = {second:.4f}", flush=True)
+    return comparison.chance_at_second_look(chance, second)
 
 
 def keep_transfer() -> dict:

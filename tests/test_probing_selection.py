@@ -123,6 +123,16 @@ def test_the_best_of_several_settings_that_are_no_better_is_taken_in_at_most_the
     assert taken / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300) < without / 300
 
 
+def test_two_looks_at_models_that_are_as_good_err_as_rarely_as_one():
+    """Probabilities of equally good models are uniform; so is that of both looks, at every level."""
+    first, second = np.random.default_rng(5).random((2, 20_000))
+    is_open = (first > comparison.DECISIVE) & (first < comparison.HOPELESS)
+    both = [comparison.chance_at_second_look(*each) if more else each[0]
+            for *each, more in zip(first, second, is_open)]
+    for level in (0.01, comparison.DECISIVE, 0.05, 0.2, 0.45):
+        assert np.mean(np.less_equal(both, level)) == pytest.approx(level, abs=4 * np.sqrt(level / 20_000))
+
+
 def test_a_clear_gain_is_found_and_few_images_decide_nothing():
     assert comparison.chance_of_gain(np.full(20, 0.1)) < 0.001
     assert comparison.chance_of_gain(np.array([0.1, 0.2])) > 0.2

@@ -4,6 +4,7 @@ Every loss here is the one after temperature scaling (Guo et al. 2017), as `expo
 on makes a network more certain before it makes it better, which its raw log loss would count against it.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from pipeline.losses import log_losses
 
 TEMPERATURES = np.geomspace(0.5, 10, 33)
+DECISIVE, HOPELESS = 0.0233, 0.5       # chances at the first of two looks; see `chance_at_second_look`
 DRAWS, SEED = 9999, 1       # of the permutation test; its probabilities are multiples of 1 / (DRAWS + 1)
 MOST_VALUES = 4_000_000     # signs that are held in memory at once
 
@@ -46,6 +48,22 @@ def losses_by_others(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) 
         others = ~own if np.any(~own) else own
         chosen[own] = losses[losses[:, others].mean(axis=1).argmin(), own]
     return chosen
+
+
+def chance_at_second_look(first: float, second: float) -> float:
+    """One probability for two tests on different images, if there is no second one where the first settles it.
+
+    The two-stage test of Bauer and Köhne (1994), whose table has `DECISIVE` and `HOPELESS` for a level of 0.05; as a
+    probability (Brannath, Posch and Bauer 2002, section 2). Of equally good models it is at most 0.05 in 5 % of cases.
+
+    Args:
+        first: the first test's probability, above `DECISIVE` and below `HOPELESS`.
+        second: the second test's.
+    """
+    product = first * second
+    if product <= DECISIVE:
+        return DECISIVE + product * math.log(HOPELESS / DECISIVE)
+    return product * (1 + math.log(HOPELESS / product))
 
 
 def chance_of_gain(gains: np.ndarray, rivals: Sequence[np.ndarray] = ()) -> float:
