@@ -154,7 +154,7 @@ class Tuner:
         models[2].set_weights(self.on_all)
         everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
         everything.activations.fill(everything.all_views())
-        fit_model(models, everything, None, self._params(setting), self.checkpoint(setting, "finetune_on_all"))
+        fit_model(models, everything, None, self._params(setting), self.checkpoint(setting, ", on all"))
         return models
 
     def answer_fold(self, setting: Setting, fold: int, folds):
@@ -173,27 +173,27 @@ class Tuner:
         outside = examples.joined(train, val).some(folds != fold)
         models[2].set_weights(*start_heads(self.images, outside.paths))
         outside.activations.fill(outside.all_views())
-        fit_model(models, outside, None, self._params(setting), self.checkpoint(setting, f"finetune_fold_{fold}"))
+        fit_model(models, outside, None, self._params(setting), self.checkpoint(setting, f", fold {fold}"))
         inside = replace(train.some(folds[: len(train)] == fold), views=0)
         inside.activations.fill(inside.all_views())
         return scoring.predict(models[0], inside)
 
-    def checkpoint(self, setting: Setting, folder: str = "finetune") -> Path:
-        """The checkpoint of a setting."""
+    def checkpoint(self, setting: Setting, learnt: str = "") -> Path:
+        """The checkpoint of a setting; `learnt` tells from which images, if not from train."""
         from pipeline.training import checkpoints
         from tasks import artifacts
 
         inputs = [artifacts.BACKBONE, artifacts.ACTIVATIONS, artifacts.TRANSFER_HEAD, artifacts.TRANSFER_HELD_OUT]
         params = self._params(setting)
-        place = artifacts.CACHE / folder / f"{setting.cut} {setting.learning_rate:g}"
+        place = artifacts.CACHE / "finetune" / f"{setting.cut} {setting.learning_rate:g}{learnt}"
         return checkpoints.checkpoint_path(place, params, inputs, "tasks.tuning")
 
     def forget(self, setting: Setting) -> None:
         """Delete all checkpoints of a setting."""
-        from tasks import artifacts
-
-        for folder in artifacts.CACHE.glob("finetune*"):
-            self.checkpoint(setting, folder.name).unlink(missing_ok=True)
+        place = self.checkpoint(setting).parent
+        for each in place.parent.glob(f"{place.name},*"):
+            self.checkpoint(setting, each.name.removeprefix(place.name)).unlink(missing_ok=True)
+        self.checkpoint(setting).unlink(missing_ok=True)
 
     def _params(self, setting: Setting):
         return replace(self.finetune, learning_rate=setting.learning_rate)
