@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from graft.images import read_image
 from pipeline.training import backbones
-from pipeline.training.weights import scale_random_weights
+from pipeline.training.random_weights import scale_random_weights
 from tasks.sample import write_digits
 
 NETWORK = ("MobileNetV2", (96, 96), 0.35)       # name, image size and width of every network compared

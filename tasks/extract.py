@@ -74,7 +74,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     import numpy as np
 
     from graft.images import read_image
-    from pipeline.training import backbones, backend, weights
+    from pipeline.training import backbones, backend, random_weights, weights
 
     backbone = extract.backbone
     if backbone.weights == "none":
@@ -85,7 +85,7 @@ def load_backbone(extract: ExtractParams, splits, images: Path):
     if backbone.weights == "none":
         paths = splits.loc[splits["split"] == "train", "path"]
         chosen = paths.sample(min(256, len(paths)), random_state=extract.seed)
-        weights.scale_random_weights(
+        random_weights.scale_random_weights(
             network, np.stack([read_image(images / path, backbone.image_size) for path in chosen])
         )
     return network

@@ -15,7 +15,7 @@ from graft.errors import GraftError
 from graft.images import read_image
 from pipeline.training import activations, backbones, examples
 from pipeline.training.augmentation import augment, generator
-from pipeline.training.weights import scale_random_weights
+from pipeline.training.random_weights import scale_random_weights
 from pipeline.views import View
 from tasks.extract import ExtractParams, load_backbone
 from tasks.params import read_params

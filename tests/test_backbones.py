@@ -7,7 +7,7 @@ from photographs import real_weights
 from graft.errors import GraftError
 from pipeline.training import backbones, heads
 from pipeline.training.backbones import BACKBONES, build, freeze_batch_normalization, split
-from pipeline.training.weights import scale_random_weights
+from pipeline.training.random_weights import scale_random_weights
 
 
 def images(size, count=2):

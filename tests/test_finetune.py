@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.training import backbones, backend, heads
 from pipeline.training.examples import Vectors
-from pipeline.training.weights import scale_random_weights
+from pipeline.training.random_weights import scale_random_weights
 from tasks import tuning
 from tasks.params import read_params
 
