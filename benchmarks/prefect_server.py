@@ -22,7 +22,8 @@ class Server:
         address = f"http://127.0.0.1:{self._port}"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         self.environment = {
-            **clean, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+            **clean, "GRAFT_HOME": str(home / "graft"), "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
             "PREFECT_API_URL": f"{address}/api", "PREFECT_SERVER_UI_API_URL": f"{address}/api",
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **settings,
