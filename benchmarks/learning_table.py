@@ -10,12 +10,11 @@ SPEEDUP = {"classic": {2: 5.0, 10: 8.0}, "careful": {2: 2.5, 10: 4.5}}      # ep
 
 def print_sides(measured: dict, epochs: int, views: int) -> None:
     print(f"\n{epochs} + {epochs} epochs, K = {views}; seconds of wall clock\n")
-    print_head("side", "total, s", "start, or extract, s", "transfer, s", "finetune, s",
+    print_head("side", "total, s", "start, or extract, s", "transfer, s", "choose, s", "finetune, s",
                "val accuracy (95 % Wilson interval)")
     for name, side in measured.items():
-        first, transfer, finetune = side.seconds.values()
-        print_row(NAMES[name], f"{side.total:.0f}", f"{first:.1f}", f"{transfer:.1f}", f"{finetune:.1f}",
-                  accuracy(side.answers))
+        first, transfer, *choose, finetune = (f"{seconds:.1f}" for seconds in side.seconds.values())
+        print_row(NAMES[name], f"{side.total:.0f}", first, transfer, *(choose or "-"), finetune, accuracy(side.answers))
 
 
 def accuracy(answers: dict[str, str]) -> str:

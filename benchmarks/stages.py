@@ -1,4 +1,4 @@
-"""The real stages `extract`, `transfer` and `finetune`, on a split that other programs can read too."""
+"""The real stages from `extract` to `finetune`, on a split that other programs can read too."""
 
 import hashlib
 import shutil
@@ -11,7 +11,7 @@ from benchmarks.timeline import Timeline, follow
 from graft.model.classifier import Classifier
 from tasks import artifacts
 
-STAGES = ("extract", "transfer", "finetune")
+STAGES = ("extract", "transfer", "choose", "finetune")
 
 
 def lay_out(source: Path, folder: Path, per_class: int, turns: tuple[str, ...]) -> None:
@@ -26,8 +26,9 @@ def lay_out(source: Path, folder: Path, per_class: int, turns: tuple[str, ...]) 
 def new_project(folder: Path, images: Path, **changes) -> Project:
     """A copy of the project whose splits.csv describes the folders that `lay_out` made."""
     project = Project(folder, **{"data.images": str(images), **changes})
+    files = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(images.glob("*/*/*"))}
     rows = [{"path": path.relative_to(images).as_posix(), "label": path.parent.name, "split": path.parts[-3],
-             "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in sorted(images.glob("*/*/*"))]
+             "sha256": sha256, "group": sha256} for path, sha256 in files.items()]
     artifacts.write_table(folder / artifacts.SPLITS, pd.DataFrame(rows), artifacts.SPLIT_COLUMNS)
     return project
 
