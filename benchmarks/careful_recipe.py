@@ -68,13 +68,14 @@ def main() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     train, files, class_names = read_images(options.images / "train")
     train = augmented(train, len(files)).prefetch(tf.data.AUTOTUNE)
-    val, files, _ = read_images(options.images / "val")
+    val, _, _ = read_images(options.images / "val")
     val = val.batch(recipe.BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
     base, model = build(options.weights, len(class_names))
     recipe.fit(model, train, val, options.epochs, transfer=lambda: compile_for_transfer(model),
                finetune=lambda: compile_for_finetune(model, base))
+    test, files, _ = read_images(options.images / "test")
     names = ["/".join(file.split("/")[-2:]) for file in files]
-    recipe.write_answers(options.answers, names, class_names, model.predict(val, verbose=0))
+    recipe.write_answers(options.answers, names, class_names, model.predict(test.batch(recipe.BATCH_SIZE), verbose=0))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 In each epoch every image is decoded, augmented and passed through the whole network, in float32. As in the original,
 val is augmented during training, and BatchNormalization above the cut learns new statistics. Two things differ: its 172
 frozen layers are 249 in today's Keras (through `mixed8`, see `BACKBONES`), and `class_weight='auto'`, which Keras
-ignored, is gone. The final accuracy is that of the val images without augmentation.
+ignored, is gone. The answers are those to the test images, without augmentation.
 """
 
 from pathlib import Path
@@ -68,7 +68,7 @@ def main() -> None:
     model = add_new_last_layer(base_model, train.num_classes)
     recipe.fit(model, train, val, options.epochs, transfer=lambda: setup_to_transfer_learn(model, base_model),
                finetune=lambda: setup_to_finetune(model))
-    plain = read_images(options.images / "val", augmented=False)
+    plain = read_images(options.images / "test", augmented=False)
     recipe.write_answers(options.answers, plain.filenames, list(plain.class_indices), model.predict(plain, verbose=0))
 
 

@@ -1,29 +1,30 @@
-"""Graft's three training stages beside two recipes that pass every image through the network in each epoch.
+"""Graft's training stages beside two recipes that pass every image through the network in each epoch.
 
-    python -m benchmarks.learning [--epochs 2] [--views 2] [--images 500] [--sides classic careful graft]
+    python -m benchmarks.learning [--epochs 2] [--sides classic careful recipe tuned graft]
 
-InceptionV3 at 299 pixels. All sides train on the same photographs of cats and dogs with the same split, four fifths for
-train and one for val, each in its own processes, start and imports included. The final scoring of val is not included:
-for Graft it is `export` and the exported bundle in ONNX Runtime. `--epochs` holds for each of the two stages, `--views`
-is the number of augmented views that Graft keeps of each training image, `--images` holds for each class. Photographs
-and weights: see `benchmarks.inputs`.
+InceptionV3 at 299 pixels. All sides train on the same photographs of cats and dogs: three fifths are train, one is val,
+and the last is test, which no side sees before its final answers. Each runs in its own processes, start and imports
+included. The answers to the test images are not part of the time; Graft's are those of the exported bundle.
+
+Three sides are Graft: `graft` fits its head and trains nothing else, `tuned` then fine-tunes the blocks that the recipe
+names, without trials, and `recipe` has the head, optimizer, rates and augmentation of the classic recipe, on two views of
+each image. `--epochs` holds for each stage that trains in epochs. Photographs and weights: see `benchmarks.inputs`.
 """
 
 import json
-import shutil
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import inputs, learning_table, stages
 from benchmarks.command import begin
-from benchmarks.scratch import ROOT, Project
+from benchmarks.scratch import ROOT
 from benchmarks.timeline import follow
 from graft.errors import reported
 
-SIDES = ("classic", "careful", "graft")
-TURNS = ("train", "train", "train", "train", "val")
+SIDES = ("classic", "careful", "recipe", "tuned", "graft")
+TURNS = ("train", "train", "train", "val", "test")
 
 
 @dataclass
@@ -33,14 +34,12 @@ class Measured:
     Attributes:
         seconds: of each stage in order; "start" is the time before the first.
         epochs: stage -> seconds of each epoch except the first, which builds and compiles the model.
-        answers: val image -> predicted class.
-        more: figures of Graft alone.
+        answers: test image -> predicted class.
     """
 
     seconds: dict[str, float]
     epochs: dict[str, list[float]]
     answers: dict[str, str]
-    more: dict = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -59,6 +58,17 @@ class Measured:
         return statistics.median(self.epochs[stage]) if self.epochs[stage] else float("nan")
 
 
+def measure(side: str, images: Path, folder: Path, epochs: int) -> Measured:
+    changes = {
+        "graft": {"finetune.epochs": 0},
+        "tuned": {"finetune.epochs": epochs},
+        "recipe": inputs.RECIPE | {"extract.views": 2, "transfer.epochs": epochs, "finetune.epochs": epochs},
+    }
+    if side in changes:
+        return measure_graft(side, images, folder, inputs.inception() | changes[side])
+    return measure_recipe(side, images, folder, epochs)
+
+
 def measure_recipe(name: str, images: Path, folder: Path, epochs: int) -> Measured:
     answers, weights = folder / f"{name}.json", inputs.inception()["extract.backbone.weights"]
     command = ["python", "-m", f"benchmarks.{name}_recipe", images, weights, "--epochs", epochs, "--answers", answers]
@@ -68,26 +78,12 @@ def measure_recipe(name: str, images: Path, folder: Path, epochs: int) -> Measur
     return Measured(seconds, {stage: timeline.epochs(stage) for stage in bounds}, json.loads(answers.read_text()))
 
 
-def measure_graft(images: Path, folder: Path, epochs: int, views: int) -> Measured:
-    changes = {**inputs.RECIPE, **inputs.inception(), "extract.views": views}
-    changes |= {"transfer.epochs": epochs, "finetune.epochs": epochs}
-    project = stages.new_project(folder / "graft", images, **changes)
+def measure_graft(name: str, images: Path, folder: Path, changes: dict) -> Measured:
+    project = stages.new_project(folder / name, images, **changes)
     timelines = {stage: stages.run_stage(project, stage) for stage in stages.STAGES}
-    answers = stages.answers(project, images, "val")
-    rates = follow(["python", "-m", "benchmarks.frozen_part"], "extract alone", project.folder, project.environment())
-    more = json.loads(rates.lines[-1][1])
-    more["uncached_epoch"] = uncached_epoch(project)
-    seconds = {stage: timeline.seconds for stage, timeline in timelines.items()}
-    own = {stage: timelines[stage].epochs() for stage in ("transfer", "finetune")}
-    return Measured(seconds, own, answers, more)
-
-
-def uncached_epoch(project: Project) -> float:
-    """Seconds of finetune's second epoch with `cache_gigabytes: 0`: the same code computes activations as needed."""
-    project.change({"extract.cache_gigabytes": 0.0, "finetune.epochs": 2})
-    shutil.rmtree(project.folder / ".graft" / "activations")
-    stages.run_stage(project, "extract", "extract, no cache")
-    return statistics.median(stages.run_stage(project, "finetune", "finetune, no cache").epochs())
+    epochs = {stage: timelines[stage].epochs() for stage in ("transfer", "finetune")}
+    return Measured({stage: timeline.seconds for stage, timeline in timelines.items()}, epochs,
+                    stages.answers(project, images, "test"))
 
 
 def warm_up(images: Path) -> None:
@@ -98,17 +94,16 @@ def warm_up(images: Path) -> None:
 
 
 def main() -> None:
-    options = begin(__doc__, epochs=2, views=2, images=500, sides=SIDES)
+    options = begin(__doc__, epochs=2, sides=SIDES)
     with TemporaryDirectory() as name:
         folder = Path(name)
         images = folder / "images"
-        stages.lay_out(inputs.CATS_DOGS, images, options.images, TURNS)
+        stages.lay_out(inputs.CATS_DOGS, images, 500, TURNS)
         warm_up(images)
-        measured = {side: measure_graft(images, folder, options.epochs, options.views) if side == "graft"
-                    else measure_recipe(side, images, folder, options.epochs) for side in options.sides}
-    learning_table.print_sides(measured, options.epochs, options.views)
+        measured = {side: measure(side, images, folder, options.epochs) for side in options.sides}
+    learning_table.print_sides(measured, options.epochs)
     if "graft" in measured:
-        learning_table.print_figures(measured, options.epochs)
+        learning_table.print_figures(measured)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,6 @@ def frozen_layers(network: keras.Model) -> int:
 
 
 def write_answers(path: Path, files: list[str], class_names: list[str], probabilities) -> None:
-    """Write CLASS/NAME of each val image -> predicted class as JSON; `probabilities` is float `(images, classes)`."""
+    """Write CLASS/NAME of each test image -> predicted class as JSON; `probabilities` is float `(images, classes)`."""
     answers = {file: class_names[row.argmax()] for file, row in zip(files, probabilities)}
     path.write_text(json.dumps(answers))
