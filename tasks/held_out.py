@@ -56,7 +56,8 @@ def chance_on_train(folds: list[int], answer: Callable) -> float:
     from tasks import artifacts
 
     logits, own = _of_transfer("train")
-    answers = np.concatenate([answer(fold, np.concatenate([own, _of_transfer("val")[1]])) for fold in folds])
+    everything = np.concatenate([own, _of_transfer("val")[1]])
+    answers = np.concatenate([answer(fold, everything) for fold in folds])
     places = np.concatenate([np.flatnonzero(own == fold) for fold in folds])
     labels = artifacts.read_labels(artifacts.read_examples("train"))[0][places]
     head, tuned = (comparison.losses_by_others(each, labels, own[places]) for each in (logits[places], answers))
