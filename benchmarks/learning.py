@@ -6,9 +6,10 @@ InceptionV3 at 299 pixels. All sides train on the same photographs of cats and d
 and the last is test, which no side sees before its final answers. Each runs in its own processes, start and imports
 included. The answers to the test images are not part of the time; Graft's are those of the exported bundle.
 
-Three sides are Graft: `graft` fits its head and trains nothing else, `tuned` then fine-tunes the blocks that the recipe
-names, without trials, and `recipe` has the head, optimizer, rates and augmentation of the classic recipe, on two views of
-each image. `--epochs` holds for each stage that trains in epochs. Photographs and weights: see `benchmarks.inputs`.
+Three sides are Graft: `graft` fits its head and trains nothing else, `tuned` then fine-tunes the blocks that the
+recipe names, without trials, and `recipe` has the head, optimizer, rates and augmentation of the classic recipe, on two
+views of each image. `--epochs` holds for each stage that trains in epochs. Photographs and weights: see
+`benchmarks.inputs`.
 """
 
 import json
