@@ -56,6 +56,7 @@ class ScanCache:
         self.root = str(images if isinstance(images, S3Path) else images.resolve())
         self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint', 'pipeline.sealed')}.sqlite"
         self.pending = 0
+        self._before: dict[str, str | None] = {}        # path -> its state before it was read
         self.connection = None
         try:
             self.connection = _open(self.path)
@@ -64,18 +65,18 @@ class ScanCache:
 
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
         """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
-        wanted = set(paths)
+        self._before = {path: self._state(path) for path in paths}
         known = {path: content for path, state, *content in self._select("scans", "path, state, seal, " + MEASUREMENTS)
-                 if path in wanted and state == self._state(path)}
+                 if state == self._before.get(path)}
         sound = {path: content for path, (seal, *content) in known.items() if seal == sealed.digest(path, *content)}
         if broken := len(known) - len(sound):
             print(f"{self.path}: measurements of {broken} files are damaged, so they are made again", flush=True)
         return {path: restore(*content) for path, content in sound.items()}
 
     def store(self, path: str, result: Fingerprint | str) -> None:
-        """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
-        state = None if isinstance(result, str) and result in PASSING else self._state(path)
-        if state:           # else the file is gone, or may not be read: try again next time
+        """Keep the fingerprint of a file that was looked up, or the reason why it is unreadable unless that may pass."""
+        state = None if isinstance(result, str) and result in PASSING else self._before.get(path)
+        if state:           # else the file was not there, or may not be read: try again next time
             content = columns_of(result)
             self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *content,
                       sealed.digest(path, *content))
@@ -125,6 +126,9 @@ class ScanCache:
         query = f"SELECT {columns} FROM {table} WHERE root = ? {further}"
         try:
             return self.connection.execute(query, (self.root, *values)).fetchall()
+        except sqlite3.OperationalError as error:       # another process writes: the file is not damaged
+            self._keep_nothing(error)
+            return []
         except sqlite3.DatabaseError:
             self.connection.close()
             sealed.discard(self.path)
