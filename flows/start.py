@@ -7,6 +7,7 @@ command. Running it again changes nothing. `--model NAME` does so for another mo
 import argparse
 import os
 import shlex
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def look(images: Path | S3Path) -> Survey:
 def describe(images: str, seen: Survey) -> list[str]:
     """What was seen in the folder, as lines for people."""
     listing = seen.listing
-    counts = {name: sum(file.label == name for file in listing.files) for name in sorted(listing.class_names)}
+    found = Counter(file.label for file in listing.files)
+    counts = {name: found[name] for name in sorted(listing.class_names)}
     named_classes = shorten([f"{name} {count}" for name, count in counts.items()], CLASSES)
     given = {split: sum(file.split == split for file in listing.files) for split in ("train", "val", "test")}
     groups = len({file.group for file in listing.files if file.group})
