@@ -55,7 +55,7 @@ def test_what_the_user_sets_afterwards_stays(project):
     write_classes(project / "data/pets", {"cat": 12, "dog": 12})
     start.start("data/pets", "starter")
     text = (project / "params.yaml").read_text().replace("name: pets", "name: mine")
-    (project / "params.yaml").write_text(text)
+    (project / "params.yaml").write_text(text.replace("images: data/pets", "images: ./data/pets/"))
     start.start("data/pets")
     assert read_sections()["publish"]["name"] == "mine"
 
