@@ -51,6 +51,12 @@ def test_paths_are_found_in_either_unicode_form(tmp_path):
     assert [file.path for file in listing.files] == [disk] and not listing.stray
 
 
+def test_a_group_in_either_unicode_form_is_one(tmp_path):
+    rows = [f"{name}.jpg,cat,{unicodedata.normalize(form, 'Müller')}" for name, form in (("a", "NFC"), ("b", "NFD"))]
+    listing = list_files(folder(tmp_path, "\n".join(["path,label,group", *rows])))
+    assert {file.group for file in listing.files} == {unicodedata.normalize("NFC", "Müller")}
+
+
 def test_every_mistake_is_named_with_its_line(tmp_path):
     table = "path,label,split\na.jpg,cat,\nb.jpg,,\n../c.jpg,cat,\n/d.jpg,cat,\na.jpg,dog,\nb.jpg,dog,tests\n,cat,\n"
     with pytest.raises(GraftError) as raised:

@@ -192,8 +192,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
 def _file(folder: Path, known: set[str], row: dict[str, str]) -> File:
     path, label, group, split = (row.get(name, "").strip() for name in COLUMNS)
     path = str(PurePosixPath(path.replace("\\", "/"))) if path else ""      # ./a//b.jpg is a/b.jpg
-    return File(_spelled_as_in(folder, known, path), unicodedata.normalize("NFC", label), group,
-                split_of(split) or split)
+    label, group = (unicodedata.normalize("NFC", each) for each in (label, group))
+    return File(_spelled_as_in(folder, known, path), label, group, split_of(split) or split)
 
 
 def _spelled_as_in(folder: Path, known: set[str], path: str) -> str:
