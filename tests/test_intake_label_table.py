@@ -134,6 +134,7 @@ def test_a_row_said_twice_is_no_mistake(tmp_path):
         ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
         ("", "column path and label is missing.*found nothing"),
         ('path,label\n"a.jpg,cat\n', "cannot be read: unexpected end of data"),
+        ('path,label,_note\na.jpg,cat,\nb.jpg,cat,"5" wide\n', "line 3: a quotation mark there or above"),
         ("path,label,label\na.jpg,cat,dog\n", "column label occurs more than once"),
         ("path,label\n", "the table has no rows"),
     ],
