@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from graft.errors import GraftError
+from pipeline.intake import path_mismatch
 from pipeline.intake.listing import list_files
 from pipeline.intake.scan import scan
 from pipeline.intake.scan_cache import ScanCache
@@ -198,6 +199,19 @@ def test_the_cause_is_named_if_paths_name_no_file(tmp_path, path, file, cause):
 def test_a_path_that_may_mean_several_files_is_not_guessed(tmp_path):
     text = refusal(tmp_path, ["1", "2"], ["a/1.jpg", "b/1.jpg", "2.jpg", "2.png"])
     assert "all 2 paths fit several files equally well: line 2 is '1', the file is 'a/1.jpg' or 'b/1.jpg'" in text
+
+
+def test_names_that_many_folders_have_are_told_apart_by_their_folders():
+    """As in the frames of videos; each path was compared with all files of its name, which took minutes."""
+    files = [f"img/{video}/{camera}/{frame}.jpg" for video in range(30) for camera in "ab" for frame in range(5)]
+    missing = [(f"line {line}", file.removeprefix("img/")) for line, file in enumerate(files, 2)]
+    before = path_mismatch._rank
+    compared = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path_mismatch, "_rank", lambda *pair: compared.append(pair) or before(*pair))
+        lines, unexplained = path_mismatch.explain(missing, files, len(files))
+    assert lines == ["all 300 paths lack 'img/': line 2 is '0/a/0.jpg', the file is 'img/0/a/0.jpg'"]
+    assert not unexplained and len(compared) < 25 * len(files)
 
 
 def test_each_cause_has_its_line_the_most_frequent_first(tmp_path):
