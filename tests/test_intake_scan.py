@@ -293,3 +293,12 @@ def test_thumbnails_are_kept(tmp_path):
     again.connection.set_trace_callback(statement.append)
     assert again.thumbnail("cat/0.jpg") == small
     assert [each.split()[0] for each in statement] == ["SELECT"]  # nothing was made, nothing stored
+
+
+def test_a_picture_that_goes_before_its_thumbnail_is_made_is_told(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 2})
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    (tmp_path / "images/cat/0.jpg").unlink()
+    for make in (lambda: cache.thumbnail("cat/0.jpg"), lambda: cache.make_thumbnails(["cat/1.jpg", "cat/0.jpg"])):
+        with pytest.raises(GraftError, match="cat/0.jpg: no such file or directory. It could be read before"):
+            make()

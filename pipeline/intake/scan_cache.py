@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.images import OUT_OF_MEMORY
+from graft.errors import GraftError
+from graft.images import OUT_OF_MEMORY, UnreadableImage
 from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from pipeline import sealed
@@ -89,18 +90,17 @@ class ScanCache:
             is_broken: show what remains of a broken file; b"" if nothing does.
 
         Raises:
-            UnreadableImage: if the file is broken and `is_broken` is False.
+            GraftError: if `is_broken` is False and the file, which was measured, cannot be read any more.
         """
         if (jpeg := self._kept(path)) is None:
-            jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
+            jpeg = take_remains(self.images / path) if is_broken else self._make(path)
             self._keep(path, jpeg)
         return jpeg
 
     def make_thumbnails(self, paths: list[str]) -> None:
         """Make the thumbnails that are not kept yet, on all cores; see `thumbnail`."""
         missing = [path for path in paths if self._kept(path) is None]
-        files = [self.images / path for path in missing]
-        with InThreads(take_thumbnail, files, readers_of(self.images), AHEAD) as made:
+        with InThreads(self._make, missing, readers_of(self.images), AHEAD) as made:
             for path, jpeg in zip(missing, shown(made, len(missing), "making thumbnails", "image")):
                 self._keep(path, jpeg)
 
@@ -110,6 +110,13 @@ class ScanCache:
             self.connection.commit()
         except sqlite3.DatabaseError as error:
             self._keep_nothing(error)
+
+    def _make(self, path: str) -> bytes:
+        try:
+            return take_thumbnail(self.images / path)
+        except UnreadableImage as error:
+            raise GraftError(f"{self.images / path}: {error}. It could be read before: the images have changed during "
+                             "this run. Run it again.") from None
 
     def _kept(self, path: str) -> bytes | None:
         """The thumbnail of an unchanged file."""
