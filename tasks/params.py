@@ -127,7 +127,8 @@ def _check_extent(content: object) -> None:
         level = [each for each in level if isinstance(each, dict | list)]
         if (found := found + sum(map(len, level))) > MOST_VALUES:       # before an anchor is written out
             raise ValueError(f"it has more than {MOST_VALUES:,} values, if each anchor (&) is written out")
-        if any(not isinstance(key, str | int | float | None) for each in level if isinstance(each, dict) for key in each):
+        keys = [key for each in level if isinstance(each, dict) for key in each]
+        if not all(isinstance(key, str | int | float | None) for key in keys):
             raise ValueError("a list, a date or the like is used as a key")
         level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     if level:

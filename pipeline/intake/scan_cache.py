@@ -75,7 +75,7 @@ class ScanCache:
         return {path: restore(*content) for path, content in sound.items()}
 
     def store(self, path: str, result: Fingerprint | str) -> None:
-        """Keep the fingerprint of a file that was looked up, or the reason why it is unreadable unless that may pass."""
+        """Keep the fingerprint of a file that was looked up, or why it is unreadable unless that may pass."""
         state = None if isinstance(result, str) and result in PASSING else self._before.get(path)
         if state:           # else the file was not there, or may not be read: try again next time
             content = columns_of(result)
