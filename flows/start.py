@@ -57,7 +57,7 @@ def _set_up(images: Path | S3Path, weights: str | None, model: str | None, here:
         _track(images, len(seen.listing.files))
     changed = choices.write_params(values) if values else []
     params = os.path.relpath(PARAMS.absolute(), here)
-    print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it has the right values")
+    print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it is set up for this folder")
     preflight.check()
     _print_next(images, here)
 

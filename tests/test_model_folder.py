@@ -63,10 +63,10 @@ def test_again_changes_nothing_and_comments_stay(other, project, monkeypatch, ca
     files = {path: path.read_bytes() for path in (*other.glob("*.yaml"), project / "prefect.yaml")}
     assert len(files) == 3
     start.start("../../data/fruit")
-    assert "kept     params.yaml: it has the right values" in capsys.readouterr().out
+    assert "kept     params.yaml: it is set up for this folder" in capsys.readouterr().out
     monkeypatch.chdir(project)
     start.start("data/fruit", model="other")
-    assert "kept     models/other/params.yaml: it has the right values" in capsys.readouterr().out
+    assert "kept     models/other/params.yaml: it is set up for this folder" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in files} == files
     before, after = (Path(folder, "prefect.yaml").read_text().splitlines()
                      for folder in (Path(preflight.__file__).parent.parent, project))

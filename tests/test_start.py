@@ -50,7 +50,7 @@ def test_a_folder_with_blanks_is_set_up_offline_and_again_changes_nothing(projec
     assert (project / "data/My Pets.dvc").is_file()
     files = {path: path.read_bytes() for path in (project / "params.yaml", project / "data/My Pets.dvc")}
     start.start("data/My Pets")
-    assert "kept     params.yaml: it has the right values" in capsys.readouterr().out
+    assert "kept     params.yaml: it is set up for this folder" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in files} == files
 
 
