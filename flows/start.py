@@ -7,6 +7,7 @@ command. Running it again changes nothing. `--model NAME` does so for another mo
 import argparse
 import os
 import shlex
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def _set_up(images: Path | S3Path, weights: str | None, model: str | None, here:
         _track(images, len(seen.listing.files))
     changed = choices.write_params(values) if values else []
     params = os.path.relpath(PARAMS.absolute(), here)
-    print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it has the right values")
+    print(f"wrote    {params}: {', '.join(changed)}" if changed else f"kept     {params}: it is set up for this folder")
     preflight.check()
     _print_next(images, here)
 
@@ -99,7 +100,8 @@ def look(images: Path | S3Path) -> Survey:
 def describe(images: str, seen: Survey) -> list[str]:
     """What was seen in the folder, as lines for people."""
     listing = seen.listing
-    counts = {name: sum(file.label == name for file in listing.files) for name in sorted(listing.class_names)}
+    found = Counter(file.label for file in listing.files)
+    counts = {name: found[name] for name in sorted(listing.class_names)}
     named_classes = shorten([f"{name} {count}" for name, count in counts.items()], CLASSES)
     given = {split: sum(file.split == split for file in listing.files) for split in ("train", "val", "test")}
     groups = len({file.group for file in listing.files if file.group})

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from graft.errors import UnreadableImage
+from graft.errors import GraftError, UnreadableImage
 from graft.images import read_bytes
 from graft.machine.threads import InThreads
 from graft.store import Missing, Store, open_store
@@ -78,8 +78,12 @@ def read_object(store: Store, key: str, length: int) -> bytes:
 
 
 def image_folder(address: str) -> Path | S3Path:
-    """The folder with this path, or the prefix with this `s3://` address."""
-    return S3Path(address) if address.startswith(S3) else Path(address)
+    """The folder with this path, or the prefix with this `s3://` address. Raises `GraftError` if that has no bucket."""
+    if not address.startswith(S3):
+        return Path(address)
+    if len((prefix := S3Path(address)).parts) < 2:
+        raise GraftError(f"the address '{address}' of the images names no bucket. Expected s3://bucket/prefix.")
+    return prefix
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from graft.errors import GraftError, UnreadableImage
 from graft.images import read_start
 from graft.machine.files import whole
 from pipeline.arguments import WrongArgument
+from pipeline.image_folder import S3Path, image_folder
 from pipeline.intake.survey import PHOTOGRAPHS, Survey
 from tasks.params import PARAMS, read_sections
 
@@ -150,9 +151,9 @@ def model_name(images: Path) -> str:
     return name or "model"
 
 
-def is_chosen(images: Path) -> bool:
-    """Whether params.yaml is about this folder already."""
-    return (read_sections().get("data") or {}).get("images") == images.as_posix()
+def is_chosen(images: Path | S3Path) -> bool:
+    """Whether params.yaml is about this folder already, however it is written there: `./data/pets/` is `data/pets`."""
+    return image_folder(str((read_sections().get("data") or {}).get("images"))) == images
 
 
 def write_params(values: dict[str, object]) -> list[str]:

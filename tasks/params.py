@@ -82,8 +82,8 @@ def read_sections(path: Path = PARAMS) -> dict:
     """Read the whole file as plain dicts, as YAML 1.2 like DVC, in which `1e-3` is a number.
 
     Raises:
-        GraftError: if the file cannot be read, is not a mapping in valid YAML, or is beyond all use: larger than
-            `LIMIT_BYTES`, nested too deeply, or with anchors that repeat each other without end.
+        GraftError: if the file cannot be read, is not a mapping of sections in valid YAML, or is beyond all use: larger
+            than `LIMIT_BYTES`, nested too deeply, or with anchors that repeat each other without end.
     """
     try:
         with open(path, "rb") as file:
@@ -96,6 +96,9 @@ def read_sections(path: Path = PARAMS) -> dict:
         raise GraftError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise GraftError(f"{path}: expected sections of `key: value`, received {type(content).__name__}")
+    if wrong := [f"{path}: {name}: expected an object, received {value!r}" for name, value in content.items()
+                 if not isinstance(value, dict | None)]:
+        raise GraftError("\n       ".join(wrong))
     return content
 
 
@@ -124,8 +127,9 @@ def _check_extent(content: object) -> None:
         level = [each for each in level if isinstance(each, dict | list)]
         if (found := found + sum(map(len, level))) > MOST_VALUES:       # before an anchor is written out
             raise ValueError(f"it has more than {MOST_VALUES:,} values, if each anchor (&) is written out")
-        if any(isinstance(key, tuple) for each in level if isinstance(each, dict) for key in each):
-            raise ValueError("a list is used as a key")
+        keys = [key for each in level if isinstance(each, dict) for key in each]
+        if not all(isinstance(key, str | int | float | None) for key in keys):
+            raise ValueError("a list, a date or the like is used as a key")
         level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
     if level:
         raise ValueError(f"it is nested in more than {MOST_LEVELS} levels, or an anchor (&) contains itself")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from graft.errors import GraftError
+from pipeline.intake import path_mismatch
 from pipeline.intake.listing import list_files
 from pipeline.intake.scan import scan
 from pipeline.intake.scan_cache import ScanCache
@@ -49,6 +50,12 @@ def test_paths_are_found_in_either_unicode_form(tmp_path):
     disk, table = unicodedata.normalize("NFD", "é.jpg"), unicodedata.normalize("NFC", "é.jpg")
     listing = list_files(folder(tmp_path, f"path,label\n{table},cat\n", [disk]))
     assert [file.path for file in listing.files] == [disk] and not listing.stray
+
+
+def test_a_group_in_either_unicode_form_is_one(tmp_path):
+    rows = [f"{name}.jpg,cat,{unicodedata.normalize(form, 'Müller')}" for name, form in (("a", "NFC"), ("b", "NFD"))]
+    listing = list_files(folder(tmp_path, "\n".join(["path,label,group", *rows])))
+    assert {file.group for file in listing.files} == {unicodedata.normalize("NFC", "Müller")}
 
 
 def test_every_mistake_is_named_with_its_line(tmp_path):
@@ -128,6 +135,7 @@ def test_a_row_said_twice_is_no_mistake(tmp_path):
         ("path,lable\na.jpg,cat\n", "column label is missing.*Did you mean 'lable'"),
         ("", "column path and label is missing.*found nothing"),
         ('path,label\n"a.jpg,cat\n', "cannot be read: unexpected end of data"),
+        ('path,label,_note\na.jpg,cat,\nb.jpg,cat,"5" wide\n', "line 3: a quotation mark there or above"),
         ("path,label,label\na.jpg,cat,dog\n", "column label occurs more than once"),
         ("path,label\n", "the table has no rows"),
     ],
@@ -191,6 +199,19 @@ def test_the_cause_is_named_if_paths_name_no_file(tmp_path, path, file, cause):
 def test_a_path_that_may_mean_several_files_is_not_guessed(tmp_path):
     text = refusal(tmp_path, ["1", "2"], ["a/1.jpg", "b/1.jpg", "2.jpg", "2.png"])
     assert "all 2 paths fit several files equally well: line 2 is '1', the file is 'a/1.jpg' or 'b/1.jpg'" in text
+
+
+def test_names_that_many_folders_have_are_told_apart_by_their_folders():
+    """As in the frames of videos; each path was compared with all files of its name, which took minutes."""
+    files = [f"img/{video}/{camera}/{frame}.jpg" for video in range(30) for camera in "ab" for frame in range(5)]
+    missing = [(f"line {line}", file.removeprefix("img/")) for line, file in enumerate(files, 2)]
+    before = path_mismatch._rank
+    compared = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path_mismatch, "_rank", lambda *pair: compared.append(pair) or before(*pair))
+        lines, unexplained = path_mismatch.explain(missing, files, len(files))
+    assert lines == ["all 300 paths lack 'img/': line 2 is '0/a/0.jpg', the file is 'img/0/a/0.jpg'"]
+    assert not unexplained and len(compared) < 25 * len(files)
 
 
 def test_each_cause_has_its_line_the_most_frequent_first(tmp_path):

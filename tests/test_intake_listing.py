@@ -118,6 +118,13 @@ def test_dvc_hashes_linked_files_and_a_linked_image_folder_but_no_linked_folder_
             assert stage.deps[0].meta.nfiles == 2, stage
 
 
+def test_a_folder_with_images_and_a_class_folder_is_a_class(tmp_path):
+    touch(tmp_path, "cat/1.jpg", "cat/kitten/2.jpg", "dog/3.jpg", "dog/small/4.jpg", "Fruit/Apple/5.jpg",
+          "Fruit/read.me")
+    listing = list_files(tmp_path, check_folders=False)
+    assert listing.class_names == {"cat", "cat/kitten", "dog", "dog/small", "Fruit/Apple"}
+
+
 def test_empty_class_folders_are_known(tmp_path):
     touch(tmp_path, "cat/1.jpg")
     (tmp_path / "Fruit" / "Apple").mkdir(parents=True)

@@ -101,6 +101,17 @@ def test_only_what_changed_is_read_again(tmp_path):
     assert same(found.fingerprints[list_files(images).files[1]], take_fingerprint(changed))
 
 
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path):
+    """As one does whose copy is not complete yet."""
+    write_classes(tmp_path / "images", {"cat": 2})
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    cache.look_up(["cat/0.jpg", "cat/1.jpg"])
+    (tmp_path / "images/cat/0.jpg").write_bytes(jpeg(picture(77)))
+    for path in ("cat/0.jpg", "cat/1.jpg"):
+        cache.store(path, "truncated")
+    assert cache.look_up(["cat/0.jpg", "cat/1.jpg"]) == {"cat/1.jpg": "truncated"}
+
+
 def test_a_damaged_cache_is_made_again(tmp_path):
     images = tmp_path / "images"
     write_classes(images, {"cat": 3})
@@ -145,6 +156,7 @@ def test_two_folders_share_one_cache(tmp_path):
 def test_a_reason_that_may_pass_is_not_kept(tmp_path):
     write_classes(tmp_path / "images", {"cat": 3})
     cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    assert not cache.look_up(["cat/0.jpg", "cat/1.jpg"])
     cache.store("cat/0.jpg", os.strerror(errno.EIO).lower())
     cache.store("cat/1.jpg", "not an image")
     assert cache.look_up(["cat/0.jpg", "cat/1.jpg"]) == {"cat/1.jpg": "not an image"}
@@ -281,3 +293,12 @@ def test_thumbnails_are_kept(tmp_path):
     again.connection.set_trace_callback(statement.append)
     assert again.thumbnail("cat/0.jpg") == small
     assert [each.split()[0] for each in statement] == ["SELECT"]  # nothing was made, nothing stored
+
+
+def test_a_picture_that_goes_before_its_thumbnail_is_made_is_told(tmp_path):
+    write_classes(tmp_path / "images", {"cat": 2})
+    cache = ScanCache(tmp_path / "cache", tmp_path / "images")
+    (tmp_path / "images/cat/0.jpg").unlink()
+    for make in (lambda: cache.thumbnail("cat/0.jpg"), lambda: cache.make_thumbnails(["cat/1.jpg", "cat/0.jpg"])):
+        with pytest.raises(GraftError, match="cat/0.jpg: no such file or directory. It could be read before"):
+            make()

@@ -44,7 +44,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] *
     ("a: " + "{a: " * 20_000, "nested"), (b"a: \xff", "byte 4 is not UTF-8"), ("#" * 5_000_000, "at most 4,000,000"),
     ("a: " + "9" * 10_000, "not valid YAML"), ("a: !!bool maybe", "does not fit its tag"), ("a: \0", "not valid"),
     ("a: !!python/object/apply:os.system [x]", "not valid YAML"), ("a: 9999-99-99", "not valid YAML"),
-    ("a: {? [1] : 2}", "as a key"),
+    ("a: {? [1] : 2}", "as a key"), ("a: {2026-01-01: 2}", "as a key"), ("a: {1: 2}\nb: c\n", "b: expected an object"),
 ])
 def test_yaml_that_nobody_could_use_is_refused_in_one_message(tmp_path, text, reason):
     (tmp_path / "params.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())

@@ -39,6 +39,16 @@ def test_everything_that_is_wrong_is_told_at_once(project):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("images, message", [
+    ("dvc.yaml", "params.yaml: data.images: 'dvc.yaml' is a file. Expected a folder of class folders."),
+    ("s3://", "the address 's3://' of the images names no bucket. Expected s3://bucket/prefix.")])
+def test_images_that_are_no_folder_are_refused(project, images, message):
+    project.change({"data.images": images})
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    assert str(caught.value) == message
+
+
 def test_a_flow_with_a_mistake_ends_at_once_without_a_traceback(project):
     project.change({"data.images": "data/nowhere"})
     done = project.run("python", "-m", "flows.training", check=False)

@@ -108,6 +108,26 @@ def test_given_val_and_test_are_kept_and_val_is_drawn_where_it_is_missing():
     assert list(split_images(table(1000, given_split=full), 0.15, 0.15, "graft")["split"]) == full
 
 
+@pytest.mark.parametrize("given", [["train"] * 10, ["val", *["train"] * 9], ["val", "test", *["train"] * 8]])
+def test_copies_that_the_user_has_put_into_train_straddle_no_split_that_is_drawn_or_filled(given):
+    images = table(1000, given_split=given * 100)
+    images.loc[(images.index < 30) & (images["given_split"] == "train"), "label"] = "only in train"
+    images["duplicate_group"] = images.groupby([images.index // 10, "label", "given_split"])["sha256"].transform("min")
+    splits = split_images(images, 0.15, 0.15, "graft")
+    used = splits[splits["split"] != ""]
+    assert not find_leaks(images) and used.groupby("duplicate_group")["split"].nunique().max() == 1
+    assert used["duplicate_group"].nunique() == images["duplicate_group"].nunique()
+    assert set(used["split"][used["label"] == "only in train"]) == {"train", "val", "test"}
+    kept = splits[splits["given_split"].isin(["val", "test"])]
+    assert kept["split"].equals(kept["given_split"])
+
+
+def test_a_leak_of_the_users_stays_in_both_splits():
+    images = table(100, given_split=[("train", "test")[i % 2] for i in range(100)], classes=1)
+    images.loc[[2, 5], "duplicate_group"] = images["sha256"][[2, 5]].min()
+    assert list(split_images(images, 0.15, 0.15, "graft")["split"][[2, 5]].replace("val", "train")) == ["train", "test"]
+
+
 def test_leaks_between_given_splits_are_found():
     images = table(100, given_split=[("train", "test")[i % 2] for i in range(100)], classes=1)
     images.loc[[2, 5], "duplicate_group"] = images["sha256"][[2, 5]].min()

@@ -1,6 +1,7 @@
 """From a folder of images to a project that is set up for it: what is seen, chosen, written and refused."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image, ImageDraw
 from benchmarks.scratch import Project
 from flows import start
 from graft.errors import GraftError
+from graft.images import MAX_BYTES
+from pipeline.intake.survey import _look
 from tasks import choices
 from tasks.params import read_sections
 
@@ -47,7 +50,7 @@ def test_a_folder_with_blanks_is_set_up_offline_and_again_changes_nothing(projec
     assert (project / "data/My Pets.dvc").is_file()
     files = {path: path.read_bytes() for path in (project / "params.yaml", project / "data/My Pets.dvc")}
     start.start("data/My Pets")
-    assert "kept     params.yaml: it has the right values" in capsys.readouterr().out
+    assert "kept     params.yaml: it is set up for this folder" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in files} == files
 
 
@@ -55,7 +58,7 @@ def test_what_the_user_sets_afterwards_stays(project):
     write_classes(project / "data/pets", {"cat": 12, "dog": 12})
     start.start("data/pets", "starter")
     text = (project / "params.yaml").read_text().replace("name: pets", "name: mine")
-    (project / "params.yaml").write_text(text)
+    (project / "params.yaml").write_text(text.replace("images: data/pets", "images: ./data/pets/"))
     start.start("data/pets")
     assert read_sections()["publish"]["name"] == "mine"
 
@@ -129,6 +132,15 @@ def test_the_kind_of_pictures_decides_on_mirror_images(project, draw, kind, mirr
     write_pictures(project / "data/pets", draw)
     assert start.look(Path("data/pets")).kind == kind
     assert values()["extract.augmentation.horizontal_flip"] == ("auto" if mirrors else False)
+
+
+def test_of_a_large_picture_some_rows_are_looked_at(tmp_path):
+    """A scan of 50 megapixels would take six seconds and twelve bytes a pixel more, 24 times."""
+    Image.new("RGB", (2000, 5000), "orange").save(tmp_path / "scan.png")
+    tracemalloc.start()
+    assert _look(tmp_path / "scan.png") == ("drawings or screenshots", 2000, 5000)
+    assert tracemalloc.get_traced_memory()[1] < MAX_BYTES + 30e6       # the buffer for the file, and what a copy takes
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("names, mirrors", [

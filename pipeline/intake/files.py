@@ -20,7 +20,7 @@ class File:
     Attributes:
         path: relative to the image folder, with `/`.
         label: the class it belongs to, in Unicode form NFC.
-        group: given by the user, for instance a patient: the split keeps a group together. Empty for none.
+        group: given by the user, for instance a patient, in NFC: the split keeps a group together. Empty for none.
         split: given by the user: `train`, `val`, `test`, or empty.
     """
 

@@ -158,7 +158,7 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
         raise GraftError(f"{path} cannot be read: it is not in UTF-8 (byte 0x{error.object[error.start]:02x} at "
                          f"{error.start}). Save it as CSV in UTF-8, or convert it, for example by "
                          "`iconv -f WINDOWS-1252 -t UTF-8`.") from None
-    except (OSError, ValueError, csv.Error) as error:       # pyarrow's errors are ValueErrors
+    except (OSError, ValueError) as error:      # pyarrow's errors are ValueErrors
         raise GraftError(f"{path} cannot be read: {error}. Expected a table with the columns path and label: a CSV "
                          "file in UTF-8, or a Parquet file.") from None
 
@@ -169,8 +169,11 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     if "\0" in text.partition("\n")[0]:
         raise ValueError("its first line contains null characters, as another encoding or a file of another kind does")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text), skipinitialspace=True, strict=True)
-    columns = next(reader, [])
-    return columns, [(f"line {reader.line_num}", values) for values in reader if any(map(str.strip, values))]
+    try:
+        columns = next(reader, [])
+        return columns, [(f"line {reader.line_num}", values) for values in reader if any(map(str.strip, values))]
+    except csv.Error as error:
+        raise ValueError(f"{error} (line {reader.line_num}: a quotation mark there or above lacks its pair)") from None
 
 
 def separator_of(text: str) -> str:
@@ -192,8 +195,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
 def _file(folder: Path, known: set[str], row: dict[str, str]) -> File:
     path, label, group, split = (row.get(name, "").strip() for name in COLUMNS)
     path = str(PurePosixPath(path.replace("\\", "/"))) if path else ""      # ./a//b.jpg is a/b.jpg
-    return File(_spelled_as_in(folder, known, path), unicodedata.normalize("NFC", label), group,
-                split_of(split) or split)
+    label, group = (unicodedata.normalize("NFC", each) for each in (label, group))
+    return File(_spelled_as_in(folder, known, path), label, group, split_of(split) or split)
 
 
 def _spelled_as_in(folder: Path, known: set[str], path: str) -> str:

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from graft.decoding.kinds import why_ignored
+from graft.decoding.kinds import is_named_as_image, why_ignored
 from graft.errors import GraftError, did_you_mean, printable
 from graft.images import NOT_REGULAR
 from pipeline.arguments import WrongArgument
@@ -30,7 +30,8 @@ class Listing:
     Attributes:
         files: the files to read, sorted by path.
         stray: path of an ignored file or folder -> the reason.
-        class_names: from the innermost folders, or from the label table; also of classes without an image.
+        class_names: from the innermost folders and those with images, or from the label table; also of classes without
+            an image.
         notes: what the user should know of a table that is not read, and of files that are elsewhere.
     """
 
@@ -206,7 +207,8 @@ def _label_by_folder(layout: Layout, paths: list[str], leaves: set[Folder], list
             listing.files.append(File(path, label, split=split))
         else:
             listing.stray[path] = "not in a class folder"
-    listing.class_names = {_normal(layout.split_and_label(folder))[1] for folder in leaves} - {""}
+    named = {_normal(layout.split_and_label(folder))[1] for folder in leaves} - {""}
+    listing.class_names = named | {file.label for file in listing.files if is_named_as_image(file.path)}
 
 
 def _normal(split_and_label: tuple[str, str]) -> tuple[str, str]:

@@ -39,7 +39,7 @@ def refuse_obstacles(images: Path | S3Path) -> None:
     Raises:
         WrongArgument: with the files that DVC cannot hash, by reason.
     """
-    if not isinstance(images, S3Path) and (obstacles := _find(images)):
+    if not isinstance(images, S3Path) and images.is_dir() and (obstacles := _find(images)):
         lines = [f"\n  {reason}: {shorten(paths, SHOWN)}; {ADVICE[reason]}" for reason, paths in obstacles.items()]
         raise WrongArgument({"images": f"DVC cannot hash all of '{images}', because it contains{''.join(lines)}"})
 

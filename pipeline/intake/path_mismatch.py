@@ -5,12 +5,14 @@ case. A path that fits several files equally well is reported as ambiguous: no f
 """
 
 import unicodedata
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from posixpath import splitext
 
 SHOWN = 10      # causes that are reported, the most frequent first
+COMPARED = 10   # files of one name with which a path is compared
 FITTING = 3     # files that are shown for an ambiguous path
 
 Place = tuple[str, str]     # where a path is in the table, such as "line 2", and the path
@@ -79,9 +81,9 @@ def _difference(begin: str, wrong: str, right: str, s: str) -> list[str]:
 
 
 def _by_name(files: list[str]) -> dict[str, list[str]]:
-    """Plain file name, with and without its extension -> the files."""
+    """Plain file name, with and without its extension -> the files, in the order of `_ending`."""
     index = defaultdict(list)
-    for file in files:
+    for file in sorted(files, key=_ending):
         for key in {_plain(name) for name in _names(file)}:
             index[key].append(file)
     return index
@@ -89,12 +91,22 @@ def _by_name(files: list[str]) -> dict[str, list[str]]:
 
 def _best(path: str, index: dict[str, list[str]]) -> list[str]:
     """The files that fit a path: one, if it fits at least as well as every other one in every respect."""
-    fitting = sorted({file for name in _names(path) for file in index.get(_plain(name), ())})
+    fitting = sorted({file for name in _names(path) for file in _nearest(path, index.get(_plain(name), []))})
     if len(fitting) < 2:
         return fitting
     ranks = {file: _rank(path, file) for file in fitting}
     best = tuple(map(max, zip(*ranks.values())))
     return [file for file in fitting if ranks[file] == best] or fitting
+
+
+def _nearest(path: str, files: list[str]) -> list[str]:
+    """The files of a name, or of many those whose folders end as the path's do; see `_by_name`."""
+    start = max(0, bisect_left(files, _ending(path), key=_ending) - COMPARED // 2) if len(files) > COMPARED else 0
+    return files[start:start + COMPARED]
+
+
+def _ending(path: str) -> list[str]:
+    return [_plain(folder) for folder in reversed(path.split("/")[:-1])]
 
 
 def _rank(path: str, file: str) -> tuple[int, bool, bool]:

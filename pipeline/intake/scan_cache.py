@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.images import OUT_OF_MEMORY
+from graft.errors import GraftError
+from graft.images import OUT_OF_MEMORY, UnreadableImage
 from graft.machine.progress import shown
 from graft.machine.threads import InThreads
 from pipeline import sealed
@@ -56,6 +57,7 @@ class ScanCache:
         self.root = str(images if isinstance(images, S3Path) else images.resolve())
         self.path = folder / f"scans-{digest_of('pipeline.intake.fingerprint', 'pipeline.sealed')}.sqlite"
         self.pending = 0
+        self._before: dict[str, str | None] = {}        # path -> its state before it was read
         self.connection = None
         try:
             self.connection = _open(self.path)
@@ -64,18 +66,18 @@ class ScanCache:
 
     def look_up(self, paths: list[str]) -> dict[str, Fingerprint | str]:
         """The fingerprint of each unchanged file among `paths`, or the reason why it is unreadable."""
-        wanted = set(paths)
+        self._before = {path: self._state(path) for path in paths}
         known = {path: content for path, state, *content in self._select("scans", "path, state, seal, " + MEASUREMENTS)
-                 if path in wanted and state == self._state(path)}
+                 if state == self._before.get(path)}
         sound = {path: content for path, (seal, *content) in known.items() if seal == sealed.digest(path, *content)}
         if broken := len(known) - len(sound):
             print(f"{self.path}: measurements of {broken} files are damaged, so they are made again", flush=True)
         return {path: restore(*content) for path, content in sound.items()}
 
     def store(self, path: str, result: Fingerprint | str) -> None:
-        """Keep a fingerprint, or the reason why a file is unreadable unless that may pass."""
-        state = None if isinstance(result, str) and result in PASSING else self._state(path)
-        if state:           # else the file is gone, or may not be read: try again next time
+        """Keep the fingerprint of a file that was looked up, or why it is unreadable unless that may pass."""
+        state = None if isinstance(result, str) and result in PASSING else self._before.get(path)
+        if state:           # else the file was not there, or may not be read: try again next time
             content = columns_of(result)
             self._put("REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self.root, path, state, *content,
                       sealed.digest(path, *content))
@@ -88,18 +90,17 @@ class ScanCache:
             is_broken: show what remains of a broken file; b"" if nothing does.
 
         Raises:
-            UnreadableImage: if the file is broken and `is_broken` is False.
+            GraftError: if `is_broken` is False and the file, which was measured, cannot be read any more.
         """
         if (jpeg := self._kept(path)) is None:
-            jpeg = take_remains(self.images / path) if is_broken else take_thumbnail(self.images / path)
+            jpeg = take_remains(self.images / path) if is_broken else self._make(path)
             self._keep(path, jpeg)
         return jpeg
 
     def make_thumbnails(self, paths: list[str]) -> None:
         """Make the thumbnails that are not kept yet, on all cores; see `thumbnail`."""
         missing = [path for path in paths if self._kept(path) is None]
-        files = [self.images / path for path in missing]
-        with InThreads(take_thumbnail, files, readers_of(self.images), AHEAD) as made:
+        with InThreads(self._make, missing, readers_of(self.images), AHEAD) as made:
             for path, jpeg in zip(missing, shown(made, len(missing), "making thumbnails", "image")):
                 self._keep(path, jpeg)
 
@@ -109,6 +110,13 @@ class ScanCache:
             self.connection.commit()
         except sqlite3.DatabaseError as error:
             self._keep_nothing(error)
+
+    def _make(self, path: str) -> bytes:
+        try:
+            return take_thumbnail(self.images / path)
+        except UnreadableImage as error:
+            raise GraftError(f"{self.images / path}: {error}. It could be read before: the images have changed during "
+                             "this run. Run it again.") from None
 
     def _kept(self, path: str) -> bytes | None:
         """The thumbnail of an unchanged file."""
@@ -125,6 +133,9 @@ class ScanCache:
         query = f"SELECT {columns} FROM {table} WHERE root = ? {further}"
         try:
             return self.connection.execute(query, (self.root, *values)).fetchall()
+        except sqlite3.OperationalError as error:       # another process writes: the file is not damaged
+            self._keep_nothing(error)
+            return []
         except sqlite3.DatabaseError:
             self.connection.close()
             sealed.discard(self.path)

@@ -96,8 +96,13 @@ def find_deciding(images: pd.DataFrame) -> pd.DataFrame:
         A row of `label` and `key` per picture, its group, with the index of `images`. Pictures with conflicting labels
         are left out; near-duplicates with different labels are pictures of their own.
     """
-    work = images.assign(key=_keys(images), drawn=images["given_split"].eq(""))[~find_conflicting(images)]
-    return work.sort_values(["drawn", "key", "path"]).drop_duplicates(["duplicate_group", "label"])[["label", "key"]]
+    return _deciding_first(images, _keys(images)).drop_duplicates(["duplicate_group", "label"])[["label", "key"]]
+
+
+def _deciding_first(images: pd.DataFrame, key: pd.Series) -> pd.DataFrame:
+    """The images without a conflict; of duplicates, one that the user has put into val or test comes first."""
+    rank = images["given_split"].map({"val": 0, "test": 0, "train": 1}).fillna(2)
+    return images.assign(key=key, rank=rank)[~find_conflicting(images)].sort_values(["rank", "key", "path"])
 
 
 def _given_by_group(images: pd.DataFrame) -> pd.Series:
@@ -108,12 +113,12 @@ def _given_by_group(images: pd.DataFrame) -> pd.Series:
 
 def _left_out(images: pd.DataFrame, key: pd.Series, split: pd.Series) -> pd.Series:
     """Why an image is in no split, or ""."""
-    conflicting = find_conflicting(images)
-    work = images.assign(key=key, split=split, drawn=images["given_split"].eq(""))[~conflicting]
-    decision = work.sort_values(["drawn", "key", "path"]).groupby("duplicate_group")["split"].first()
-    decided = images["duplicate_group"].map(lambda name: decision.get(name, ""))
-    reason = ("duplicates an image in " + decided).where(decided.ne(split) & images["given_split"].eq(""), "")
-    return reason.where(~conflicting, CONFLICT)
+    deciding = _deciding_first(images.assign(split=split), key).drop_duplicates("duplicate_group")
+    decided, given = (images["duplicate_group"].map(deciding.set_index("duplicate_group")[name]).fillna("")
+                      for name in ("split", "given_split"))
+    is_leak = images["given_split"].ne("") & given.isin(["val", "test"])        # see `find_leaks`
+    reason = ("duplicates an image in " + decided).where(decided.ne(split) & ~is_leak, "")
+    return reason.where(~find_conflicting(images), CONFLICT)
 
 
 def find_leaks(images: pd.DataFrame) -> list[dict]:
