@@ -104,6 +104,7 @@ MISTAKES = [
     (["publish", "nothing", "colours"], "it has no model.json"),
     (["publish", "BUNDLE", "co lours"], "'co lours' is not a valid model name"),
     (["publish", "BUNDLE", "colours", "--attach", "nothing.html"], "nothing.html: the file does not exist"),
+    (["publish", "BUNDLE", "colours", "--attach", "a/b.html", "--attach", "c/b.html"], "files of different names"),
     (["publish", "BUNDLE", "colours", "--facts", "nothing.json"], "--facts nothing.json cannot be read as JSON: No"),
     (["promote", "known/colours"], "which version?"),
     (["promote", "known/colours@5"], "no version 5"),

@@ -61,6 +61,8 @@ def _publish(arguments: argparse.Namespace) -> None:
 
     address = parse_name(arguments.name, arguments.registry)
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
+    if len(attachments) < len(arguments.attach):
+        raise GraftError(f"--attach: expected files of different names, received {', '.join(arguments.attach)}.")
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
     signed = ", signed with this key" if arguments.sign else ""
