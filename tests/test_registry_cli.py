@@ -125,6 +125,10 @@ MISTAKES = [
     (["history", "known/colours", "--at", "last week"], "'last week' is not a time"),
     (["verify", "nothing"], "no registry at nothing"),
     (["gc", "known", "--keep", "0"], "expected keep of at least 1"),
+    (["gc", "known", "--days", "nan"], "days from 0 to 36,500, received 5 and nan"),
+    (["gc", "known", "--days", "1000000"], "days from 0 to 36,500"),
+    (["gc", "colours", "--delete"], "there is no registry at colours"),
+    (["pull", "known/colours", "--to", "/"], "/ exists and is not a model"),
     (["pull", "known/colours", "--to", "known"], "known exists and is not a model"),
 ]
 
