@@ -52,8 +52,8 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
     from tasks import artifacts, card
 
     if (gate["model"], gate.get("bundle")) != (publish.name, identity(artifacts.BUNDLE)):
-        raise GraftError(f"{artifacts.GATE} is the verdict on another model than the one in {artifacts.BUNDLE}. Nothing "
-                         "was published: run `python -m tasks.gate` first.")
+        raise GraftError(f"{artifacts.GATE} is the verdict on another model than the one in {artifacts.BUNDLE}. "
+                         "Nothing was published: run `python -m tasks.gate` first.")
     if gate["verdict"] == "REJECT":
         return None, False
     card.write(publish.name)

@@ -40,7 +40,8 @@ def test_the_whole_way(graft, here):
     (here / "facts.json").write_text('{"accuracy": 0.97, "gate": {"verdict": "HOLD", "reasons": ["too few images"]}}')
     publish = ("publish", str(bundle()), "colours", "--attach", "report.html", "--facts", "facts.json")
     assert graft(*publish)[1] == "published registry/colours@1\n"
-    assert graft(*publish)[1] == "already published as registry/colours@1\n"
+    _, out, err = graft(*publish)
+    assert out == "already published as registry/colours@1\n" and "of its first publication" in err
     graft("publish", str(bundle(2)), "colours")
     code, out, err = graft("pull", "colours")
     assert (code, "never promoted" in err) == (0, True)

@@ -67,6 +67,8 @@ def _publish(arguments: argparse.Namespace) -> None:
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
     signed = ", signed with this key" if arguments.sign else ""
     say(("published " if published.is_new else "already published as ") + published.address + signed)
+    if not published.is_new and (attachments or arguments.facts):
+        say("note: a version keeps the attachments and facts of its first publication", is_note=True)
 
 
 def _read_json(path: str) -> dict:

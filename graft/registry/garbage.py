@@ -49,7 +49,8 @@ def gc(registry: str | None = None, *, keep: int = 5, days: float = 90, delete: 
             damaged. Nothing is removed then.
     """
     if keep < 1 or not 0 <= days <= MOST_DAYS:
-        raise GraftError(f"gc: expected keep of at least 1 and days from 0 to {MOST_DAYS:,}, received {keep} and {days:g}.")
+        raise GraftError(f"gc: expected keep of at least 1 and days from 0 to {MOST_DAYS:,}, received {keep} and "
+                         f"{days:g}.")
     store = open_store(check_registry(registry or default_registry()))
     now = store.now()
     stored = list(store.scan("blobs/"))         # before the manifests: files stored later are not removed

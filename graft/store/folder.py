@@ -75,8 +75,8 @@ class LocalStore(Store):
 
     def sweep(self, before: datetime) -> int:
         with _explained(self.address):
-            files = list(self._incoming.glob("*"))
-            old = [path for path in files if (found := self.stat(f"{TEMPORARY}/{path.name}")) and found.modified < before]
+            found = {path: self.stat(f"{TEMPORARY}/{path.name}") for path in list(self._incoming.glob("*"))}
+            old = [path for path, each in found.items() if each and each.modified < before]
             for path in old:
                 path.unlink(missing_ok=True)
         return len(old)
