@@ -315,6 +315,14 @@ def test_an_address_of_version_0_finds_no_version(real):
     assert find_number(store, address, log.head(store, "colours")) == 0
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_registry_that_is_not_named_is_no_folder(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GraftError, match="no registry is named"):
+        publish(bundle(), "colours", nothing)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_changes_while_it_is_published_is_refused(real, tmp_path, monkeypatch):
     report = tmp_path / "report.html"
     report.write_text("first")

@@ -356,7 +356,8 @@ def test_told_to_end_it_answers_what_is_under_way_and_takes_no_more(process, ima
     (["no-such-model", "--registry", "no-such-folder"], "no-such-"), ([], "required"),
     (["{bundle}", "--port", "70000"], "--port 70000"),
     (["{bundle}", "--port", "{taken}"], "Address already in use. --port 0 uses any free port"),
-    (["{bundle}", "--host", "no.such.host.invalid"], "--host no.such"), (["{bundle}", "--poll", "0"], "--poll"),
+    (["{bundle}", "--host", "no.such.host.invalid"], "--host no.such"), (["{bundle}", "--host", ""], "no address"),
+    (["{bundle}", "--poll", "0"], "--poll"),
 ])
 def test_a_mistake_is_one_message(bundle, arguments, said, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SystemExit) as ended:
