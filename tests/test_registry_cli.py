@@ -1,6 +1,7 @@
 """The commands, and what they say to a mistake: one message, exit code 2, no traceback."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,6 +104,7 @@ MISTAKES = [
     (["pull", "s3://bucket"], "Expected s3://bucket/prefix or a local folder"),
     (["pull", "known/colours@2", "--offline"], "never pulled"),
     (["publish", "nothing", "colours"], "it has no model.json"),
+    (["publish", "BROKEN", "colours"], "cannot open"),
     (["publish", "BUNDLE", "co lours"], "'co lours' is not a valid model name"),
     (["publish", "BUNDLE", "colours", "--attach", "nothing.html"], "nothing.html: the file does not exist"),
     (["publish", "BUNDLE", "colours", "--attach", "a/b.html", "--attach", "c/b.html"], "files of different names"),
@@ -140,7 +142,10 @@ def test_a_mistake_is_one_message(graft, here, arguments, message):
     registry.publish(bundle(2), "colours", "known")
     registry.promote("known/colours@1")
     before = objects("known")
-    code, out, err = graft(*[str(bundle()) if each == "BUNDLE" else each for each in arguments])
+    broken = shutil.copytree(bundle(), here / "broken") / "model.onnx"
+    broken.write_text("version https://git-lfs.github.com/spec/v1\n")
+    named = {"BUNDLE": str(bundle()), "BROKEN": str(broken.parent)}
+    code, out, err = graft(*[named.get(each, each) for each in arguments])
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err

@@ -56,10 +56,13 @@ def _add_publish(subparsers: Subparsers) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from graft.model.classifier import Classifier
+    from graft.model.trial import require_finite_answers
     from graft.registry import publish
     from graft.registry.address import parse_name
 
     address = parse_name(arguments.name, arguments.registry)
+    require_finite_answers(Classifier(arguments.bundle))        # as a training run's export has made sure of
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
     if len(attachments) < len(arguments.attach):
         raise GraftError(f"--attach: expected files of different names, received {', '.join(arguments.attach)}.")
