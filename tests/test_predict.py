@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from graft.model.bundle import read_description, write_description
 from graft.model.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
 from graft.predict.decoders import ENDED
 from graft.predict.sources import expand
+from graft.predict.urls import TIME_LIMIT_S
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -174,6 +177,16 @@ class Noting(io.BytesIO):
     def read(self, *arguments):
         self.reader = threading.current_thread()
         return super().read(*arguments)
+
+
+def test_ctrl_c_waits_for_no_server(bundle):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
+        command = [sys.executable, "-m", "graft.cli", "predict", url, "--allow-private-urls", "--model", bundle]
+        with (subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running,
+              silent.accept()[0]):
+            running.send_signal(signal.SIGINT)
+            assert running.wait(TIME_LIMIT_S / 2) == 130 and running.stderr.read() == "interrupted\n"
 
 
 def test_standard_input_is_an_image_or_a_list(predict, images, monkeypatch):
