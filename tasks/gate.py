@@ -16,7 +16,7 @@ from pydantic import Field
 from graft.errors import GraftError, printable, reported
 from tasks.data import DataParams
 from tasks.params import params, read_params
-from tasks.publish import ATTACHED, PublishParams
+from tasks.publish import ATTACHED, PublishParams, identity
 from tasks.repository import default_registry, state
 
 REPEATED = 8        # test images that the new model predicts again, to verify that the stored answers are its own
@@ -186,7 +186,7 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
     from pipeline.evaluation.decision import HOLD, Rules, decide
     from tasks import artifacts
 
-    test = artifacts.read_test()
+    test, judged = artifacts.read_test(), identity(artifacts.BUNDLE)
     class_names, predicted = read_candidate(test, images)
     table, predicted = test[~test["is_copy"]].reset_index(drop=True), predicted[~test["is_copy"]]
     champion = score_champion(pulled.folder, (class_names, predicted), table, images) if pulled else None
@@ -195,7 +195,7 @@ def judge(gate: GateParams, name: str, images: Path, pulled=None) -> dict:
     if version:
         decision = replace(decision, verdict=HOLD, reasons=[reason])
     report = {
-        "verdict": decision.verdict, "reasons": decision.reasons, "model": name,
+        "verdict": decision.verdict, "reasons": decision.reasons, "model": name, "bundle": judged,
         "champion_version": pulled.version if pulled else None, "rules": vars(gate),
         "copies": int(test["is_copy"].sum()), **decision.figures,
     }

@@ -44,13 +44,16 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
         The `graft.registry.Published` version, or None if the gate rejected it; and whether this call promoted it.
 
     Raises:
-        GraftError: if an artifact is missing, the registry cannot be written, or the champion has changed since the
-            gate's verdict.
+        GraftError: if the verdict is on another model, an artifact is missing, the registry cannot be written, or the
+            champion has changed since the gate's verdict.
     """
     from graft import registry
     from graft.model.bundle import read_description
     from tasks import artifacts, card
 
+    if (gate["model"], gate.get("bundle")) != (publish.name, identity(artifacts.BUNDLE)):
+        raise GraftError(f"{artifacts.GATE} is the verdict on another model than the one in {artifacts.BUNDLE}. "
+                         "Nothing was published: run `python -m tasks.gate` first.")
     if gate["verdict"] == "REJECT":
         return None, False
     card.write(publish.name)
@@ -61,6 +64,13 @@ def publish_bundle(publish: PublishParams, gate: dict, seconds: dict[str, float]
         artifacts.BUNDLE, publish.name, default_registry(), attachments=_attachments(artifacts), facts=facts
     )
     return published, gate["verdict"] == "PROMOTE" and promote(published, gate)
+
+
+def identity(bundle: Path) -> str:
+    """What tells a bundle from every other one, so that a verdict on one is not taken for a verdict on the other."""
+    from graft.registry.candidate import read_candidate
+
+    return read_candidate(bundle).identity
 
 
 def promote(published, gate: dict) -> bool:

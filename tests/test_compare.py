@@ -50,6 +50,13 @@ def test_two_versions_stand_side_by_side(published, capsys):
     assert not [row for row in told if row.startswith(("finetune.epochs", "gained"))], "what is alike is left out"
 
 
+def test_the_name_alone_stands_for_the_other_side(published, tmp_path, capsys):
+    (tmp_path / "registry").rename(tmp_path / "me@host")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", "./me@host/colours@1", "@2"])
+    assert not ended.value.code and "colours@1 colours@2" in rows(capsys.readouterr().out)
+
+
 def test_columns_are_aligned(published):
     lines = compare(read_manifest("colours@1"), read_manifest("colours@2")).splitlines()
     starts = {line.index("colours@2") for line in lines if "colours@2" in line} | {

@@ -280,6 +280,21 @@ def test_a_champion_of_meanwhile_is_not_replaced(project, run):
         tasks.publish.run(report)
 
 
-def test_a_rejected_model_is_not_published(project):
-    assert tasks.publish.run({"verdict": "REJECT", "reasons": ["bad"]}) == (None, False)
+@pytest.mark.parametrize("change", ["bundle", "name"])
+def test_a_verdict_on_another_model_publishes_nothing(project, run, change):
+    """As after a training run that no gate has judged."""
+    assert run()["verdict"] == "PROMOTE"
+    if change == "bundle":
+        shutil.rmtree(artifacts.BUNDLE)
+        worse_bundle(artifacts.BUNDLE)
+    else:
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text(text.replace("name: colours", "name: shapes"))
+    with pytest.raises(GraftError, match="verdict on another model"):
+        tasks.publish.main()
+    assert not Path("registry/models").exists()
+
+
+def test_a_rejected_model_is_not_published(project, run):
+    assert tasks.publish.run(run() | {"verdict": "REJECT"}) == (None, False)
     assert not Path("registry/models").exists()

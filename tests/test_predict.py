@@ -5,8 +5,11 @@ import io
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from graft.model.bundle import read_description, write_description
 from graft.model.classifier import BATCH_SIZE, CHUNKS_AHEAD, Classifier
 from graft.predict.decoders import ENDED
 from graft.predict.sources import expand
+from graft.predict.urls import TIME_LIMIT_S
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -167,10 +171,31 @@ def test_urls_are_fetched_when_private_ones_are_allowed(predict, images, bundle)
     assert first["probabilities"] == Classifier(bundle).predict(images / "red/00.png").probabilities
 
 
+class Noting(io.BytesIO):
+    """Standard input that notes which thread reads it."""
+
+    def read(self, *arguments):
+        self.reader = threading.current_thread()
+        return super().read(*arguments)
+
+
+def test_ctrl_c_waits_for_no_server(bundle):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
+        command = [sys.executable, "-m", "graft.cli", "predict", url, "--allow-private-urls", "--model", bundle]
+        with (subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running,
+              silent.accept()[0]):
+            running.send_signal(signal.SIGINT)
+            assert running.wait(TIME_LIMIT_S / 2) == 130 and running.stderr.read() == "interrupted\n"
+
+
 def test_standard_input_is_an_image_or_a_list(predict, images, monkeypatch):
-    data = (images / "blue/02.png").read_bytes()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert [row["label"] for row in json_rows(predict("-", "--json")[1])] == ["blue"]
+    stream = Noting((images / "blue/02.png").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    assert [row["label"] for row in json_rows(predict("-", "-", "--json")[1])] == ["blue"] * 2
+    assert stream.reader is threading.main_thread(), "Ctrl-C ends no other thread that waits"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert [row["error"] for row in json_rows(predict("-", "--json")[1])] == ["empty file"]
     data = f"{images}/red\r\n\n{images}/blue/00.png\n".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     code, out, _ = predict("--files-from", "-", "--json")
@@ -191,6 +216,17 @@ def test_files_from_a_file_and_names_that_are_no_utf8(predict, images, bundle, t
     assert (code, os.fsencode(json_rows(out)[0]["source"])) == (0, name)
     code, _, err = predict("--files-from", tmp_path / "no list")
     assert code == 2 and "No such file" in err
+
+
+def test_a_list_from_windows_is_read_or_refused_and_no_name_ends_the_run(predict, images, tmp_path):
+    lines = f"{images}/red/00.png\r\n{'x' * 300}.png\r\n"
+    (tmp_path / "list").write_text(lines, encoding="utf-8-sig")
+    code, out, _ = predict("--files-from", tmp_path / "list", "--json")
+    first, second = json_rows(out)
+    assert (code, first["label"], second["error"]) == (1, "red", "file name too long")
+    (tmp_path / "list").write_text(lines, encoding="utf-16")
+    code, _, err = predict("--files-from", tmp_path / "list")
+    assert code == 2 and "Expected text in UTF-8 with one source per line" in err
 
 
 def test_csv_has_a_column_for_every_class(predict, bundle, images):
@@ -249,7 +285,8 @@ def test_a_model_that_is_not_there_is_one_message(tmp_path, capsys):
 
 
 def test_the_plot_shows_the_picture_and_bars_as_long_as_the_probabilities(predict, images, tmp_path):
-    code, _, _ = predict(images / "red/00.png", images / "broken.jpg", "--plot", tmp_path / "out.png")
+    (images / "bro\nken.jpg").write_bytes(b"no image")
+    code, _, _ = predict(images / "red/00.png", images / "bro\nken.jpg", "--plot", tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as plot:
         pixels = np.asarray(plot.convert("RGB")).astype(int)
     panel = pixels[: len(pixels) // 2]

@@ -1,5 +1,6 @@
 """Publish, pull, promote, roll back: the same on every store."""
 
+import functools
 import json
 import shutil
 from datetime import timedelta
@@ -314,6 +315,14 @@ def test_an_address_of_version_0_finds_no_version(real):
     assert find_number(store, address, log.head(store, "colours")) == 0
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_registry_that_is_not_named_is_no_folder(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GraftError, match="no registry is named"):
+        publish(bundle(), "colours", nothing)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_changes_while_it_is_published_is_refused(real, tmp_path, monkeypatch):
     report = tmp_path / "report.html"
     report.write_text("first")
@@ -324,8 +333,12 @@ def test_a_file_that_changes_while_it_is_published_is_refused(real, tmp_path, mo
     assert not [key for key, data in objects(real).items() if data == b"other" or key.startswith("models/")]
 
 
-@pytest.mark.parametrize("facts", [{"accuracy": float("nan")}, {"path": Path("x")}, {1, 2}, {"large": "x" * 5_000_000}],
-                         ids=["NaN", "path", "set", "large"])
+DEEP = functools.reduce(lambda inner, _: [inner], range(200), [])
+
+
+@pytest.mark.parametrize("facts", [{"accuracy": float("nan")}, {"path": Path("x")}, {1, 2}, {"large": "x" * 5_000_000},
+                                   {"number": 2**70}, {"deep": DEEP}, {"text": "\ud800"}],
+                         ids=["NaN", "path", "set", "large", "number", "deep", "surrogate"])
 def test_facts_that_cannot_be_stored_are_refused_before_anything_is(tmp_path, facts):
     with pytest.raises(GraftError, match="facts"):
         publish(bundle(), "colours", str(tmp_path / "registry"), facts=facts)
@@ -337,6 +350,21 @@ def test_attachments_need_plain_names(tmp_path, name):
     with pytest.raises(GraftError, match="plain file name"):
         publish(bundle(), "colours", str(tmp_path / "registry"), attachments={name: Path(__file__)})
     assert not (tmp_path / "registry").exists()
+
+
+def test_files_that_make_no_version_are_refused_before_anything_is(tmp_path):
+    for names, words in ((["a.html", "A.html"], "in case alone"), (map(str, range(100)), "103 files, at most 100")):
+        with pytest.raises(GraftError, match=words):
+            publish(bundle(), "colours", str(tmp_path / "registry"), attachments=dict.fromkeys(names, Path(__file__)))
+    assert not (tmp_path / "registry").exists()
+
+
+def test_what_could_not_be_read_again_is_not_written_to_the_log(tmp_path):
+    address = publish(bundle(), "colours", str(tmp_path / "registry")).address
+    for change in ({"reason": None}, {"by": 7}, {"gate": {"n": 2**70}}):
+        with pytest.raises(GraftError, match="cannot be (written to the log|stored)"):
+            promote(address, **change)
+    assert promote(address, reason="good").number == 1
 
 
 def test_a_home_that_cannot_be_written(tmp_path, monkeypatch):

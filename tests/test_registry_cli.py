@@ -1,6 +1,7 @@
 """The commands, and what they say to a mistake: one message, exit code 2, no traceback."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def test_the_whole_way(graft, here):
     (here / "facts.json").write_text('{"accuracy": 0.97, "gate": {"verdict": "HOLD", "reasons": ["too few images"]}}')
     publish = ("publish", str(bundle()), "colours", "--attach", "report.html", "--facts", "facts.json")
     assert graft(*publish)[1] == "published registry/colours@1\n"
-    assert graft(*publish)[1] == "already published as registry/colours@1\n"
+    _, out, err = graft(*publish)
+    assert out == "already published as registry/colours@1\n" and "of its first publication" in err
     graft("publish", str(bundle(2)), "colours")
     code, out, err = graft("pull", "colours")
     assert (code, "never promoted" in err) == (0, True)
@@ -102,8 +104,10 @@ MISTAKES = [
     (["pull", "s3://bucket"], "Expected s3://bucket/prefix or a local folder"),
     (["pull", "known/colours@2", "--offline"], "never pulled"),
     (["publish", "nothing", "colours"], "it has no model.json"),
+    (["publish", "BROKEN", "colours"], "cannot open"),
     (["publish", "BUNDLE", "co lours"], "'co lours' is not a valid model name"),
     (["publish", "BUNDLE", "colours", "--attach", "nothing.html"], "nothing.html: the file does not exist"),
+    (["publish", "BUNDLE", "colours", "--attach", "a/b.html", "--attach", "c/b.html"], "files of different names"),
     (["publish", "BUNDLE", "colours", "--facts", "nothing.json"], "--facts nothing.json cannot be read as JSON: No"),
     (["promote", "known/colours"], "which version?"),
     (["promote", "known/colours@5"], "no version 5"),
@@ -124,6 +128,10 @@ MISTAKES = [
     (["history", "known/colours", "--at", "last week"], "'last week' is not a time"),
     (["verify", "nothing"], "no registry at nothing"),
     (["gc", "known", "--keep", "0"], "expected keep of at least 1"),
+    (["gc", "known", "--days", "nan"], "days from 0 to 36,500, received 5 and nan"),
+    (["gc", "known", "--days", "1000000"], "days from 0 to 36,500"),
+    (["gc", "colours", "--delete"], "there is no registry at colours"),
+    (["pull", "known/colours", "--to", "/"], "/ exists and is not a model"),
     (["pull", "known/colours", "--to", "known"], "known exists and is not a model"),
 ]
 
@@ -134,7 +142,10 @@ def test_a_mistake_is_one_message(graft, here, arguments, message):
     registry.publish(bundle(2), "colours", "known")
     registry.promote("known/colours@1")
     before = objects("known")
-    code, out, err = graft(*[str(bundle()) if each == "BUNDLE" else each for each in arguments])
+    broken = shutil.copytree(bundle(), here / "broken") / "model.onnx"
+    broken.write_text("version https://git-lfs.github.com/spec/v1\n")
+    named = {"BUNDLE": str(bundle()), "BROKEN": str(broken.parent)}
+    code, out, err = graft(*[named.get(each, each) for each in arguments])
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err

@@ -10,7 +10,7 @@ from registries import bundle, objects, overwrite
 from graft.errors import GraftError
 from graft.model.bundle import DESCRIPTION, read_description
 from graft.model.json_rules import MOST_LEVELS, parse
-from graft.registry import gc, history, log, manifest, promote, publish, pull, verify
+from graft.registry import gc, history, log, manifest, promote, publish, pull, rollback, verify
 from graft.store import Damaged, LocalStore, open_store
 
 MANIFEST = "models/colours/versions/{}/manifest.json"
@@ -79,6 +79,17 @@ def test_only_gc_marks_versions_as_deleted(local):
     overwrite(local, key, json.dumps(json.loads(objects(local)[key]) | {"deleted": [1]}).encode())
     with pytest.raises(Damaged, match="its deleted versions do not follow from the previous entry"):
         history(f"{local}/colours")
+
+
+def test_a_rollback_leads_only_to_what_was_promoted(local):
+    publish(bundle(2), "colours", local)
+    promote(f"{local}/colours@2")
+    changed = json.loads(objects(local)[MANIFEST.format("000001")])
+    changed["files"] = json.loads(objects(local)[MANIFEST.format("000002")])["files"]
+    overwrite(local, MANIFEST.format("000001"), json.dumps(changed).encode())
+    with pytest.raises(Damaged, match="was changed"):
+        rollback(f"{local}/colours")
+    assert pull(f"{local}/colours").version == 2
 
 
 def test_a_wrong_clock_dates_its_own_entry_only(local, monkeypatch):

@@ -132,6 +132,13 @@ def test_a_withdrawn_version_is_known_by_its_files_until_a_person_promotes_it(gr
     assert find_taken_back(bundle(2), "colours") is None
 
 
+@pytest.mark.parametrize("reasons", [5, None, ["a\nforged line"]])
+def test_a_version_with_facts_of_any_form_is_promoted(graft, reasons):
+    registry.publish(bundle(4), "shapes", "registry", facts={"gate": {"verdict": "HOLD", "reasons": reasons}})
+    code, said = graft("promote", "shapes@1")
+    assert code == 0 and "the gate had held this version" in said and "\nforged" not in said
+
+
 def test_the_withdrawn_champion_is_rolled_back_and_no_rollback_leads_to_it(graft):
     for number in (2, 3):
         registry.promote(f"colours@{number}")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,12 @@ from tiny_bundle import COLOURS, make_bundle, make_images
 from benchmarks.processes import free_port, wait_for
 from graft import registry
 from graft.cli import main as cli
+from graft.errors import GraftError
 from graft.images import UnreadableImage
 from graft.model.classifier import Classifier
 from graft.model.heatmaps import occlusion
 from graft.server.batching import Batcher
+from graft.server.metrics import Metrics
 
 REPOSITORY = Path(__file__).parent.parent
 PNG = {"Content-Type": "image/png"}
@@ -120,11 +123,25 @@ def test_when_no_image_can_be_read_the_status_says_so(server):
     assert server.post("/v1/predict", content=b"", headers=PNG).json()["predictions"][0]["error"] == "empty file"
 
 
+FORM = b'--b\r\nContent-Disposition: form-data; name="a"; filename="\\ud800.png"\r\n\r\n%b\r\n--b--\r\n'
+
+
+def test_a_file_of_any_name_and_size_is_answered_without_the_disk(server, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    stream = io.BytesIO()
+    Image.new("RGB", (700, 700), "red").save(stream, "BMP")
+    answer = server.post("/v1/predict", content=FORM % stream.getvalue(),
+                         headers={"Content-Type": "multipart/form-data; boundary=b; charset=unicode_escape"})
+    assert answer.status_code == 200 and answer.json()["predictions"][0]["source"] == "\\ud800.png"
+
+
 @pytest.mark.parametrize("kind, body, status, said", [
     ("text/plain", b"x", 415, "'text/plain' is not supported"),
     ("application/x-www-form-urlencoded", b"x", 415, "send an image as the body"),
     ("multipart/form-data", b"x", 400, "Missing boundary"),
     ("multipart/form-data; boundary=b", b"no parts at all", 400, "form"),
+    ("multipart/form-data; boundary=", b"x", 400, "form"),
+    ("multipart/form-data; boundary=b; charset=undefined", FORM, 400, "form"),
     ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n', 400,
      "contains no file"),
 ])
@@ -261,6 +278,12 @@ def test_metrics_count_what_happened(bundle, images):
         assert metric(server, "graft_model_info", model="colours") == 1
 
 
+def test_metrics_can_tell_a_reason_in_any_words():
+    metrics = Metrics()
+    metrics.count_reload(GraftError("manifest.json: \ud800: unknown"))
+    assert b'reason="manifest.json: \\\\ud800: unknown"' in metrics.as_text()
+
+
 def test_the_model_is_replaced_when_the_alias_moves_and_no_request_is_lost(bundle, images, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_HOME", str(tmp_path / "home"))
     store = str(tmp_path / "registry")
@@ -333,7 +356,8 @@ def test_told_to_end_it_answers_what_is_under_way_and_takes_no_more(process, ima
     (["no-such-model", "--registry", "no-such-folder"], "no-such-"), ([], "required"),
     (["{bundle}", "--port", "70000"], "--port 70000"),
     (["{bundle}", "--port", "{taken}"], "Address already in use. --port 0 uses any free port"),
-    (["{bundle}", "--host", "no.such.host.invalid"], "--host no.such"), (["{bundle}", "--poll", "0"], "--poll"),
+    (["{bundle}", "--host", "no.such.host.invalid"], "--host no.such"), (["{bundle}", "--host", ""], "no address"),
+    (["{bundle}", "--poll", "0"], "--poll"),
 ])
 def test_a_mistake_is_one_message(bundle, arguments, said, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SystemExit) as ended:

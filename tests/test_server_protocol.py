@@ -93,7 +93,7 @@ def test_files_in_base64_and_chosen_outputs(server, paths, expected):
     (tensor(data=None), "expected `data`"), (tensor(datatype="BYTES", shape=[1], data=["%"]), "base64"),
     (tensor(datatype="BYTES", shape=[1], data=["aGk="]), "image 0: not an image"),
     (tensor() | {"outputs": [{"name": "logits"}]}, "outputs: expected"), (tensor() | {"more": 1}, "more: unknown"),
-    (b" " * 4_000_001, "larger than 4,000,000 bytes"),
+    (b" " * 4_000_001, "larger than 4,000,000 bytes"), (tensor() | {"id": "\ud800"}, "id: expected a text"),
 ])
 def test_a_wrong_request_gets_the_protocols_own_error(server, content, said):
     answer = server.post(INFER, content=content if isinstance(content, bytes) else json.dumps(content))

@@ -150,8 +150,17 @@ def test_local_sweep_removes_what_killed_writers_left(tmp_path):
 
 def test_local_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises((StoreError, Missing)):
-        LocalStore(tmp_path / "file").create("a", b"1")
+    for write in (LocalStore(tmp_path / "file").create, LocalStore(tmp_path / "file").replace):
+        with pytest.raises(StoreError, match="Expected a folder that you can read and write"):
+            write("a", b"1")
+
+
+def test_a_local_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path):
+    """As one that others may not read: without its log, a model would count as never promoted."""
+    (tmp_path / "file").write_text("no folder")
+    assert not list(LocalStore(tmp_path).scan("nothing/")) and not list(LocalStore(tmp_path).scan("file/"))
+    with pytest.raises(StoreError, match="File name too long"):
+        LocalStore(tmp_path).scan("x" * 300 + "/")
 
 
 def test_a_full_disk_leaves_nothing_behind():

@@ -49,7 +49,8 @@ def hostile(tmp_path, monkeypatch):
         path = folder / bundle.DESCRIPTION
         names = ["\x1b[2J", "=cmd|' /C calc'!A0", f"a\r\x9b{seed}"]
         path.write_text(json.dumps(json.loads(path.read_text()) | {"class_names": names}))
-        facts = {"commit": "\x1b[31m", "gate": {"verdict": "HOLD", "reasons": ["\x1b[2J"]},
+        verdict = "HOLD" + "\nforged line" * (seed == 2)
+        facts = {"commit": "\x1b[31m", "gate": {"verdict": verdict, "reasons": ["\x1b[2J"]},
                  "params": {"\x1b": f"\r{seed}"}, "backbone": {"licence": {"name": "\x1b"}},
                  "metrics": {"\x1b": {"value": 1.0, "low": 1.0, "high": 1.0}},
                  "data": {"images": {"\x1b": {"train": 1}}, "sha256": "\x1b"}}
@@ -60,7 +61,7 @@ def hostile(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [
-    "history colours", "history colours --at 2999-01-01", "compare colours@1 @2", "verify", "promote colours@1",
+    "list", "history colours", "history colours --at 2999-01-01", "compare colours@1 @2", "verify", "promote colours@1",
     "predict images --model colours", "predict images --model colours --csv", "predict images --model colours --json",
     "promote colours@1 --expect 1", "gc --keep 1 --days 0",
 ])

@@ -183,3 +183,6 @@ def test_the_command_prints_it_writes_a_page_and_exits_by_the_verdict(where, cla
     assert said.startswith("colours@1: drifted\n500 images in 1 window, ")
     assert re.search(r"^accuracy to expect: \S+% \(\S+% to \S+%\), in test ", said, re.M)
     assert "colours@1 in use" in (tmp_path / "page.html").read_text()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["watch", "colours", str(tmp_path), "--registry", str(where / "registry"), "--page", str(tmp_path)])
+    assert ended.value.code == 2 and "cannot be written: Is a directory" in capsys.readouterr().err

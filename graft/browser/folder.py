@@ -68,8 +68,8 @@ def write_page(model: str | Path, folder: str | Path, *, registry: str | None = 
 
 def _require_own(folder: Path) -> None:
     """Refuse a folder that holds anything but a page, which may be half-written, and hidden files."""
-    if folder.exists() and not folder.is_dir():
-        raise GraftError(f"{folder} is a file. Name a new folder.")
+    if files := [each for each in (folder, *folder.parents) if each.exists() and not each.is_dir()]:
+        raise GraftError(f"{files[0]} is a file. Name a new folder.")
     paths = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
     found = {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)}
     others = sorted(found - set(FILES)) or (sorted(found) if FACTS not in found else [])

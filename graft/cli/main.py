@@ -1,21 +1,32 @@
 """The command `graft`: `_add_X` declares a subcommand, `_X` runs it and imports what it needs, to start fast."""
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
 
 from graft.cli import completion, page, reading, registry, select, watch
 from graft.cli.arguments import MODEL_OR_FOLDER, Subparsers, add_command, add_format, add_registry, whole_number
 from graft.errors import GraftError, reported
 
+INTERRUPTED = 128 + signal.SIGINT       # the exit code after Ctrl-C
 EXIT_CODES = ("Exit codes: 0 if all is well; 1 if `predict` or `select` could not read an image, `verify` found damage "
               "or `watch` a drift; 2, with one message, for what you can correct; 130 after Ctrl-C.")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a subcommand and exit with its code. A user's mistake ends in one message and exit code 2."""
-    with reported():
-        arguments = make_parser().parse_args(argv)
-        code = arguments.run(arguments)
+    try:
+        with reported():
+            arguments = make_parser().parse_args(argv)
+            code = arguments.run(arguments)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)       # or it would end when its threads do, one of which may wait for a server
+        raise
     sys.exit(code)
 
 

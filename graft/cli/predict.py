@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from graft.cli.arguments import say
-from graft.errors import GraftError
+from graft.errors import GraftError, as_value
 from graft.images import UnreadableImage, read_bytes
 from graft.machine.cores import cpu_count
 from graft.model.classifier import Classifier
@@ -35,6 +35,8 @@ def main(arguments: argparse.Namespace) -> int:
     with Decoders(min(cpu_count(), len(sources))) as decoders:      # they start while the model is loaded
         classifier = load(arguments.model, arguments.format, registry=arguments.registry, offline=arguments.offline)
         read: Callable[[str], str | bytes] = partial(read_source, allow_private=arguments.allow_private_urls)
+        if STDIN in sources:
+            read = _with_stdin(read)
         kept: Kept = {}
         if drawn:
             read = _keeping(kept, read, decoders, classifier.image_size)
@@ -75,6 +77,15 @@ def _write(rows: Iterator[dict], total: int, style: str, class_names: tuple[str,
             kept.append(each)
     sys.stdout.flush()
     return kept, failed
+
+
+def _with_stdin(read: Callable) -> Callable:
+    """`read`, but standard input is read here and now: after Ctrl-C, a thread would wait for its end."""
+    try:
+        data = read(STDIN)
+    except UnreadableImage as reason:
+        data = as_value(reason)
+    return lambda source: data if source == STDIN else read(source)
 
 
 def _with_progress(rows: Iterator[dict], total: int) -> Iterator[dict]:

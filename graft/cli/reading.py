@@ -81,9 +81,9 @@ def _add_compare(subparsers: Subparsers) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from graft.registry.compare import compare, describe
 
-    name = arguments.left.partition("@")[0]
-    right = name + arguments.right if arguments.right.startswith("@") else arguments.right
-    say(compare(*(describe(model, arguments.registry) for model in (arguments.left, right))))
+    folder, slash, name = arguments.left.rpartition("/")
+    same = folder + slash + name.partition("@")[0] if arguments.right.startswith("@") else ""
+    say(compare(*(describe(model, arguments.registry) for model in (arguments.left, same + arguments.right))))
 
 
 def _add_list(subparsers: Subparsers) -> None:

@@ -56,15 +56,22 @@ def _add_publish(subparsers: Subparsers) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from graft.model.classifier import Classifier
+    from graft.model.trial import require_finite_answers
     from graft.registry import publish
     from graft.registry.address import parse_name
 
     address = parse_name(arguments.name, arguments.registry)
+    require_finite_answers(Classifier(arguments.bundle))        # as a training run's export has made sure of
     attachments = {Path(path).name: Path(path) for path in arguments.attach}
+    if len(attachments) < len(arguments.attach):
+        raise GraftError(f"--attach: expected files of different names, received {', '.join(arguments.attach)}.")
     published = publish(arguments.bundle, address.name, address.registry, attachments=attachments,
                         facts=_read_json(arguments.facts) if arguments.facts else {}, signing_key=arguments.sign)
     signed = ", signed with this key" if arguments.sign else ""
     say(("published " if published.is_new else "already published as ") + published.address + signed)
+    if not published.is_new and (attachments or arguments.facts):
+        say("note: a version keeps the attachments and facts of its first publication", is_note=True)
 
 
 def _read_json(path: str) -> dict:

@@ -3,6 +3,7 @@
 import argparse
 
 from graft.cli.arguments import MODEL, Subparsers, add_command, add_registry, say
+from graft.errors import GraftError
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -26,6 +27,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     if arguments.page:
         from graft.machine.files import whole
 
-        with whole(arguments.page) as unfinished:
-            unfinished.write_text(make_page(found), encoding="utf-8")
+        try:
+            with whole(arguments.page) as unfinished:
+                unfinished.write_text(make_page(found), encoding="utf-8")
+        except OSError as error:
+            raise GraftError(f"--page {arguments.page} cannot be written: {error.strerror or error}") from error
     return int(found.verdict == DRIFTED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.images import decode, read_bytes
 from graft.machine.files import whole
 from graft.predict.writers import hedge
@@ -83,6 +83,7 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size_px: int, colour: str, width_px: int = _BARS_PX,
 ) -> None:
     """Draw one line of text, shortened with an ellipsis if it is wider than `width_px`."""
+    text = printable(text)
     font, shown = _font(size_px), text
     while shown and draw.textlength(shown + ("" if shown == text else "…"), font) > width_px:
         shown = shown[:-1]

@@ -1,5 +1,6 @@
 """Expand the sources on a command line (files, folders, globs, URLs, standard input) to one source per image."""
 
+import codecs
 import glob
 import os
 import sys
@@ -44,7 +45,7 @@ def expand(words: list[str]) -> Found:
 def _expand(word: str) -> Found:
     if word == STDIN or is_url(word):
         return Found([word], {})
-    if Path(word).is_dir():
+    if is_folder(word):
         found = files_below(word)
         return Found(found.images or [word], found.others)
     if not _is_pattern(word):
@@ -54,6 +55,14 @@ def _expand(word: str) -> Found:
     images = list(dict.fromkeys(source for part in parts for source in part.images))
     named = {path: reason for part in parts for path, reason in part.others.items() if path not in images}
     return Found(images or [word], named)
+
+
+def is_folder(word: str) -> bool:
+    """Whether this is a folder; False where that cannot be told, which reading it then explains."""
+    try:
+        return Path(word).is_dir()
+    except OSError:             # its name is too long, or a folder above it is closed
+        return False
 
 
 def _is_pattern(word: str) -> bool:
@@ -128,7 +137,7 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
         refuse_too_large(data)
         return data
-    if Path(source).is_dir():
+    if is_folder(source):
         raise UnreadableImage("the folder contains no image" if os.access(source, os.R_OK | os.X_OK)
                               else "permission denied")
     if _is_pattern(source):
@@ -140,10 +149,14 @@ def read_list(name: str) -> list[str]:
     """The lines of a file, or of standard input if its name is `-`, without empty ones.
 
     Raises:
-        GraftError: if the file cannot be read.
+        GraftError: if the file cannot be read, or is no text.
     """
     try:
         data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except OSError as error:
         raise GraftError(f"--files-from {name}: {error.strerror}. Expected a file with one source per line.") from error
-    return [os.fsdecode(line) for line in data.replace(b"\r\n", b"\n").split(b"\n") if line.strip()]
+    if b"\0" in data:
+        raise GraftError(f"--files-from {name}: it is a binary file or UTF-16. Expected text in UTF-8 with one source "
+                         "per line.")
+    lines = data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").split(b"\n")
+    return [os.fsdecode(line) for line in lines if line.strip()]

@@ -93,6 +93,8 @@ def check_registry(registry: str) -> str:
     """
     scheme, separator, rest = str(registry).partition("://")
     expected = "Expected s3://bucket/prefix or a local folder"
+    if not registry:        # such as a variable that is not set: otherwise a folder `None`, or the root of the disk
+        raise GraftError(f"no registry is named. {expected}.")
     if not separator and re.match(r"[A-Za-z0-9]{2,}:", str(registry)):
         raise GraftError(f"registry address {registry}: the bucket or the model's name is missing. {expected}.")
     if not separator:

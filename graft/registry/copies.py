@@ -23,6 +23,8 @@ def replace_folder(source: Path, to: Path, files: Iterable[str]) -> Path:
         GraftError: if `to` exists and holds anything but an unchanged copy of a version. Nothing is changed then.
     """
     to = expanded(to).resolve()
+    if not to.name:
+        raise GraftError(f"{to} exists and is not a model that was pulled: it was not replaced. Name another folder.")
     fresh, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
     if old.exists() and not to.exists() and not _strangers(old):
         old.rename(to)              # an earlier exchange was killed halfway

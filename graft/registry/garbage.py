@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from graft.errors import GraftError
 from graft.registry import blobs, log, manifest
 from graft.registry.address import CHAMPION, check_registry, default_registry
-from graft.registry.lookup import numbers_in_order
+from graft.registry.lookup import MARKER, numbers_in_order
 from graft.registry.manifest import Manifest
 from graft.registry.promotion import replay, who
 from graft.registry.transfer import GRACE
 from graft.store import Store, Stored, open_store
+
+MOST_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,22 @@ def gc(registry: str | None = None, *, keep: int = 5, days: float = 90, delete: 
     Args:
         registry: `s3://bucket/prefix` or a folder; by default `default_registry()`.
         keep: the number of each model's newest versions to keep, from 1.
-        days: keep versions that an alias named within this number of days, from 0.
+        days: keep versions that an alias named within this number of days, from 0 to `MOST_DAYS`.
         delete: remove them; otherwise only report what would be removed.
 
     Raises:
-        GraftError: if an argument is out of range, or anything that decides what to keep is damaged. Nothing is removed
-            then.
+        GraftError: if an argument is out of range, there is no registry, or anything that decides what to keep is
+            damaged. Nothing is removed then.
     """
-    if keep < 1 or days < 0:
-        raise GraftError(f"gc: expected keep of at least 1 and days of at least 0, received {keep} and {days:g}.")
+    if keep < 1 or not 0 <= days <= MOST_DAYS:
+        raise GraftError(f"gc: expected keep of at least 1 and days from 0 to {MOST_DAYS:,}, received {keep} and "
+                         f"{days:g}.")
     store = open_store(check_registry(registry or default_registry()))
     now = store.now()
     stored = list(store.scan("blobs/"))         # before the manifests: files stored later are not removed
     names = store.folders("models/")
+    if not (stored or names or store.stat(MARKER)):
+        raise GraftError(f"there is no registry at {store.address}. Expected the file {store.address}/{MARKER}.")
     deleted = {name: _delete(store, name, keep, now - timedelta(days=days), now - GRACE, delete) for name in names}
     kept = _needed(store, deleted) | {None}         # None: not a file
     unused = [each for each in stored if blobs.sha256_of(each.key) not in kept and each.modified < now - GRACE]

@@ -1,6 +1,6 @@
 """List the versions of a registry with what decides between them, as text for people."""
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.registry import log, manifest
 from graft.registry.address import CHAMPION, check_registry, default_registry, parse_name
 from graft.registry.compare import ABSENT, mapping, metrics_of
@@ -29,7 +29,7 @@ def list_versions(model: str | None = None, registry: str | None = None) -> str:
             raise no_such_model(store, address.name)
     else:
         found = find_versions(registry)
-    rows = [row_of(version, state) for version, state in found]
+    rows = [tuple(map(printable, row_of(version, state))) for version, state in found]
     widths = [max(map(len, column)) for column in zip(HEADER, *rows)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADER, *rows))
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from graft.errors import GraftError
 from graft.machine.threads import InThreads
 from graft.model.json_rules import (
     LIMIT_BYTES,
@@ -130,9 +131,11 @@ def aliases_json(entry: Entry) -> bytes:
 
 
 def encode(entry: Entry) -> bytes:
-    """An entry as it is stored."""
+    """An entry as it is stored. Raises `GraftError` if it could not be read again."""
     content = asdict(entry)
     del content["digest"]
+    if problems := find_problems(content, _RULES):
+        raise GraftError(f"this cannot be written to the log: {'; '.join(problems)}.")
     return to_json(content)
 
 

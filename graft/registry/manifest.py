@@ -92,9 +92,11 @@ def describe(path: Path) -> File:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """A manifest as it is stored. Raises `GraftError` if it cannot be stored as JSON."""
+    """A manifest as it is stored. Raises `GraftError` if it cannot be stored as JSON, or its files make no version."""
     content = asdict(manifest)
     del content["data"]
+    if problems := _file_problems(content["files"], content["attachments"]):
+        raise GraftError(f"these files cannot be published together: {'; '.join(problems)}.")
     return to_json(content)
 
 
@@ -120,17 +122,18 @@ def to_json(content: dict) -> bytes:
     """Encode an object as all JSON in a registry is.
 
     Raises:
-        GraftError: if it contains values that JSON does not have, or is larger than `LIMIT_BYTES`.
+        GraftError: if it contains values that `parse` would not read again, or is larger than `LIMIT_BYTES`.
     """
     try:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         data = (text + "\n").encode()
-    except (TypeError, ValueError) as error:
+        if len(data) <= LIMIT_BYTES:
+            parse(data)         # what is stored stays for ever, and one object that nobody can read stops everybody
+            return data
+    except (TypeError, ValueError, RecursionError) as error:
         expected = "Expected numbers, strings, lists and mappings"
         raise GraftError(f"these facts cannot be stored as JSON: {error}. {expected}.") from error
-    if len(data) > LIMIT_BYTES:
-        raise GraftError(f"{len(data):,} bytes of facts: expected at most {LIMIT_BYTES:,}. Attach a file instead.")
-    return data
+    raise GraftError(f"{len(data):,} bytes of facts: expected at most {LIMIT_BYTES:,}. Attach a file instead.")
 
 
 def from_json(data: bytes, where: str) -> dict:

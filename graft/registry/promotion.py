@@ -69,6 +69,7 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
 
     Raises:
         AliasMoved: if the alias names another version than expected.
+        Damaged: if the previous version is no longer what was promoted.
         GraftError: if there is no such alias, if no champion would be left, or the registry cannot be used.
     """
     address = parse_name(model, registry)
@@ -90,7 +91,8 @@ def rollback(model: str, *, alias: str = CHAMPION, expect: int | None = None, re
                 f"promote {address.name}@NUMBER`. To leave {address.name} without a {alias}: `graft rollback "
                 f"{address.name} --to-none`."
             )
-        version = _sound_version(store, address.name, earlier[-1]) if earlier else None
+        promised = {each["version"]: each["manifest"] for entry in entries for each in entry.aliases.values()}
+        version = _sound_version(store, address.name, earlier[-1], promised.get(earlier[-1])) if earlier else None
         if entry := _move(store, address.name, before, version, change):
             return entry
         entries = log.read(store, address.name)
@@ -120,13 +122,16 @@ def state_at(entries: list[log.Entry], moment: datetime) -> log.Entry:
     return next((entry for entry in reversed(entries) if entry.time <= moment), log.Entry())
 
 
-def _sound_version(store: Store, name: str, number: int) -> Manifest:
+def _sound_version(store: Store, name: str, number: int, digest: str | None = None) -> Manifest:
     """Read a version's manifest, and check that all its files are stored, and its signature if one is demanded.
+
+    Args:
+        digest: the sha256 that the manifest had when it was promoted before; None if unknown.
 
     Raises:
         Damaged: if not.
     """
-    version = read_version(store, name, number)
+    version = read_version(store, name, number, digest)
     if demanded_key():
         require_signature(version, read_signature(store, version))
     stored = {path: blobs.of_first_copy(store, file, store.stat) for path, file in version.files.items()}

@@ -27,8 +27,8 @@ def fetch_reports(model: str, registry: str | None = None) -> tuple[str, list[Pa
     name, folder = f"{pulled.name}@{pulled.version}", pulled.folder / "attachments"
     if pages := pages_of(path.name for path in folder.glob("*")):
         return name, [folder / page for page in pages]
-    raise GraftError(f"{name} carries no report: it was published without one. Publish the model with "
-                     "`graft publish … --attach report.html`, or by a training run.")
+    raise GraftError(f"{name} carries no report: it was published without one. `graft publish … --attach "
+                     "report.html`, or a training run, gives one to the next version.")
 
 
 def pages_of(attachments: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from graft.errors import GraftError
+from graft.errors import GraftError, printable
 from graft.registry import log, manifest
 from graft.registry.address import CHAMPION, Address, parse, parse_version
 from graft.registry.compare import mapping, read_manifest
@@ -69,7 +69,9 @@ def find_objections(model: str, registry: str | None = None) -> list[str]:
     gate = mapping(version.facts.get("gate"))
     found = []
     if gate.get("verdict") == "HOLD":
-        found.append("the gate had held this version: " + "; ".join(map(str, gate.get("reasons", []))))
+        reasons = gate.get("reasons")
+        found.append("the gate had held this version: "
+                     + "; ".join(map(printable, reasons if isinstance(reasons, list) else [])))
     if back := replay(entries, CHAMPION)[1].get(version.number):
         what = "withdrew" if back.is_withdrawal else "rolled back"
         found.append(f"{back.by} {what} this version at {back.at}" + (f": {back.reason}" if back.reason else ""))

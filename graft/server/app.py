@@ -247,6 +247,8 @@ def configure(app: FastAPI, **options: Any) -> uvicorn.Config:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not host:            # such as a variable that is not set: the system would take it for all addresses
+        raise GraftError("--host: no address is named. Expected one such as 127.0.0.1; 0.0.0.0 is all addresses.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -40,7 +40,7 @@ class Metrics:
         self.reloads.labels("failed" if error else "loaded").inc()
         self.reload_error.clear()
         if error:
-            self.reload_error.labels(str(error)).set(1)
+            self.reload_error.labels(printable(error)).set(1)
 
     def count_kept(self, what: str, outcome: str, error: Exception | None) -> None:
         """Count what was kept, and show why something was lost until the next is kept; see `graft.watch.recorder`."""

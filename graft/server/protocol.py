@@ -231,5 +231,6 @@ _REQUEST: dict[str, Rule] = {
     "inputs": ("one input, images, with datatype, shape and data",
                lambda value: isinstance(value, list) and len(value) == 1 and _is_tensor(value[0])),
     "outputs": (f"a list of {{name: …}} with names from {', '.join(OUTPUTS)}", _are_outputs),
-    "id": ("a text", is_text), "parameters": ("an object", is_object),
+    "id": ("a text", lambda value: is_text(value) and value == value.encode(errors="ignore").decode()),
+    "parameters": ("an object", is_object),
 }

@@ -9,6 +9,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from graft.errors import printable
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -84,12 +86,13 @@ async def _read_form(request: Request, data: bytes) -> list[Upload]:
         yield data
 
     parser = MultiPartParser(request.headers, once(), max_files=1000, max_fields=100)
+    parser.spool_max_size = 0           # no file of a form is written to the disk
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise HTTPException(400, f"the form cannot be read: {error.message}") from error
+    except (MultiPartException, UnicodeError) as error:         # names in a charset that cannot be read
+        raise HTTPException(400, f"the form cannot be read: {getattr(error, 'message', error)}") from error
     try:
         files = [each for _, each in form.multi_items() if isinstance(each, UploadFile)]
-        return [Upload(each.filename or "image", await each.read()) for each in files]
+        return [Upload(printable(each.filename or "image"), await each.read()) for each in files]
     finally:
         await form.close()

@@ -23,7 +23,7 @@ class LocalStore(Store):
         self.address = str(folder)
 
     def create(self, key: str, data: bytes | Path) -> bool:
-        with _explained(self.address), unfinished(self._incoming) as temporary:
+        with _explained(self.address, writes=True), unfinished(self._incoming) as temporary:
             _write(data, temporary)
             flush(temporary)
             path = self._path(key)
@@ -35,7 +35,8 @@ class LocalStore(Store):
             return True
 
     def replace(self, key: str, data: bytes | Path) -> None:
-        with _explained(self.address), whole(self._path(key), durable=True, folder=self._incoming) as temporary:
+        with (_explained(self.address, writes=True),
+              whole(self._path(key), durable=True, folder=self._incoming) as temporary):
             _write(data, temporary)
 
     def read(self, key: str, start: int, length: int) -> bytes:
@@ -55,7 +56,7 @@ class LocalStore(Store):
     def scan(self, prefix: str) -> Iterator[Stored]:
         with _explained(self.address):
             found = [self.stat(Path(folder, name).relative_to(self._root).as_posix())
-                     for folder, _, names in os.walk(self._path(prefix)) for name in names
+                     for folder, _, names in os.walk(self._path(prefix), onerror=_unless_gone) for name in names
                      if not folder.endswith(TEMPORARY)]
         return iter(sorted(stored for stored in found if stored))      # None: removed in the meantime
 
@@ -74,8 +75,8 @@ class LocalStore(Store):
 
     def sweep(self, before: datetime) -> int:
         with _explained(self.address):
-            files = list(self._incoming.glob("*"))
-            old = [path for path in files if path.stat().st_mtime < before.timestamp()]
+            found = {path: self.stat(f"{TEMPORARY}/{path.name}") for path in list(self._incoming.glob("*"))}
+            old = [path for path, each in found.items() if each and each.modified < before]
             for path in old:
                 path.unlink(missing_ok=True)
         return len(old)
@@ -101,14 +102,20 @@ def _write(data: bytes | Path, path: Path) -> None:
         shutil.copyfile(data, path)
 
 
+def _unless_gone(error: OSError) -> None:
+    """Raise the error of a folder that cannot be listed: it is not an empty one."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
 @contextlib.contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """Turn errors of the file system into `Missing` and `StoreError`."""
+def _explained(address: str, writes: bool = False) -> Iterator[None]:
+    """Turn errors of the file system into `Missing`, unless this writes, and `StoreError`."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise Missing(str(error)) from error
     except OSError as error:
+        if not writes and isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            raise Missing(str(error)) from error
         raise StoreError(
             f"registry {address}: {error.strerror or error} ({error.filename or 'while writing'}). "
             "Expected a folder that you can read and write, on a disk with free space and support for hard links."
