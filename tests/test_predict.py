@@ -196,6 +196,9 @@ def test_standard_input_is_an_image_or_a_list(predict, images, monkeypatch):
     assert stream.reader is threading.main_thread(), "Ctrl-C ends no other thread that waits"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     assert [row["error"] for row in json_rows(predict("-", "--json")[1])] == ["empty file"]
+    monkeypatch.setattr(sys, "stdin", None)
+    assert [row["error"] for row in json_rows(predict("-", "--json")[1])] == ["standard input is closed"]
+    assert "standard input is closed" in predict("--files-from", "-")[2]
     data = f"{images}/red\r\n\n{images}/blue/00.png\n".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     code, out, _ = predict("--files-from", "-", "--json")

@@ -11,7 +11,9 @@ from registries import bundle, objects
 from graft import registry, store
 from graft.cli import main as cli
 from graft.errors import GraftError
+from graft.registry.listing import find_versions
 from graft.registry.withdrawal import find_taken_back
+from graft.server.reports import list_as_page
 
 FACTS = {"gate": {"verdict": "HOLD", "reasons": ["too few images"]},
          "metrics": {"accuracy": {"value": 0.95, "low": 0.9, "high": 0.98}}}
@@ -56,6 +58,21 @@ def test_a_list_shows_what_is_in_use_and_what_is_not(graft):
     assert listed[2].endswith("95.0% (90.0% to 98.0%) HOLD withdrawn by ann: blurred")
     assert listed[3].endswith("HOLD champion") and listed[4].endswith("– –")
     assert len(rows(graft("list", "shapes")[1])) == 2
+
+
+def test_a_damaged_model_is_named_and_hides_no_other(graft, tmp_path):
+    registry.publish(bundle(4), "shapes", "registry")
+    (tmp_path / "registry/models/shapes/versions/000001/manifest.json").write_text("{}")
+    listed = rows(graft("list")[1])
+    assert [row.split()[0] for row in listed[1:4]] == ["colours@3", "colours@2", "colours@1"]
+    assert listed[4].startswith("not listed: shapes: ") and "Not listed: shapes: " in list_as_page(*find_versions())
+    assert graft("list", "shapes")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "b/" + "a" * 300])
+def test_a_model_whose_name_is_too_long_is_one_message(graft, name):
+    code, said = graft("predict", "x.png", "--model", name)
+    assert code == 2 and said.startswith("error: ")
 
 
 def test_the_champions_report_is_fetched(graft, tmp_path):

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from graft.errors import GraftError
 from graft.model import bundle
 from graft.model.classifier import Classifier
+from graft.predict.sources import is_folder
 
 IMAGENET = "imagenet:"      # followed by the name of a network of keras.applications
 MAKER = "pipeline.training.imagenet"    # a command of the repository; it needs the pipeline's environment
@@ -76,11 +77,14 @@ def _is_folder(model: str | Path, is_registry_chosen: bool) -> bool:
     folder = Path(model)
     if isinstance(model, str) and folder.name == model:
         return _has_model(folder) and not is_registry_chosen
-    return isinstance(model, Path) or _has_model(folder) or (folder.is_dir() and "@" not in model)
+    return isinstance(model, Path) or _has_model(folder) or (is_folder(str(model)) and "@" not in model)
 
 
 def _has_model(folder: Path) -> bool:
-    return (folder / bundle.DESCRIPTION).is_file()
+    try:
+        return (folder / bundle.DESCRIPTION).is_file()
+    except OSError:             # its name is too long, or a folder above it is closed
+        return False
 
 
 def _imagenet(network: str) -> Path:

@@ -1,13 +1,14 @@
 """Expand the sources on a command line (files, folders, globs, URLs, standard input) to one source per image."""
 
 import codecs
+import errno
 import glob
 import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from graft.decoding.kinds import is_named_as_image, why_ignored, why_no_image
 from graft.errors import GraftError
@@ -134,7 +135,10 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
     if is_url(source):
         return fetch(source, allow_private)
     if source == STDIN:
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        try:
+            data = _standard_input().read(MAX_BYTES + 1)
+        except OSError as error:
+            raise UnreadableImage(error.strerror) from error
         refuse_too_large(data)
         return data
     if is_folder(source):
@@ -145,6 +149,12 @@ def read_source(source: str, allow_private: bool = False) -> str | bytes:
     return source
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "standard input is closed")
+    return sys.stdin.buffer
+
+
 def read_list(name: str) -> list[str]:
     """The lines of a file, or of standard input if its name is `-`, without empty ones.
 
@@ -152,7 +162,7 @@ def read_list(name: str) -> list[str]:
         GraftError: if the file cannot be read, or is no text.
     """
     try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        data = _standard_input().read() if name == STDIN else Path(name).read_bytes()
     except OSError as error:
         raise GraftError(f"--files-from {name}: {error.strerror}. Expected a file with one source per line.") from error
     if b"\0" in data:

@@ -7,7 +7,7 @@ from graft.registry.compare import ABSENT, mapping, metrics_of
 from graft.registry.lookup import no_such_model
 from graft.registry.manifest import Manifest
 from graft.registry.promotion import replay
-from graft.store import Store, open_store
+from graft.store import Damaged, Store, open_store
 
 HEADER = ("version", "published", "accuracy", "gate", "state")
 
@@ -20,29 +20,37 @@ def list_versions(model: str | None = None, registry: str | None = None) -> str:
         registry: the registry of an address that does not include one.
 
     Raises:
-        GraftError: if there is no such model, or the registry is empty or does not exist.
+        GraftError: if there is no such model, it is damaged, or the registry is empty or does not exist.
     """
+    damaged: list[str] = []
     if model is not None:
         address = parse_name(model, registry)
         store = open_store(address.registry)
         if not (found := _versions_of(store, address.name)):
             raise no_such_model(store, address.name)
     else:
-        found = find_versions(registry)
+        found, damaged = find_versions(registry)
     rows = [tuple(map(printable, row_of(version, state))) for version, state in found]
     widths = [max(map(len, column)) for column in zip(HEADER, *rows)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADER, *rows))
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADER, *rows)]
+    return "\n".join([*table, *(f"not listed: {printable(each)}" for each in damaged)])
 
 
-def find_versions(registry: str | None = None) -> list[tuple[Manifest, str]]:
-    """Every version of every model, the newest of each first, with its state; see `HEADER`.
+def find_versions(registry: str | None = None) -> tuple[list[tuple[Manifest, str]], list[str]]:
+    """Every version of every model, the newest of each first, with its state (see `HEADER`); and damaged models.
 
     Raises:
         GraftError: if the registry is empty or does not exist.
     """
     store = open_store(check_registry(registry or default_registry()))
-    if found := [each for name in store.folders("models/") for each in _versions_of(store, name)]:
-        return found
+    found, damaged = [], []
+    for name in store.folders("models/"):
+        try:
+            found += _versions_of(store, name)
+        except Damaged as error:        # of the other models it says nothing
+            damaged.append(f"{name}: {error}")
+    if found or damaged:
+        return found, damaged
     raise GraftError(f"there are no models in {store.address}: the registry is empty or does not exist. To list "
                      "another one, set GRAFT_REGISTRY or --registry.")
 

@@ -43,7 +43,7 @@ def create_reports_app(registry: str | None, names: Collection[str] = ()) -> Fas
 
     @app.get("/")
     def show_versions() -> HTMLResponse:
-        return HTMLResponse(list_as_page(find_versions(registry)), headers={"Content-Security-Policy": POLICY})
+        return HTMLResponse(list_as_page(*find_versions(registry)), headers={"Content-Security-Policy": POLICY})
 
     @app.get("/{model}/{page}")
     def show_page(model: Model, page: str) -> Response:
@@ -56,12 +56,13 @@ def create_reports_app(registry: str | None, names: Collection[str] = ()) -> Fas
     return app
 
 
-def list_as_page(versions: list[tuple[Manifest, str]]) -> str:
-    """A page with a row for each version and its state, and links to its pages."""
+def list_as_page(versions: list[tuple[Manifest, str]], damaged: list[str]) -> str:
+    """A page with a row for each version and its state, and links to its pages; and what is damaged."""
     heads = "".join(f"<th>{each}</th>" for each in (*HEADER, "commit", "pages"))
     rows = "".join(f"<tr>{_cells(*each)}</tr>\n" for each in versions)
     table = f'<div class="scroll"><table class="words">\n<tr>{heads}</tr>\n{rows}</table></div>'
-    return frame(TITLE, f"<h1>{TITLE}</h1>\n{table}")
+    notes = "".join(f'<p class="bad">Not listed: {escape(printable(each))}</p>\n' for each in damaged)
+    return frame(TITLE, f"<h1>{TITLE}</h1>\n{table}\n{notes}")
 
 
 def _cells(version: Manifest, state: str) -> str:
