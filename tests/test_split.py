@@ -213,6 +213,15 @@ def test_a_given_split_gets_the_classes_that_it_lacks_from_train_and_keeps_its_i
     assert "2 images moved" in out and "1 class that your val lacked got images of train: only in train" in out
 
 
+def test_it_says_how_many_images_given_train_are_drawn_into_splits_that_are_not_given(project, capsys):
+    images = table(60, given_split=[("train", "", "test")[i % 3] for i in range(60)])
+    write_images(images)
+    split.main()
+    splits = artifacts.read_table(artifacts.SPLITS, artifacts.SPLIT_COLUMNS).merge(images[["path", "given_split"]])
+    drawn = ((splits["given_split"] == "train") & (splits["split"] == "val")).sum()
+    assert drawn and f"you have given no val: {drawn} images of your train drawn into it" in capsys.readouterr().out
+
+
 def test_a_class_too_small_for_a_given_val_does_not_stop_the_run(project, capsys):
     images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
     images.loc[0, "label"] = "rare"

@@ -24,8 +24,8 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
         `classes`, class -> split -> images; `shares` and `asked_shares`, split -> 0 to 1; `largest_class_deviation`,
         the class whose shares differ most from those of all images; `moved`, the paths of the images that are not where
         they were drawn, because their class had no image there; `completed`, split given by the user -> the classes
-        that it lacked and got from train; `lacking`, split -> the classes that it still lacks; `left_out`, path ->
-        reason; and `leaks`.
+        that it lacked and got from train; `drawn`, split not given by the user -> how many images that were given train
+        are in it; `lacking`, split -> the classes that it still lacks; `left_out`, path -> reason; and `leaks`.
     """
     asked = {"train": 1 - val_share - test_share, "val": val_share, "test": test_share}
     shares = counts.sum() / max(1, int(counts.to_numpy().sum()))
@@ -33,6 +33,7 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
     label, name = deviations.idxmax()
     left_out, given = split[split["left_out"].ne("")], _given(split)
     completed = split[split["moved"] & split["split"].isin(given)]
+    drawn = split["split"][split["given_split"].eq("train") & ~split["split"].isin(["train", "", *given])]
     return {
         "classes": {label: {name: int(number) for name, number in row.items()} for label, row in counts.iterrows()},
         "shares": {name: round(float(share), 4) for name, share in shares.items()},
@@ -40,6 +41,7 @@ def collect(split: pd.DataFrame, counts: pd.DataFrame, leaks: list[dict], val_sh
         "largest_class_deviation": {"class": label, "split": name, "share": round(float(deviations.max()), 4)},
         "moved": sorted(split["path"][split["moved"]]),
         "completed": {name: sorted(set(completed["label"][completed["split"] == name])) for name in given},
+        "drawn": drawn.value_counts().sort_index().to_dict(),
         "lacking": {name: list(counts.index[counts[name] == 0]) for name in counts},
         "left_out": dict(zip(left_out["path"], left_out["left_out"])),
         "leaks": leaks,
@@ -57,6 +59,8 @@ def summarize(findings: dict) -> str:
         lines.append(f"{len(findings['moved'])} images moved to a split that their class lacked")
     lines += [f"{counted(len(labels), 'class', 'classes')} that your {name} lacked got images of train: "
               f"{shorten(labels, CLASSES_SHOWN)}" for name, labels in findings["completed"].items() if labels]
+    lines += [f"you have given no {name}: {counted(number, 'image')} of your train drawn into it"
+              for name, number in findings["drawn"].items()]
     lines += [f"{counted(len(labels), 'class', 'classes')} without images in {name}: {shorten(labels, CLASSES_SHOWN)}"
               for name, labels in findings["lacking"].items() if labels]
     if findings["left_out"]:
