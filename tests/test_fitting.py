@@ -68,6 +68,21 @@ def test_a_model_that_is_fitted_again_at_another_rate_is_that_of_a_new_one(tmp_p
     assert np.array_equal(again, alone)
 
 
+def test_float16_scales_its_loss_and_averages_the_weights_as_float32_does(tmp_path):
+    def fitted(policy):
+        backend.make_deterministic(1)
+        with backend.precision(policy):
+            head = heads.build_head(8, 2, hidden_units=8, dropout=0)
+        options = {**OPTIONS, "patience": None, "averaging_epochs": 5.0}
+        _, logits = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / f"{policy}.npz", epochs=3,
+                                **options)
+        return head, logits
+
+    (half, logits), (_, expected) = fitted("mixed_float16"), fitted("float32")
+    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer)
+    np.testing.assert_allclose(logits, expected, atol=0.02)
+
+
 def test_score_is_that_of_scikit_learn_at_the_best_temperature():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(50, 4)) * 5, rng.integers(0, 4, 50)

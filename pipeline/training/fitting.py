@@ -130,7 +130,7 @@ class _Fit:
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
         self.progress, self.best, self.logits = Progress(), [] if patience is None else _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
-        assign(model.optimizer.variables, [np.zeros(each.shape) for each in model.optimizer.variables])
+        optimizers.reset(model.optimizer)
 
     def run(self, epochs: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
