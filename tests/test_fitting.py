@@ -2,6 +2,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -226,6 +228,22 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
     continued = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
     continued.load_weights(tmp_path / "b" / "head.weights.h5")
     assert same(undisturbed, continued)
+
+
+def test_sigterm_while_the_last_epoch_is_validated_ends_the_process_too(tmp_path, monkeypatch):
+    told, validate = threading.Event(), fitting._Fit._validate
+
+    def validate_and_be_told(fit):
+        if fit.progress.epoch == 1:
+            told.set()
+        return validate(fit)
+
+    monkeypatch.setattr(fitting, "sigterm_as_flag", lambda: nullcontext(told))
+    monkeypatch.setattr(fitting._Fit, "_validate", validate_and_be_told)
+    with pytest.raises(SystemExit):
+        train(tmp_path / "killed", epochs=2)
+    monkeypatch.undo()
+    assert same(train(tmp_path / "killed", epochs=2)[0], train(tmp_path / "whole", epochs=2)[0])
 
 
 def test_label_smoothing_is_that_of_its_formula(tmp_path):

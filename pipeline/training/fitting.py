@@ -144,6 +144,8 @@ class _Fit:
         while self._is_open(epochs):
             self._epoch(terminated)
         self._save()
+        if terminated.is_set():         # while it validated after the last epoch
+            leave()
         self._keep()
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
