@@ -86,6 +86,15 @@ def test_folds_do_not_depend_on_the_order_and_are_fewer_for_small_classes():
     assert set(assign_folds(np.array([0, 0, 1]), np.array(["a", "b", "c"]), 5)) <= {0, 1}
 
 
+def test_the_groups_of_a_rare_class_are_spread_though_they_have_images_of_others_too():
+    """Of thirty patients with healthy images, two have an ill one: who answers the one must know the other."""
+    for drawn in range(20):
+        groups = np.array([f"{drawn}-{patient}" for patient in range(30) for _ in range(3)])
+        labels = np.where(np.isin(np.arange(90), [2, 5]), 1, 0)
+        folds = assign_folds(labels, groups, 5)
+        assert len(set(folds[labels == 1])) == 2 == len(set(folds))
+
+
 def test_the_temperature_is_chosen_by_other_images_than_it_is_judged_on():
     """Each fold would choose the temperature that is best for itself; the other fold's is the worst for it."""
     logits, labels = np.array([[4.0, 0.0], [0.0, 4.0]]), np.array([0, 0])       # one right, one wrong
