@@ -145,3 +145,12 @@ def test_two_looks_at_models_that_are_as_good_err_as_rarely_as_one():
 def test_a_clear_gain_is_found_and_few_images_decide_nothing():
     assert comparison.chance_of_gain(np.full(20, 0.1)) < 0.001
     assert comparison.chance_of_gain(np.array([0.1, 0.2])) > 0.2
+
+
+def test_a_training_that_diverged_proves_nothing_as_the_model_or_as_a_rival():
+    labels, random = np.arange(40) % 2, np.random.default_rng(1)
+    head, alike, diverged = (comparison.losses_by_others(logits, labels, np.arange(40) % 5) for logits in (
+        random.normal(size=(40, 2)), random.normal(size=(40, 2)), np.full((40, 2), np.nan)))
+    assert np.isfinite(diverged).all() and diverged.min() > max(head.max(), alike.max())
+    assert comparison.chance_of_gain(head - diverged) == 1
+    assert comparison.chance_of_gain(head - alike, [head - alike, head - diverged]) > 0.05
