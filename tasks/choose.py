@@ -78,7 +78,8 @@ class Experiment:
             return False
         self.left -= passes
         *_, logits = self.tuner.fit(setting, epochs)
-        self.trials[setting] = judged(setting, epochs, logits[-1], passes + (before.passes if before else 0))
+        # a killed run may have trained it further already: every setting is judged after as many epochs
+        self.trials[setting] = judged(setting, epochs, logits[epochs], passes + (before.passes if before else 0))
         return True
 
     def halve(self, settings: list[Setting]) -> None:
@@ -197,7 +198,8 @@ def find_choice(finetune: FinetuneParams, budget: float, quadrant, images: Path)
     tried = [trial for trial in trials if trial.setting]
     chosen = min(tried, key=lambda trial: trial.log_loss).setting if tried else Setting(
         cut or artifacts.read_json(artifacts.BACKBONE)["cut"], rate or RATES[0])
-    return {"cut": chosen.cut, "learning_rate": chosen.learning_rate, "reason": "the lowest log loss on val"}, trials
+    reason = "the lowest log loss on val" if tried else "choose.budget allows no trial"
+    return {"cut": chosen.cut, "learning_rate": chosen.learning_rate, "reason": reason}, trials
 
 
 def trial_rows(trials: list[Trial]) -> list[dict]:
