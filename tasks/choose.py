@@ -215,7 +215,7 @@ def trial_rows(trials: list[Trial]) -> list[dict]:
 
 
 def gains_of_more(features, quadrant) -> dict:
-    """What twice the images would bring: the accuracy now and then, and for the three classes that would gain most."""
+    """What twice the images would bring: the accuracy now and then, also of up to three classes that gain most."""
     from pipeline.probing.curve import forecast
     from tasks import artifacts
 
@@ -224,7 +224,8 @@ def gains_of_more(features, quadrant) -> dict:
     for number, name in enumerate(class_names):
         own = right[:, features.labels == number]
         rows.append({"class": name, "accuracy": float(own[2].mean()), **vars(forecast(own))})
-    most = sorted(rows[1:], key=lambda row: row["accuracy"] - row["value"])[:3]
+    gaining = [row for row in rows[1:] if row["value"] > row["accuracy"]]
+    most = sorted(gaining, key=lambda row: row["accuracy"] - row["value"])[:3]
     return {"all": rows[0], "classes": most}
 
 

@@ -110,6 +110,15 @@ def test_a_pinned_cut_without_a_budget_is_not_said_to_have_the_lowest_loss(chose
     assert choice == {"cut": "block_12_add", "learning_rate": 3e-4, "reason": "choose.budget allows no trial"}
 
 
+def test_only_classes_that_gain_are_said_to_gain_by_more_images(chosen, monkeypatch):
+    """Of twenty images in each class, eight, four and two of one are wrong, and none of the others."""
+    monkeypatch.chdir(chosen.folder)
+    labels = np.repeat([0, 1, 2], 20)
+    right = np.stack([np.where(labels == 1, np.arange(60) >= 20 + wrong, True).astype(float) for wrong in (8, 4, 2)])
+    found = choose.gains_of_more(SimpleNamespace(labels=labels), SimpleNamespace(curve=SimpleNamespace(right=right)))
+    assert [row["class"] for row in found["classes"]] == ["4"]
+
+
 def test_train_images_judge_models_that_have_learnt_from_the_others_alone(chosen, monkeypatch):
     """Models that are not trained on answer as their heads do: no better than transfer's."""
     monkeypatch.chdir(chosen.folder)
