@@ -22,7 +22,7 @@ from graft.model.inference import open_runtime
 from pipeline.code import ROOT
 from pipeline.probing.levels import Index
 from pipeline.training import formats, heads, onnx_file, parity
-from tasks import artifacts, export
+from tasks import artifacts, export, held_out
 from tasks import formats as task_formats
 
 FORMATS = ["onnx_int8", "litert", "litert_int8", "openvino"]
@@ -168,7 +168,7 @@ def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
         graft.load(str(tmp_path / "less"), format="litert_int8")
 
 
-def test_a_fold_with_all_images_of_a_class_still_gives_a_threshold(tmp_path, monkeypatch):
+def test_who_did_not_know_a_class_tells_neither_the_temperature_nor_the_threshold(tmp_path, monkeypatch):
     """Of the class b, one group alone is learnt from: no other fold knows it."""
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame({"path": [f"{number:02}" for number in range(20)], "label": list("a" * 10 + "b" * 4 + "c" * 6),
@@ -179,4 +179,11 @@ def test_a_fold_with_all_images_of_a_class_still_gives_a_threshold(tmp_path, mon
     levels = np.random.default_rng(1).normal(size=(20, 2, 6)).astype(np.float32)
     monkeypatch.setattr(export, "read_features", lambda _: (table, Index("", [("last", 6)]), levels))
     reference, scores = export.fit_unknown(SimpleNamespace(class_names=["a", "b", "c"]), tmp_path, "transfer")
-    assert reference.class_means.shape == (3, 6) and scores.shape == (20,) and np.isfinite(scores).all()
+    assert reference.class_means.shape == (3, 6) and scores.shape == (16,) and np.isfinite(scores).all()
+    answered, logits = held_out.of_kept("transfer")
+    assert set(answered["label"]) == {"a", "c"} and len(logits) == 16
+    artifacts.write_held_out(artifacts.TRANSFER_HELD_OUT, folds.assign(fold=(table["label"] == "a").astype(int)),
+                             np.zeros((20, 3)))                 # nobody knew any: these answers are all there is
+    assert len(held_out.of_kept("transfer")[1]) == 20
+    _, scores = export.fit_unknown(SimpleNamespace(class_names=["a", "b", "c"]), tmp_path, "transfer")
+    assert np.isfinite(scores).all()
