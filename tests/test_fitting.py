@@ -85,6 +85,17 @@ def test_float16_scales_its_loss_and_averages_the_weights_as_float32_does(tmp_pa
     np.testing.assert_allclose(logits, expected, atol=0.02)
 
 
+def test_where_float16_leaves_out_every_step_the_weights_stay(tmp_path):
+    with backend.precision("mixed_float16"):
+        head = heads.build_head(8, 2, hidden_units=8, dropout=0)
+    before = head.get_weights()
+    fitting.prepare(head, "adam", 0.0, 0.0, is_averaging=True)
+    head.optimizer.initial_scale = 2.0**100         # beyond what gradients can hold
+    options = {**OPTIONS, "patience": None, "averaging_epochs": 1.0}
+    fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=1, **options)
+    assert all(np.array_equal(one, other) for one, other in zip(before, head.get_weights()))
+
+
 def test_score_is_that_of_scikit_learn_at_the_best_temperature():
     rng = np.random.default_rng(1)
     logits, labels = rng.normal(size=(50, 4)) * 5, rng.integers(0, 4, 50)

@@ -227,6 +227,8 @@ class _Fit:
     def _average(self) -> None:
         """Give the model the average of its weights, if the optimizer keeps one: a copy, as JAX would share memory."""
         weights = self.model.trainable_variables
+        if not int(self.model.optimizer.iterations):        # float16 leaves steps out until the scale of its loss fits
+            return
         self.model.optimizer.finalize_variable_values(weights)
         assign(weights, [np.array(variable) for variable in weights])
 
