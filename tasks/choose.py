@@ -78,7 +78,8 @@ class Experiment:
             return False
         self.left -= passes
         *_, logits = self.tuner.fit(setting, epochs)
-        self.trials[setting] = judged(setting, epochs, logits[-1], passes + (before.passes if before else 0))
+        # a killed run may have trained it further already: every setting is judged after as many epochs
+        self.trials[setting] = judged(setting, epochs, logits[epochs], passes + (before.passes if before else 0))
         return True
 
     def halve(self, settings: list[Setting]) -> None:
@@ -197,7 +198,8 @@ def find_choice(finetune: FinetuneParams, budget: float, quadrant, images: Path)
     tried = [trial for trial in trials if trial.setting]
     chosen = min(tried, key=lambda trial: trial.log_loss).setting if tried else Setting(
         cut or artifacts.read_json(artifacts.BACKBONE)["cut"], rate or RATES[0])
-    return {"cut": chosen.cut, "learning_rate": chosen.learning_rate, "reason": "the lowest log loss on val"}, trials
+    reason = "the lowest log loss on val" if tried else "choose.budget allows no trial"
+    return {"cut": chosen.cut, "learning_rate": chosen.learning_rate, "reason": reason}, trials
 
 
 def trial_rows(trials: list[Trial]) -> list[dict]:
@@ -213,7 +215,7 @@ def trial_rows(trials: list[Trial]) -> list[dict]:
 
 
 def gains_of_more(features, quadrant) -> dict:
-    """What twice the images would bring: the accuracy now and then, and for the three classes that would gain most."""
+    """What twice the images would bring: the accuracy now and then, also of up to three classes that gain most."""
     from pipeline.probing.curve import forecast
     from tasks import artifacts
 
@@ -222,7 +224,8 @@ def gains_of_more(features, quadrant) -> dict:
     for number, name in enumerate(class_names):
         own = right[:, features.labels == number]
         rows.append({"class": name, "accuracy": float(own[2].mean()), **vars(forecast(own))})
-    most = sorted(rows[1:], key=lambda row: row["accuracy"] - row["value"])[:3]
+    gaining = [row for row in rows[1:] if row["value"] > row["accuracy"]]
+    most = sorted(gaining, key=lambda row: row["accuracy"] - row["value"])[:3]
     return {"all": rows[0], "classes": most}
 
 

@@ -25,10 +25,21 @@ GPU_VARIABLE = "GRAFT_GPU_DEPLOYMENT"   # a deployment for a GPU host, such as s
 
 
 def collect() -> dict:
-    """Stage -> `code_of` its module; `precision`, `engine` and `decisions`, see the functions of these names."""
+    """Stage -> `code_of` its module, and in `extract` `weights`; `precision`, `engine` and `decisions`."""
     stages = YAML(typ="safe").load(GRAPH)["stages"]
-    return {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME} | {
-        "precision": precision(), "engine": engine(), "decisions": decisions()}
+    found = {name: code_of(f"tasks.{name}") for name in stages if name != OWN_NAME}
+    return found | {"extract": found["extract"] | weights(), "precision": precision(), "engine": engine(),
+                    "decisions": decisions()}
+
+
+def weights() -> dict[str, str]:
+    """A digest of the file that `extract.backbone.weights` names, if it names one: DVC itself does not look at it."""
+    path = Path(str(((read_sections().get("extract") or {}).get("backbone") or {}).get("weights")))
+    file = path / "model.weights.h5" if path.is_dir() else path         # of a preset of KerasHub
+    if not file.is_file():
+        return {}
+    with open(file, "rb") as content:
+        return {"extract.backbone.weights": hashlib.file_digest(content, "sha256").hexdigest()[:16]}
 
 
 def precision() -> str:

@@ -74,7 +74,7 @@ def fit_unknown(dataset, images: Path, kept: str) -> tuple:
 
     from graft.model import unknown
     from pipeline.training import examples, folding
-    from tasks import artifacts
+    from tasks import artifacts, held_out
 
     classes = len(dataset.class_names)
     if kept == "finetune":
@@ -83,12 +83,16 @@ def fit_unknown(dataset, images: Path, kept: str) -> tuple:
         everything = examples.joined(dataset.splits["train"], dataset.splits["val"])
         reference = unknown.fit(*examples.vectors(folding.fold_batch_normalization(top), everything).rows(), classes)
         return reference, artifacts.read_held_out(artifacts.FINETUNE_HELD_OUT)[0]["unknown_score"].to_numpy()
+
+    def fitted(chosen):
+        there, own = np.unique(labels[chosen], return_inverse=True)     # a fold may have all images of a class
+        return unknown.fit(features[chosen], own, len(there))
+
     table, index, levels = read_features(images)
     features, (labels, _) = levels[:, 0][:, index.columns(index.names[-1:])], artifacts.read_labels(table)
-    held_out = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[0].set_index("path")["fold"]
-    folds = held_out.reindex(table["path"], fill_value=-1).to_numpy()
-    references = {fold: unknown.fit(features[folds != fold], labels[folds != fold], classes)
-                  for fold in held_out.unique()}
+    answered = held_out.of_kept(kept)[0].set_index("path")["fold"]
+    folds = answered.reindex(table["path"], fill_value=-1).to_numpy()
+    references = {fold: fitted(folds != fold) for fold in answered.unique()}
     scores = [unknown.score(features[folds == fold], reference) for fold, reference in references.items()]
     return unknown.fit(features, labels, classes), np.concatenate(scores)
 

@@ -24,13 +24,13 @@ def model_before(stage: str, dataset):
     return tuning.build_model(dataset, shape, weights)[0], dataset.splits["train"], fit
 
 
-def draw(rates, losses, suggested: float, now: float, path: Path) -> None:
+def draw(rates, losses, suggested: float, now: float | str, path: Path) -> None:
     """Write a PNG.
 
     Args:
         rates, losses: see `pipeline.training.learning_rate.sweep`.
         suggested: the suggested learning rate.
-        now: the learning rate in params.yaml.
+        now: the learning rate in params.yaml, a number or `auto`.
         path: for the PNG; its folder is created if necessary.
     """
     from matplotlib.figure import Figure
@@ -39,7 +39,8 @@ def draw(rates, losses, suggested: float, now: float, path: Path) -> None:
     axes = figure.subplots()
     axes.plot(rates, losses)
     axes.axvline(suggested, color="tab:green", label=f"suggested: {suggested:.1e}")
-    axes.axvline(now, color="tab:grey", linestyle="--", label=f"in params.yaml: {now:.1e}")
+    if now != "auto":
+        axes.axvline(now, color="tab:grey", linestyle="--", label=f"in params.yaml: {now:.1e}")
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def main() -> None:
     suggested = learning_rate.suggestion(rates, losses)
     path = artifacts.LEARNING_RATE / f"{stage}.png"
     draw(rates, losses, suggested, fit.learning_rate, path)
-    print(f"{stage}.learning_rate: {suggested:.1e} suggested, {fit.learning_rate:g} in params.yaml. See {path}")
+    print(f"{stage}.learning_rate: {suggested:.1e} suggested, {fit.learning_rate} in params.yaml. See {path}")
 
 
 if __name__ == "__main__":

@@ -67,12 +67,20 @@ def chance_on_train(folds: list[int], answer: Callable) -> float:
 def of_kept(kept: str) -> tuple:
     """The answers to the images that the kept model had not learnt from; see `tasks.artifacts.read_held_out`.
 
+    Where all images of a class are in one fold, as they belong together, a model without this fold did not know the
+    class: what it answers to them says nothing of one that does.
+
     Args:
         kept: the stage whose model it is, "transfer" or "finetune".
     """
     from tasks import artifacts
 
-    return artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT)
+    path = artifacts.TRANSFER_HELD_OUT if kept == "transfer" else artifacts.FINETUNE_HELD_OUT
+    table, logits = artifacts.read_held_out(path)
+    is_known = (table.groupby("label")["fold"].transform("nunique") > 1).to_numpy()
+    if table["fold"].nunique() == 1 or not is_known.any():      # train alone was learnt from; or this is all there is
+        return table, logits
+    return table[is_known].reset_index(drop=True), logits[is_known]
 
 
 def _of_transfer(split: str = "val") -> tuple:

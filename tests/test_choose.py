@@ -92,6 +92,33 @@ def test_few_images_like_the_backbones_own_are_left_to_the_head_at_no_cost(chose
     assert not unlike.is_few_and_alike
 
 
+def test_a_setting_that_a_killed_run_trained_further_is_judged_after_as_many_epochs_as_the_others(chosen, monkeypatch):
+    monkeypatch.chdir(chosen.folder)
+    logits = np.random.default_rng(1).normal(size=(5, len(artifacts.read_examples("val")), 3))
+    trained_further = SimpleNamespace(fit=lambda *_: (None, None, None, logits))
+    experiment, setting = choose.Experiment(trained_further, {"top": 0.5}, 100.0), tuning.Setting("top", 1e-3)
+    assert experiment.train(setting, 3)
+    assert np.array_equal(experiment.trials[setting].losses, held_out.judge(logits[3]))
+
+
+def test_a_pinned_cut_without_a_budget_is_not_said_to_have_the_lowest_loss(chosen, monkeypatch):
+    chosen.change({**AUTO, "extract.backbone.cut": "block_12_add"})
+    monkeypatch.chdir(chosen.folder)
+    monkeypatch.setattr(choose, "try_settings", lambda *_: SimpleNamespace(trials={}))
+    choice, _ = choose.find_choice(read_params("finetune", choose.FinetuneParams), 0.0, None, None)
+    chosen.change(AUTO)
+    assert choice == {"cut": "block_12_add", "learning_rate": 3e-4, "reason": "choose.budget allows no trial"}
+
+
+def test_only_classes_that_gain_are_said_to_gain_by_more_images(chosen, monkeypatch):
+    """Of twenty images in each class, eight, four and two of one are wrong, and none of the others."""
+    monkeypatch.chdir(chosen.folder)
+    labels = np.repeat([0, 1, 2], 20)
+    right = np.stack([np.where(labels == 1, np.arange(60) >= 20 + wrong, True).astype(float) for wrong in (8, 4, 2)])
+    found = choose.gains_of_more(SimpleNamespace(labels=labels), SimpleNamespace(curve=SimpleNamespace(right=right)))
+    assert [row["class"] for row in found["classes"]] == ["4"]
+
+
 def test_train_images_judge_models_that_have_learnt_from_the_others_alone(chosen, monkeypatch):
     """Models that are not trained on answer as their heads do: no better than transfer's."""
     monkeypatch.chdir(chosen.folder)

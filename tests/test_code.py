@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.scratch import Project
 from pipeline.code import DOCUMENTED, ROOT, code_of, digest_of, imported_files, without_comments
+from tasks.code import weights
 
 SILENT = {tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -80,6 +81,18 @@ def project(tmp_path_factory):
     project.run("git", "add", "--all")
     project.run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "--quiet", "--message", "Begin")
     return project
+
+
+def test_another_file_of_weights_reruns_what_reads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for asked, content in (("starter", "a"), ("own.h5", "a"), ("own.h5", "b"), ("preset", "a"), ("preset", "b")):
+        file = tmp_path / ("preset/model.weights.h5" if asked == "preset" else "own.h5")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content)
+        (tmp_path / "params.yaml").write_text(f"extract: {{backbone: {{weights: {asked}}}}}")
+        found.append(weights().get("extract.backbone.weights"))
+    assert found[0] is None and found[1] == found[3] != found[2] == found[4]
 
 
 def append(file: Path, text: str) -> None:

@@ -112,6 +112,19 @@ def test_copies_in_the_test_split_count_once(project):
     assert artifacts.PREDICTIONS.read_text().count("-copy") == 3
 
 
+def test_the_report_says_nothing_of_harm_by_more_images_nor_of_a_linear_head_where_it_was_the_recipes(project):
+    choice = artifacts.read_json(artifacts.CHOICE)
+    choice["twice"] = {"all": choice["twice"]["all"] | {"accuracy": 1.0, "value": 0.98, "high": 0.99}, "classes": []}
+    artifacts.write_json(artifacts.CHOICE, choice | {"halving": -0.05, "quadrant": "many and alike"})
+    summary = artifacts.read_json(artifacts.TRANSFER_SUMMARY)
+    artifacts.write_json(artifacts.TRANSFER_SUMMARY, summary | {"head": "recipe"})
+    evaluate.main()
+    page = artifacts.REPORT.read_text()
+    assert "Half of them would have had no higher log loss: more images would help little." in page
+    assert "a linear head would hardly be better than today (100.0%)." in page and "Most would be gained" not in page
+    assert "a head on its outputs learnt from the training images; the validation images told when to stop." in page
+
+
 def test_metrics_are_recomputed_from_the_stored_predictions(evaluated):
     table = pd.read_csv(evaluated / artifacts.PREDICTIONS)
     metrics = json.loads((evaluated / artifacts.METRICS).read_text())

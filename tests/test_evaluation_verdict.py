@@ -55,10 +55,15 @@ def test_one_mistake_makes_no_class_weak_nor_asks_for_its_images():
 @pytest.mark.parametrize("images, suspects, gain, words", [
     (20, 0, 0.1, "More images, for the test split too: 20 test images"), (1000, 20, 0.1, "20 of the test images seem"),
     (1000, 0, 0.03, "twice as many would bring about 3 points of accuracy, most for a, b and c."),
+    (1000, 0, 0.01, "about 1 point of accuracy, most for a, b and c."),
     (1000, 0, 0.001, "More images of class 0")])
 def test_the_largest_gain_is_advised(images, suspects, gain, words):
     twice = {"all": {"value": 0.9 + gain, "accuracy": 0.9}, "classes": [{"class": name} for name in "abc"]}
     assert words in sentences(make(np.arange(images) >= images // 20), suspects, twice)[2]
+
+
+def test_one_label_that_looks_wrong_is_one():
+    assert "1 of the test images seems to have a wrong one" in sentences(make(np.arange(1000) >= 3), suspects=1)[2]
 
 
 def test_the_probability_for_a_target_keeps_as_many_answers_as_reach_it():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
 from tiny_bundle import make_images
@@ -19,8 +20,9 @@ from graft.errors import GraftError
 from graft.model import bundle
 from graft.model.inference import open_runtime
 from pipeline.code import ROOT
+from pipeline.probing.levels import Index
 from pipeline.training import formats, heads, onnx_file, parity
-from tasks import export
+from tasks import artifacts, export, held_out
 from tasks import formats as task_formats
 
 FORMATS = ["onnx_int8", "litert", "litert_int8", "openvino"]
@@ -164,3 +166,24 @@ def test_what_is_not_there_is_told(folder, tmp_path, monkeypatch):
     (tmp_path / "less" / "model.int8.tflite").write_bytes(b"nothing")
     with pytest.raises(GraftError, match="ai_edge_litert cannot open .*model.int8.tflite"):
         graft.load(str(tmp_path / "less"), format="litert_int8")
+
+
+def test_who_did_not_know_a_class_tells_neither_the_temperature_nor_the_threshold(tmp_path, monkeypatch):
+    """Of the class b, one group alone is learnt from: no other fold knows it."""
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"path": [f"{number:02}" for number in range(20)], "label": list("a" * 10 + "b" * 4 + "c" * 6),
+                          "split": "train", "sha256": "", "group": "", "views": 1})
+    artifacts.write_table(artifacts.ACTIVATIONS, table, artifacts.ACTIVATION_COLUMNS)
+    folds = table.assign(fold=np.where(table["label"] == "b", 0, np.arange(20) % 2))
+    artifacts.write_held_out(artifacts.TRANSFER_HELD_OUT, folds, np.zeros((20, 3)))
+    levels = np.random.default_rng(1).normal(size=(20, 2, 6)).astype(np.float32)
+    monkeypatch.setattr(export, "read_features", lambda _: (table, Index("", [("last", 6)]), levels))
+    reference, scores = export.fit_unknown(SimpleNamespace(class_names=["a", "b", "c"]), tmp_path, "transfer")
+    assert reference.class_means.shape == (3, 6) and scores.shape == (16,) and np.isfinite(scores).all()
+    answered, logits = held_out.of_kept("transfer")
+    assert set(answered["label"]) == {"a", "c"} and len(logits) == 16
+    artifacts.write_held_out(artifacts.TRANSFER_HELD_OUT, folds.assign(fold=(table["label"] == "a").astype(int)),
+                             np.zeros((20, 3)))                 # nobody knew any: these answers are all there is
+    assert len(held_out.of_kept("transfer")[1]) == 20
+    _, scores = export.fit_unknown(SimpleNamespace(class_names=["a", "b", "c"]), tmp_path, "transfer")
+    assert np.isfinite(scores).all()

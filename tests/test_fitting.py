@@ -2,6 +2,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -66,6 +68,32 @@ def test_a_model_that_is_fitted_again_at_another_rate_is_that_of_a_new_one(tmp_p
     backend.make_deterministic(1)
     _, alone = fitted(heads.build_head(8, 2, hidden_units=8, dropout=0.3), 0.01)
     assert np.array_equal(again, alone)
+
+
+def test_float16_scales_its_loss_and_averages_the_weights_as_float32_does(tmp_path):
+    def fitted(policy):
+        backend.make_deterministic(1)
+        with backend.precision(policy):
+            head = heads.build_head(8, 2, hidden_units=8, dropout=0)
+        options = {**OPTIONS, "patience": None, "averaging_epochs": 5.0}
+        _, logits = fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / f"{policy}.npz", epochs=3,
+                                **options)
+        return head, logits
+
+    (half, logits), (_, expected) = fitted("mixed_float16"), fitted("float32")
+    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer)
+    np.testing.assert_allclose(logits, expected, atol=0.02)
+
+
+def test_where_float16_leaves_out_every_step_the_weights_stay(tmp_path):
+    with backend.precision("mixed_float16"):
+        head = heads.build_head(8, 2, hidden_units=8, dropout=0)
+    before = head.get_weights()
+    fitting.prepare(head, "adam", 0.0, 0.0, is_averaging=True)
+    head.optimizer.initial_scale = 2.0**100         # beyond what gradients can hold
+    options = {**OPTIONS, "patience": None, "averaging_epochs": 1.0}
+    fitting.fit(head, blobs(1), blobs(2, views=1), checkpoint=tmp_path / "c.npz", epochs=1, **options)
+    assert all(np.array_equal(one, other) for one, other in zip(before, head.get_weights()))
 
 
 def test_score_is_that_of_scikit_learn_at_the_best_temperature():
@@ -211,6 +239,22 @@ def test_sigterm_saves_first_and_after_a_kill_too_the_run_ends_with_the_same_bit
     continued = heads.build_head(8, 2, hidden_units=8, dropout=0.3)
     continued.load_weights(tmp_path / "b" / "head.weights.h5")
     assert same(undisturbed, continued)
+
+
+def test_sigterm_while_the_last_epoch_is_validated_ends_the_process_too(tmp_path, monkeypatch):
+    told, validate = threading.Event(), fitting._Fit._validate
+
+    def validate_and_be_told(fit):
+        if fit.progress.epoch == 1:
+            told.set()
+        return validate(fit)
+
+    monkeypatch.setattr(fitting, "sigterm_as_flag", lambda: nullcontext(told))
+    monkeypatch.setattr(fitting._Fit, "_validate", validate_and_be_told)
+    with pytest.raises(SystemExit):
+        train(tmp_path / "killed", epochs=2)
+    monkeypatch.undo()
+    assert same(train(tmp_path / "killed", epochs=2)[0], train(tmp_path / "whole", epochs=2)[0])
 
 
 def test_label_smoothing_is_that_of_its_formula(tmp_path):

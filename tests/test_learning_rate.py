@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 import test_fitting
+from PIL import Image
 
 from pipeline.training import backend, fitting, heads, learning_rate
+from tasks import find_learning_rate
 
 
 def swept(**options):
@@ -34,3 +37,9 @@ def test_the_sweep_ends_where_the_loss_diverges(monkeypatch):
     _, _, rates, losses = swept(steps=60)
     assert len(rates) < 60
     assert losses[-1] >= learning_rate.DIVERGED * losses.min()
+
+
+@pytest.mark.parametrize("now", [1e-3, "auto"])
+def test_the_plot_can_be_drawn_whether_the_rate_is_a_number_or_auto(now, tmp_path):
+    find_learning_rate.draw(np.array([1e-3, 1e-2]), np.array([2.0, 1.0]), 1e-3, now, tmp_path / "plot.png")
+    assert Image.open(tmp_path / "plot.png").size[0] > 0

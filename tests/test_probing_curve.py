@@ -1,6 +1,7 @@
 """The learning curve and its extrapolation, on errors whose law is known."""
 
 import numpy as np
+import pytest
 
 from pipeline.probing import curve, selection
 from pipeline.probing.folds import assign_folds
@@ -44,3 +45,13 @@ def test_a_curve_rises_with_the_images_and_ends_with_all_of_them():
     assert np.array_equal(given.losses[:2], found.losses[:2]) and given.right[2].all()
     [everything] = selection.answers_out_of_fold(features, 10.0, False, [np.ones(160, bool)])
     assert np.array_equal(found.right[2], everything.argmax(axis=1) == labels)
+
+
+@pytest.mark.parametrize("images", [2, 3, 4, 6])
+def test_a_head_that_learnt_from_no_image_answers_all_alike(images):
+    """Of so few images in a class, a quarter lies in one fold, without which there is nothing to learn from."""
+    labels = np.repeat([0, 1], images)
+    plain = np.random.default_rng(1).normal(size=(len(labels), 8)).astype(np.float32)
+    folds = assign_folds(labels, np.arange(len(labels)).astype(str), 5)
+    found = curve.learning_curve(selection.Features(plain, plain, labels, folds, 2), 10.0, False)
+    assert np.isfinite(found.losses).all()

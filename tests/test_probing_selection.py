@@ -86,6 +86,15 @@ def test_folds_do_not_depend_on_the_order_and_are_fewer_for_small_classes():
     assert set(assign_folds(np.array([0, 0, 1]), np.array(["a", "b", "c"]), 5)) <= {0, 1}
 
 
+def test_the_groups_of_a_rare_class_are_spread_though_they_have_images_of_others_too():
+    """Of thirty patients with healthy images, two have an ill one: who answers the one must know the other."""
+    for drawn in range(20):
+        groups = np.array([f"{drawn}-{patient}" for patient in range(30) for _ in range(3)])
+        labels = np.where(np.isin(np.arange(90), [2, 5]), 1, 0)
+        folds = assign_folds(labels, groups, 5)
+        assert len(set(folds[labels == 1])) == 2 == len(set(folds))
+
+
 def test_the_temperature_is_chosen_by_other_images_than_it_is_judged_on():
     """Each fold would choose the temperature that is best for itself; the other fold's is the worst for it."""
     logits, labels = np.array([[4.0, 0.0], [0.0, 4.0]]), np.array([0, 0])       # one right, one wrong
@@ -136,3 +145,12 @@ def test_two_looks_at_models_that_are_as_good_err_as_rarely_as_one():
 def test_a_clear_gain_is_found_and_few_images_decide_nothing():
     assert comparison.chance_of_gain(np.full(20, 0.1)) < 0.001
     assert comparison.chance_of_gain(np.array([0.1, 0.2])) > 0.2
+
+
+def test_a_training_that_diverged_proves_nothing_as_the_model_or_as_a_rival():
+    labels, random = np.arange(40) % 2, np.random.default_rng(1)
+    head, alike, diverged = (comparison.losses_by_others(logits, labels, np.arange(40) % 5) for logits in (
+        random.normal(size=(40, 2)), random.normal(size=(40, 2)), np.full((40, 2), np.nan)))
+    assert np.isfinite(diverged).all() and diverged.min() > max(head.max(), alike.max())
+    assert comparison.chance_of_gain(head - diverged) == 1
+    assert comparison.chance_of_gain(head - alike, [head - alike, head - diverged]) > 0.05

@@ -230,6 +230,14 @@ def test_a_class_too_small_for_a_given_val_does_not_stop_the_run(project, capsys
     assert "1 class without images in val: rare\n1 class without images in test: rare" in capsys.readouterr().out
 
 
+def test_a_val_split_without_any_image_stops_the_run_before_it_learns(project):
+    """Of each class there are two films: one is given to test, so that train or val gets none."""
+    films = [f"film {i % 2}-{i // 30}" for i in range(60)]
+    write_images(table(60, group=films, given_split=["test" if i < 30 else "" for i in range(60)]))
+    with pytest.raises(GraftError, match="val has no images: beside the test that you have given"):
+        split.main()
+
+
 def test_a_class_that_train_lacks_is_named_with_the_class_that_it_may_be(project):
     images = table(60, given_split=[("train", "val", "test")[i % 3] for i in range(60)])
     images.loc[0:9:3, "label"] = "Fruit/Red-Apple"

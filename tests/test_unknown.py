@@ -46,6 +46,16 @@ def test_brightness_of_the_features_does_not_matter():
     np.testing.assert_allclose(unknown.score(7 * features, reference), unknown.score(features, reference), rtol=1e-9)
 
 
+@pytest.mark.parametrize("change", [
+    {"class_means": np.ones(40, np.float32)}, {"class_means": np.ones((0, 40), np.float32)}, {"usual": np.float32(0)},
+    {"variances": np.ones(5, np.float32)}, {"usual": np.float32(np.nan)}, {"rest_variance": np.array("x")}])
+def test_a_file_whose_arrays_do_not_fit_is_no_reference(change, tmp_path):
+    reference = unknown.fit(*clouds(np.random.default_rng(1)), 3)
+    np.savez(tmp_path / "unknown.npz", **(vars(reference) | change))
+    with pytest.raises(ValueError, match="expected"):
+        unknown.load(tmp_path / "unknown.npz")
+
+
 @pytest.mark.parametrize("images", [1, 2, 3])
 def test_few_images_give_finite_scores(images):
     features, labels = clouds(np.random.default_rng(5), images=images)

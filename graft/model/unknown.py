@@ -102,7 +102,17 @@ def save(path: str | Path, reference: Reference) -> None:
 def load(path: str | Path) -> Reference:
     """Read what `save` wrote. Raises `OSError`, `ValueError` or `KeyError` if the file contains no reference."""
     with np.load(Path(path), allow_pickle=False) as arrays:
-        return Reference(**{name: arrays[name] for name in Reference.__dataclass_fields__})
+        found = Reference(**{name: arrays[name] for name in Reference.__dataclass_fields__})
+    units, kept = (*found.directions.shape, 0, 0)[:2]
+    shapes = {"class_means": (max(len(found.class_means), 1), units), "directions": (units, kept), "variances": (kept,),
+              "rest_variance": (), "usual": ()}
+    for name, shape in shapes.items():
+        array = getattr(found, name)
+        if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers in the shape {shape}")
+    if min(found.variances.min(initial=1), found.rest_variance, found.usual) <= 0:
+        raise ValueError("expected variances above 0")
+    return found
 
 
 def _principal_directions(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

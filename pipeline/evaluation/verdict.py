@@ -91,10 +91,12 @@ def _what_helps(answers: Answers, accuracy: dict, classes: pd.DataFrame, suspect
         return (f"More images, for the test split too: {len(answers.labels)} test images tell the accuracy only to "
                 f"±{50 * (accuracy['high'] - accuracy['low']):.0f} points.")
     if suspects and suspects >= MANY_SUSPECTS * mistakes:
-        return f"Looking at the labels: {suspects} of the test images seem to have a wrong one (see Mistakes)."
+        return (f"Looking at the labels: {suspects} of the test images seem{'s' * (suspects == 1)} to have a wrong one "
+                "(see Mistakes).")
     if twice and (gain := twice["all"]["value"] - twice["all"]["accuracy"]) >= GAIN:
-        most = _listed([row["class"] for row in twice["classes"]])
-        return f"More images: twice as many would bring about {100 * gain:.0f} points of accuracy, most for {most}."
+        points, most = f"{100 * gain:.0f}", _listed([row["class"] for row in twice["classes"]])
+        return (f"More images: twice as many would bring about {points} point{'s' * (points != '1')} of accuracy"
+                f"{f', most for {most}' if most else ''}.")
     if accuracy["value"] < GOOD:
         return f"More images of {_listed(weakest(classes[classes['recall'] < 1])['class'])}, where it fails most often."
     return (f"Little: it made {mistakes or 'no'} mistake{'s' * (mistakes != 1)} in {len(answers.labels)} test images. "

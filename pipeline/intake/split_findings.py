@@ -94,7 +94,7 @@ def explain_leaks(leaks: list[dict], max_leaks: int, where: str = "") -> list[st
 def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
     """Name the classes without an image in some split, the smallest first, and what helps.
 
-    If the user has given val or test, only train must have all classes.
+    If the user has given val or test, only train must have all classes; the others must have images.
 
     Args:
         split: see `splitting.split_images`.
@@ -106,7 +106,9 @@ def explain_missing(split: pd.DataFrame, counts: pd.DataFrame) -> list[str]:
     given = _given(split)
     missing = counts[(counts[["train"] if given else list(counts)] == 0).any(axis=1)]
     if missing.empty:
-        return []
+        return [f"{name} has no images: beside the {' and '.join(given)} that you have given, no class has a group for "
+                "it and another for train. Add images in other groups, or give some of the images that split."
+                for name in counts if not counts[name].any()]
     groups = find_deciding(split).groupby("label")["key"].nunique().reindex(missing.index, fill_value=0)
     groups = groups.sort_values(kind="stable")
     conflicts = split["label"][split["left_out"].eq(CONFLICT)].value_counts()

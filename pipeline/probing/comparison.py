@@ -15,16 +15,18 @@ TEMPERATURES = np.geomspace(0.5, 10, 33)
 DECISIVE, HOPELESS = 0.0233, 0.5       # chances at the first of two looks; see `chance_at_second_look`
 DRAWS, SEED = 9999, 1       # of the permutation test; its probabilities are multiples of 1 / (DRAWS + 1)
 MOST_VALUES = 4_000_000     # signs that are held in memory at once
+DIVERGED = 1e6              # loss of an answer that is no number: a training that diverges is worse than any other
 
 
 def scaled_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Log losses at every temperature, float64 `(temperatures, images)`.
+    """Log losses at every temperature, float64 `(temperatures, images)`, finite whatever the logits are.
 
     Args:
         logits: float `(images, classes)`.
         labels: int `(images,)`.
     """
-    return np.stack([log_losses(logits.astype(np.float64) / temperature, labels) for temperature in TEMPERATURES])
+    losses = np.stack([log_losses(logits.astype(np.float64) / temperature, labels) for temperature in TEMPERATURES])
+    return np.nan_to_num(losses, nan=DIVERGED, posinf=DIVERGED)
 
 
 def scaled_loss(logits: np.ndarray, labels: np.ndarray) -> float:

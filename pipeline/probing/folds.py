@@ -19,9 +19,12 @@ def assign_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarr
         int `(images,)`, from 0.
     """
     table = pd.DataFrame({"label": labels, "group": groups})
-    drawn = table.drop_duplicates("group").sort_values(["label", "group"], key=_shuffled)
-    fewest = int(drawn["label"].value_counts().min())
-    numbers = pd.Series(np.arange(len(drawn)) % max(2, min(folds, fewest)), index=drawn["group"])
+    pairs = table.drop_duplicates()
+    counts = pairs["label"].value_counts()              # groups of each class
+    pairs = pairs.assign(groups=pairs["label"].map(counts)).sort_values(["groups", "label"])
+    rarest = pairs.drop_duplicates("group")             # a group of several classes is divided with the rarest of them
+    drawn = rarest.sort_values(["label", "group"], key=_shuffled)
+    numbers = pd.Series(np.arange(len(drawn)) % max(2, min(folds, counts.min())), index=drawn["group"])
     return table["group"].map(numbers).to_numpy(int)
 
 

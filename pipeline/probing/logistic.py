@@ -155,7 +155,7 @@ def _fit_together(rows, labels, classes, penalty, weights, starts, tolerance) ->
     inputs = np.column_stack([rows, np.ones(len(rows), rows.dtype)])
     penalties = np.append(np.full(rows.shape[1], float(penalty)), 0)
     bounds = weights @ inputs.astype(np.float64) ** 2 * (1 - 1 / classes) / 2
-    scale = 1 / np.sqrt(bounds + penalties)[:, None]
+    scale = 1 / np.sqrt(np.maximum(bounds + penalties, 1e-12))[:, None]        # a fit may have no rows at all
     shape, shrink = (len(weights), classes, inputs.shape[1]), penalties * scale**2
     columns, one_hot = np.ascontiguousarray(inputs.T), np.eye(classes, dtype=rows.dtype)[:, labels]
     weights = weights.astype(rows.dtype)
@@ -165,8 +165,8 @@ def _fit_together(rows, labels, classes, penalty, weights, starts, tolerance) ->
         logits = (coefficients * scale).astype(rows.dtype).reshape(-1, shape[2]) @ columns
         residuals = _softmax(logits.reshape(*shape[:2], -1)) - one_hot
         residuals *= weights[:, None]
-        return ((residuals.reshape(-1, len(rows)) @ inputs).reshape(shape) * scale + shrink * coefficients).reshape(
-            len(flat), -1)
+        sums = (residuals.reshape(shape[0] * shape[1], -1) @ inputs).reshape(shape)
+        return (sums * scale + shrink * coefficients).reshape(len(flat), -1)
 
     begin = np.zeros(shape) if starts is None else starts.transpose(0, 2, 1) / scale
     found = lbfgs.minimize(gradient, begin.reshape(len(begin), -1), tolerance * np.sqrt(weights.sum(axis=1)))

@@ -130,7 +130,7 @@ class _Fit:
         self.one_hot = np.eye(model.output.shape[-1], dtype=np.float32)
         self.progress, self.best, self.logits = Progress(), [] if patience is None else _copy(model), []
         self.pace, self.steps_run, self.saved_at_s = pace.Pace(), 0, time.monotonic()
-        assign(model.optimizer.variables, [np.zeros(each.shape) for each in model.optimizer.variables])
+        optimizers.reset(model.optimizer)
 
     def run(self, epochs: int, terminated: threading.Event) -> None:
         """Train from the checkpoint, or from the start; see `fit`. Save and leave once `terminated` is set."""
@@ -144,6 +144,8 @@ class _Fit:
         while self._is_open(epochs):
             self._epoch(terminated)
         self._save()
+        if terminated.is_set():         # while it validated after the last epoch
+            leave()
         self._keep()
         if self.steps_run:
             print(self.pace.report(self.steps_run * self.batch_size, "images"), flush=True)
@@ -225,6 +227,8 @@ class _Fit:
     def _average(self) -> None:
         """Give the model the average of its weights, if the optimizer keeps one: a copy, as JAX would share memory."""
         weights = self.model.trainable_variables
+        if not int(self.model.optimizer.iterations):        # float16 leaves steps out until the scale of its loss fits
+            return
         self.model.optimizer.finalize_variable_values(weights)
         assign(weights, [np.array(variable) for variable in weights])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras.optimizers import SGD, Adam, RMSprop
 
 from pipeline.training import blocks
@@ -66,8 +67,17 @@ def build(name: str, momentum: float, factors: dict[str, float], is_averaging: b
 
 def average_over(optimizer: keras.optimizers.Optimizer, steps: float) -> None:
     """Set how many steps the average of the weights reaches back, if the optimizer keeps one."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)        # of one that scales the loss, for float16
     if optimizer.use_ema:
         optimizer.ema_momentum.assign(steps / (1 + steps))
+
+
+def reset(optimizer: keras.optimizers.Optimizer) -> None:
+    """Give an optimizer the state that it had before its first step."""
+    for variable in optimizer.variables:
+        variable.assign(np.zeros(variable.shape))
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):      # Keras's own choice for mixed_float16
+        optimizer.dynamic_scale.assign(optimizer.initial_scale)
 
 
 def _multiply(optimizer, factors: dict[str, float]) -> None:
