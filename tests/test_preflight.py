@@ -204,3 +204,15 @@ def test_dvc_cannot_hash_a_link_to_a_missing_file_and_waits_for_no_ignored_folde
         (tmp_path / "images/gone.jpg").symlink_to("nowhere")
         with pytest.raises(Exception, match="failed to reproduce"):
             repo.reproduce()
+
+
+@pytest.mark.parametrize("graph, said", [
+    (None, "dvc.yaml cannot be read: No such file or directory. Run this in the project folder."),
+    ("<<<<<<< HEAD\nstages: {}\n=======\n", "dvc.yaml is not valid YAML"),
+    ("stages:\n  split: {cmd: x, params: [split]}\n  spilt: {cmd: x, params: [spilt]}\n",
+     "dvc.yaml: stage 'spilt' has no module tasks/spilt.py. Did you mean 'split'?")])
+def test_a_graph_that_is_missing_or_of_another_version_is_one_message(project, graph, said):
+    (project.folder / "dvc.yaml").unlink() if graph is None else (project.folder / "dvc.yaml").write_text(graph)
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    assert said in str(caught.value)
