@@ -1,8 +1,10 @@
 """Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
 
+import importlib
 import os
 import shutil
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import fresh
 import pytest
 from intake_images import write_classes
 
+import flows
 from benchmarks.scratch import Project
 from flows import preflight  # before prefect, which reads its settings when it is imported
 from graft.errors import GraftError
@@ -216,3 +219,14 @@ def test_a_graph_that_is_missing_or_of_another_version_is_one_message(project, g
     with pytest.raises(GraftError) as caught:
         preflight.check()
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("direct", ["internal.example", "*"])
+def test_hosts_that_the_user_reaches_without_a_proxy_stay_so(monkeypatch, name, direct):
+    """Python heeds the name in capitals only where the other is not set."""
+    for each in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, direct)
+    importlib.reload(flows)
+    assert urllib.request.proxy_bypass("internal.example") and urllib.request.proxy_bypass("localhost")
