@@ -186,5 +186,5 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _short(cell: str) -> str:
-    """Round a decimal number to four places; leave any other text as it is."""
-    return f"{float(cell):.4f}" if cell.replace(".", "", 1).replace("-", "").isdigit() and "." in cell else cell
+    """Round a decimal number to four places; leave any other text, such as a class named 18.5-25, as it is."""
+    return f"{float(cell):.4f}" if re.fullmatch(r"-?[0-9]+\.[0-9]+", cell) else cell

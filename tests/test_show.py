@@ -10,3 +10,9 @@ from flows.stages import StageRun
 ])
 def test_stages_are_counted_by_their_outcome(outcomes, heading):
     assert show.counted([StageRun("extract", outcome, 1.0) for outcome in outcomes]) == heading
+
+
+@pytest.mark.parametrize("cell, shown", [("0.98765", "0.9877"), ("-1.5", "-1.5000"), ("12", "12"), ("1e-05", "1e-05"),
+                                         ("18.5-25", "18.5-25"), ("2.²", "2.²"), ("2026-01.5", "2026-01.5")])
+def test_decimal_numbers_are_rounded_and_names_of_classes_are_not(cell, shown):
+    assert show._short(cell) == shown
