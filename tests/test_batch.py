@@ -82,7 +82,7 @@ def test_a_killed_run_is_continued(bundle, images, tmp_path):
     assert output.read_bytes() == whole.read_bytes()
 
 
-def test_changed_images_and_another_model_are_predicted_again(bundle, images, tmp_path):
+def test_changed_images_another_folder_and_another_model_are_predicted_again(bundle, images, tmp_path):
     output = tmp_path / "out.csv"
     batch = Batch(str(images), output, bundle, shard_size=4)
     predicted(batch, batch.pending)
@@ -91,6 +91,8 @@ def test_changed_images_and_another_model_are_predicted_again(bundle, images, tm
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [3]
     batch.shards[0].part.write_text("half a")
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [1, 3]
+    copied = shutil.copytree(images, tmp_path / "copy")        # with the same names, sizes and times
+    assert len(Batch(str(copied), output, bundle, shard_size=4).pending) == 4
     other = make_bundle(tmp_path / "other", temperature=2.0)
     assert len(Batch(str(images), output, other, shard_size=4).pending) == 4
 
