@@ -113,3 +113,14 @@ def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):
         assert Path.cwd() == project / OTHER
         assert workspace.tracked_images() == ["../../data/fruit.dvc"]
     assert workspace.tracked_images() == ["data/pets/one.dvc", "data/pets.dvc"]
+
+
+@pytest.mark.parametrize("deployments, added", [
+    ("[]", None), ("[{name: retraining}]", None),
+    ("[{name: retraining, schedules: [{slug: mine, interval: 3600}]}]", {"interval": 3600})])
+def test_a_project_without_a_schedule_or_with_another_kind_has_the_same_for_the_second_model(project, deployments, added):
+    (project / "prefect.yaml").write_text(f"deployments: {deployments}\n")
+    start.start("data/fruit", "starter", "other")
+    found = read_sections(project / "prefect.yaml")["deployments"]
+    wanted = [{"slug": "other", "parameters": {"folder": OTHER}} | added] if added else []
+    assert [each for one in found for each in one.get("schedules", []) if each["slug"] != "mine"] == wanted
