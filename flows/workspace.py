@@ -160,7 +160,7 @@ def _share(dvc: Dvc, shared: Path) -> None:
         dvc.run("config", "--local", key, value)
     registry = os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
     if "://" not in registry:                       # a folder in the clone would be lost after the run
-        os.environ[REGISTRY_VARIABLE] = str(shared / registry)
+        os.environ[REGISTRY_VARIABLE] = str(shared / Path(registry).expanduser())
 
 
 def _remote_with(commit: str) -> str | None:
