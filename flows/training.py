@@ -24,9 +24,10 @@ from flows import handover, model_folder, outcome, preflight, retraining, show, 
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
-from graft.errors import LINES, printable, reported
+from graft.errors import LINES, GraftError, printable, reported
 from pipeline.intake.comparison import as_text, compare, read_images
 from tasks import artifacts
+from tasks.params import PARAMS, read_sections
 from tasks.repository import project_folder
 
 
@@ -50,6 +51,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = ".", dat
     with model_folder.entered(folder):
         if reason:
             retraining.show_reason(reason)
+        before = read_sections()
         with Dvc() as dvc:
             with Waiting("checks", get_run_logger().info):
                 if data_commit:
@@ -58,6 +60,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = ".", dat
             runs = bring_up_to_date(dvc, refresh)
         result = {"stages": [vars(run) for run in runs]}
         if publish:
+            refuse_other_params(before)
             result |= decide_and_publish({run.stage: run.seconds for run in runs})
         return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
 
@@ -106,6 +109,14 @@ def push_results(dvc: Dvc) -> None:
     """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
     with Waiting("push", get_run_logger().info) as waiting:
         dvc.run(*workspace.PUSH, on_line=waiting.heard)
+
+
+def refuse_other_params(before: dict) -> None:
+    """Raise `GraftError` if params.yaml has changed since `before`: the version would record what did not make it."""
+    now = read_sections()
+    if changed := [name for name in before | now if before.get(name) != now.get(name)]:
+        raise GraftError(f"{PARAMS}: {', '.join(changed)}: changed while the run was going, so that its stages do not all "
+                         "have the same values. Nothing is published. Run it again: only what has changed runs anew.")
 
 
 @plain_task(task_run_name="gate")

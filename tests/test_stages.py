@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 from test_workspace import git
 
 from benchmarks.scratch import Project
+from flows import training
+from graft.errors import GraftError
 
 PIPELINE = """
 stages:
@@ -54,3 +57,14 @@ def test_a_server_that_does_not_answer_is_one_message(tmp_path):
     done = project.run("python", "-m", "flows.training", check=False, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+
+
+def test_params_that_are_edited_while_a_run_goes_are_not_published(tmp_path, monkeypatch):
+    project = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = training.read_sections()
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text() + "# a comment\n")
+    training.refuse_other_params(before)
+    project.change({"finetune.learning_rate": 0.5})
+    with pytest.raises(GraftError, match="params.yaml: finetune: changed while the run was going"):
+        training.refuse_other_params(before)
