@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,11 @@ import pytest
 from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
+from flows import batch_prediction
 from graft.errors import GraftError
 from graft.model.classifier import Classifier
 from graft.store import StoreError
-from pipeline.cluster.batch import Batch
+from pipeline.cluster.batch import Batch, Summary
 from pipeline.cluster.shards import shard_of
 
 
@@ -187,3 +189,8 @@ def test_the_flow_predicts_shard_by_shard(bundle, images, tmp_path):
     assert done.stdout.splitlines()[-1] == f"{output}: 14 images, 1 unknown, 1 unreadable"
     assert "2 of 2 shards to predict" in done.stderr and "shard 2" in done.stderr
     assert len(pd.read_csv(output)) == 14
+
+
+def test_a_class_named_unknown_is_counted_beside_the_answers_unknown():
+    said = batch_prediction.table(Summary(images=9, unknown=2, labels=Counter(unknown=5, red=2)))
+    assert "| (unknown) | 2 |\n| unknown | 5 |" in said
