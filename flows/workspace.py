@@ -95,16 +95,16 @@ def take_data(revision: str) -> str:
 
 
 def tracked_images() -> list[str]:
-    """The `.dvc` files below data/ that track this model's images, relative to this folder; none for images in S3.
+    """The `.dvc` files that track this model's images, relative to this folder; none for images in S3.
 
     They belong to the images' folder, to one around it or to something in it.
     """
-    images = images_folder()
+    images, project = images_folder(), project_folder()
     if isinstance(images, S3Path):
         return []
-    found = sorted((project_folder() / "data").glob("**/*.dvc"))
-    return [os.path.relpath(file) for file in found
-            if (data := file.with_suffix("")).is_relative_to(images) or images.is_relative_to(data)]
+    around = [Path(f"{each}.dvc") for each in (images, *images.parents) if project in each.parents]
+    found = {*filter(Path.is_file, around), *images.glob("**/*.dvc")}
+    return [os.path.relpath(file) for file in sorted(found)]
 
 
 def images_folder() -> Path | S3Path:

@@ -113,6 +113,9 @@ def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):
         assert Path.cwd() == project / OTHER
         assert workspace.tracked_images() == ["../../data/fruit.dvc"]
     assert workspace.tracked_images() == ["data/pets/one.dvc", "data/pets.dvc"]
+    (project / "data").rename(project / "photos")       # `flows.start` takes any folder of the project
+    (project / "params.yaml").write_text("data: {images: photos/pets}")
+    assert workspace.tracked_images() == ["photos/pets/one.dvc", "photos/pets.dvc"]
 
 
 @pytest.mark.parametrize("deployments, added", [
