@@ -10,6 +10,7 @@ params.yaml sets *what* is made, the flow's parameters *whether* to refresh and 
 
 import argparse
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def bring_up_to_date(dvc: Dvc, refresh: bool) -> list[StageRun]:
     """Run every stage, show what came out, and push it if there is a DVC remote."""
     with Waiting("data", get_run_logger().info):
         workspace.prepare(dvc)
+        changed = " ".join(map(shlex.quote, workspace.changed_images(dvc)))
+    if changed:
+        get_run_logger().warning("%s: not as its .dvc file says, so that git does not know what this run is trained on. If "
+                                 "you changed it, run `dvc add %s`; if a newer commit did, `dvc checkout`, then run again",
+                                 changed, changed)
     if refresh:
         refresh_data(dvc)
     has_remote = dvc.remote() is not None

@@ -107,6 +107,13 @@ def tracked_images() -> list[str]:
     return [os.path.relpath(file) for file in sorted(found)]
 
 
+def changed_images(dvc: Dvc) -> list[str]:
+    """What of this model's images is not as their `.dvc` files say: somebody added some, or pulled a newer commit."""
+    files = tracked_images()
+    lines = dvc.run("status", *files, on_line=lambda line: None) if files else []
+    return [line.partition("modified:")[2].strip() for line in lines if "modified:" in line]
+
+
 def images_folder() -> Path | S3Path:
     """The whole path of this model's images, which need not be there yet."""
     images = read_params("data", DataParams).folder

@@ -95,6 +95,10 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
         workspace.prepare(dvc)
         workspace.prepare(dvc)          # a second time changes nothing
         dvc.run("status", on_line=lambda line: None)
+        assert workspace.changed_images(dvc) == []
+        (clone / "data/pets/two.txt").write_text("a dog")
+        assert workspace.changed_images(dvc) == ["data/pets"]
+        (clone / "data/pets/two.txt").unlink()
     assert (clone / "data/pets/one.txt").read_text() == "a cat"
     assert os.environ["GRAFT_REGISTRY"] == str(checkout / "registry")
     assert sorted(path.name for path in (clone / ".graft").iterdir()) == ["activations", "fit"]
