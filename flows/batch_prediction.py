@@ -75,7 +75,8 @@ def table(summary: Summary) -> str:
     """The counts as a table in Markdown. A class may be named "unknown": what is none is in parentheses."""
     counts = [("(images)", summary.images), ("(unreadable)", summary.unreadable), ("(unknown)", summary.unknown),
               *summary.labels.items(), ("(ignored files)", summary.others)]
-    return "\n".join(["| answer | images |", "|---|---:|", *(f"| {quoted(name)} | {count} |" for name, count in counts)])
+    lines = [f"| {quoted(name)} | {count} |" for name, count in counts]
+    return "\n".join(["| answer | images |", "|---|---:|", *lines])
 
 
 def main() -> None:

@@ -144,5 +144,5 @@ def _check(arguments: tuple[str, ...], lines: list[str], code: int) -> None:
         raise GraftError(f"`dvc {' '.join(arguments)}` failed:\n" + "\n".join(lines[-5:]))
     ends = [place for place, line in enumerate(lines) if line.startswith("ERROR:")]
     reason = "\n".join(lines[starts[-1] : (ends or [None])[-1]]).removeprefix(ERROR)
-    named = next((found[1] for line in lines if (found := FAILED.search(line))), arguments[-1])   # `plan` runs stages, too
+    named = next((found[1] for line in lines if (found := FAILED.search(line))), arguments[-1])     # of `plan`, too
     raise GraftError(f"the stage {named} failed: {reason.strip()}")

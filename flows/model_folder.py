@@ -63,7 +63,7 @@ def find_namesakes(name: str) -> list[Path]:
 
 
 def schedule() -> bool:
-    """Give the model of this folder the schedule that the project has in prefect.yaml. Returns whether one was added."""
+    """Give the model of this folder the schedule that the project has in prefect.yaml. Returns whether it was added."""
     file, yaml, folder = project_folder() / DEPLOYMENTS, YAML(), Path.cwd().relative_to(project_folder()).as_posix()
     yaml.preserve_quotes, yaml.width = True, 4096
     yaml.indent(mapping=2, sequence=4, offset=2)

@@ -72,9 +72,9 @@ def bring_up_to_date(dvc: Dvc, refresh: bool) -> list[StageRun]:
         workspace.prepare(dvc)
         changed = " ".join(map(shlex.quote, workspace.changed_images(dvc)))
     if changed:
-        get_run_logger().warning("%s: not as its .dvc file says, so that git does not know what this run is trained on. If "
-                                 "you changed it, run `dvc add %s`; if a newer commit did, `dvc checkout`, then run again",
-                                 changed, changed)
+        get_run_logger().warning("%s: not as its .dvc file says: git does not know what this run is trained on. If "
+                                 "you changed it, run `dvc add %s`; if a newer commit did, `dvc checkout`, then run "
+                                 "it again", changed, changed)
     if refresh:
         refresh_data(dvc)
     has_remote = dvc.remote() is not None
@@ -121,8 +121,8 @@ def refuse_other_params(before: dict) -> None:
     """Raise `GraftError` if params.yaml has changed since `before`: the version would record what did not make it."""
     now = read_sections()
     if changed := [name for name in before | now if before.get(name) != now.get(name)]:
-        raise GraftError(f"{PARAMS}: {', '.join(changed)}: changed while the run was going, so that its stages do not all "
-                         "have the same values. Nothing is published. Run it again: only what has changed runs anew.")
+        raise GraftError(f"{PARAMS}: {', '.join(changed)}: changed while the run was going, so that its stages do not "
+                         "all have the same values. Nothing is published. Run it again: what is up to date is kept.")
 
 
 @plain_task(task_run_name="gate")

@@ -135,7 +135,7 @@ def test_of_an_import_from_s3_the_listing_tells_each_change_and_no_file_is_fetch
 def test_what_keeps_the_worker_from_answering_is_told_and_it_lives_on(repository):
     (repository / ".dvc/config").write_text("[core]\n    remote = store\n    no_scm = True\n")
     with Dvc() as dvc:
-        with pytest.raises(GraftError, match="core.remote is 'store', but there is no such remote here. Run `dvc remote"):
+        with pytest.raises(GraftError, match="core.remote is 'store', but there is no such remote here. Run `dvc rem"):
             dvc.remote()
         shutil.rmtree(".dvc/tmp")
         (repository / ".dvc/tmp").touch()               # as if this user might not write there

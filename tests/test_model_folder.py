@@ -121,7 +121,7 @@ def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):
 @pytest.mark.parametrize("deployments, added", [
     ("[{name: retraining}]", None),
     ("[{name: retraining, schedules: [{slug: mine, interval: 3600}]}]", {"interval": 3600})])
-def test_a_project_without_a_schedule_or_with_another_kind_has_the_same_for_the_second_model(project, deployments, added):
+def test_without_a_schedule_or_with_another_kind_a_second_model_has_the_same(project, deployments, added):
     (project / "prefect.yaml").write_text(f"deployments: {deployments}\n")
     start.start("data/fruit", "starter", "other")
     found = read_sections(project / "prefect.yaml")["deployments"]

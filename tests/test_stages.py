@@ -68,3 +68,11 @@ def test_params_that_are_edited_while_a_run_goes_are_not_published(tmp_path, mon
     project.change({"finetune.learning_rate": 0.5})
     with pytest.raises(GraftError, match="params.yaml: finetune: changed while the run was going"):
         training.refuse_other_params(before)
+
+
+def test_a_database_that_prefect_cannot_use_is_named(tmp_path):
+    project = Project(tmp_path)
+    (tmp_path / ".prefect").mkdir()
+    (tmp_path / ".prefect/prefect.db").write_text("of another program")
+    done = project.run("python", "-m", "flows.training", check=False)
+    assert done.returncode == 2 and f"its database {tmp_path}/.prefect/prefect.db is damaged" in done.stderr
