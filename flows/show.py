@@ -6,6 +6,7 @@ The outputs of a stage are read from dvc.lock, so no stage is named here. Artifa
 
 import base64
 import csv
+import hashlib
 import json
 import os
 import re
@@ -41,8 +42,11 @@ def model_name() -> str:
 
 
 def key_of(what: str) -> str:
-    """The key of an artifact, for which Prefect takes lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{model_name()}-{what}")
+    """The key of an artifact, for which Prefect takes lower-case letters, digits and dashes; no two models share one."""
+    name = model_name()
+    plain = re.sub(r"[^a-z0-9]+", "-", name)
+    mark = "" if plain == name else f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return re.sub(r"[^a-z0-9]+", "-", f"{plain}{mark}-{what}")
 
 
 class Progress:
