@@ -105,7 +105,7 @@ def _run(deployment: str, parameters: dict):
     """Run a deployment to its end, and cancel it if this run ends first. Returns its final state."""
     try:
         asked = run_deployment(deployment, parameters=parameters, timeout=0)
-    except ObjectNotFound:
+    except (ObjectNotFound, ValueError):        # ValueError: it has not the form FLOW/NAME
         raise GraftError(f"{GPU_VARIABLE} is '{deployment}': there is no such deployment. Run `prefect deploy --all "
                          "--prefect-file infra/gpu.yaml`, or unset it to run all stages here.") from None
     get_run_logger().info("%s on %s: run %s", ", ".join(parameters["names"]), deployment, asked.name)

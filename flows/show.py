@@ -42,7 +42,7 @@ def model_name() -> str:
 
 
 def key_of(what: str) -> str:
-    """The key of an artifact, for which Prefect takes lower-case letters, digits and dashes; no two models share one."""
+    """The key of an artifact, for which Prefect takes a-z, digits and dashes; no two models share one."""
     name = model_name()
     plain = re.sub(r"[^a-z0-9]+", "-", name)
     mark = "" if plain == name else f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -97,14 +97,16 @@ NOWHERE = """
 from flows import handover
 from graft.errors import GraftError
 
-try:
-    handover._run("stages/nowhere", {"names": ["train"]})
-except GraftError as error:
-    print(error)
+for name in ("stages/nowhere", "gpu"):
+    try:
+        handover._run(name, {"names": ["train"]})
+    except GraftError as error:
+        print(error)
 """
 
 
 def test_a_deployment_that_nobody_has_made_is_one_message(prefect_server):
     done = subprocess.run([sys.executable, "-c", NOWHERE], cwd=ROOT, capture_output=True, text=True,
                           env={**prefect_server.environment, "PYTHONPATH": str(ROOT)})
-    assert done.stdout.startswith("GRAFT_GPU_DEPLOYMENT is 'stages/nowhere': there is no such deployment."), done.stderr
+    said = [line.partition(": there is no such deployment")[0] for line in done.stdout.splitlines()]
+    assert said == [f"GRAFT_GPU_DEPLOYMENT is '{name}'" for name in ("stages/nowhere", "gpu")], done.stderr

@@ -27,4 +27,5 @@ def test_models_whose_names_differ_in_a_dot_share_no_key(tmp_path, monkeypatch):
     for name in ("pets-a", "pets.a", "pets_a", "pets--a"):
         (tmp_path / "params.yaml").write_text(f"publish: {{name: {name}}}\n")
         keys.append(show.key_of("data-seen"))
-    assert len(set(keys)) == 4 and keys[0] == "pets-a-data-seen" and all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
+    assert len(set(keys)) == 4 and keys[0] == "pets-a-data-seen"
+    assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)
