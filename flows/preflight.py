@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 
 from flows import model_folder, surroundings, workspace
 from graft.errors import GraftError, did_you_mean, reported
@@ -117,7 +117,12 @@ def _check_writable(home: Path) -> None:
 
 def _stages() -> list[str]:
     """The stages of dvc.yaml that have a section in params.yaml."""
-    stages = read_sections(GRAPH).get("stages") or {}
+    try:
+        stages = YAML(typ="safe").load(GRAPH)["stages"]
+    except OSError as error:
+        raise GraftError(f"{GRAPH} cannot be read: {error.strerror}. Run this in the project folder.") from None
+    except YAMLError as error:
+        raise GraftError(f"{GRAPH} is not valid YAML: {error}") from None
     return [name for name, stage in stages.items() if name in stage.get("params", ())]
 
 

@@ -124,6 +124,6 @@ def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):
 def test_without_a_schedule_or_with_another_kind_a_second_model_has_the_same(project, deployments, added):
     (project / "prefect.yaml").write_text(f"deployments: {deployments}\n")
     start.start("data/fruit", "starter", "other")
-    found = read_sections(project / "prefect.yaml")["deployments"]
+    found = YAML(typ="safe").load(project / "prefect.yaml")["deployments"]
     wanted = [{"slug": "other", "parameters": {"folder": OTHER}} | added] if added else []
     assert [each for one in found for each in one.get("schedules", []) if each["slug"] != "mine"] == wanted
