@@ -17,8 +17,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
-for name in ("NO_PROXY", "no_proxy"):       # a proxy cannot reach the servers of this machine
-    os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), *LOOPBACK])
+direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""     # of two, libraries heed the first
+if direct.strip() != "*":                   # a proxy cannot reach the servers of this machine
+    os.environ |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join([*filter(None, [direct]), *LOOPBACK]))
 try:
     Path.home()
 except RuntimeError:                        # in a container, the user may have no name: Prefect and DVC need a folder

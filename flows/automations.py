@@ -21,7 +21,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState, DoNothing
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from flows import preflight
-from flows.outcome import STATES
+from flows.outcome import ENDINGS
 from graft.errors import GraftError, reported
 
 WEBHOOK_VARIABLE = "GRAFT_WEBHOOK"
@@ -30,7 +30,7 @@ RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 FLOWS = ["training", "stages", "batch-prediction", "watch", "new-data"]
 OURS = {"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}
 HEARTBEAT = "prefect.flow-run.heartbeat"        # every 30 s to 3 minutes
-ENDED = [f"prefect.flow-run.{state}" for state in ("Completed", *STATES.values(), "Failed", "Cancelled", "Crashed")]
+ENDED = [f"prefect.flow-run.{state}" for state in ENDINGS]
 STUCK_AFTER = timedelta(minutes=10)             # three heartbeats missed; Prefect's advice is 9 minutes or more
 STALE_AFTER = timedelta(days=31)
 RUN = "{{ flow.name }}/{{ flow_run.name }}"

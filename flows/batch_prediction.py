@@ -68,11 +68,15 @@ def told(what: str, outcome: str, error: Exception | None) -> None:
 
 def show(summary: Summary, model: str, output: str) -> None:
     """Show the counts as a Prefect artifact."""
-    counts = {"images": summary.images, "unreadable": summary.unreadable, "unknown": summary.unknown, **summary.labels,
-              "(ignored files)": summary.others}
-    lines = [f"| {quoted(name)} | {count} |" for name, count in counts.items()]
-    table = "\n".join(["| answer | images |", "|---|---:|", *lines])
-    create_markdown_artifact(key="batch-prediction", markdown=f"# {quoted(output)} by {model}\n\n{table}\n")
+    create_markdown_artifact(key="batch-prediction", markdown=f"# {quoted(output)} by {model}\n\n{table(summary)}\n")
+
+
+def table(summary: Summary) -> str:
+    """The counts as a table in Markdown. A class may be named "unknown": what is none is in parentheses."""
+    counts = [("(images)", summary.images), ("(unreadable)", summary.unreadable), ("(unknown)", summary.unknown),
+              *summary.labels.items(), ("(ignored files)", summary.others)]
+    lines = [f"| {quoted(name)} | {count} |" for name, count in counts]
+    return "\n".join(["| answer | images |", "|---|---:|", *lines])
 
 
 def main() -> None:

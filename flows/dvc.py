@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from graft.errors import GraftError
 from pipeline.code import ROOT
 
 ERROR = "error:"                # how a stage's error message begins
+FAILED = re.compile("failed to reproduce '(.+?)'")
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage",
          "Use `dvc push`", "Updating lock file")       # DVC's hints for a person at a terminal
 
@@ -142,4 +144,5 @@ def _check(arguments: tuple[str, ...], lines: list[str], code: int) -> None:
         raise GraftError(f"`dvc {' '.join(arguments)}` failed:\n" + "\n".join(lines[-5:]))
     ends = [place for place, line in enumerate(lines) if line.startswith("ERROR:")]
     reason = "\n".join(lines[starts[-1] : (ends or [None])[-1]]).removeprefix(ERROR)
-    raise GraftError(f"the stage {arguments[-1]} failed: {reason.strip()}")
+    named = next((found[1] for line in lines if (found := FAILED.search(line))), arguments[-1])     # of `plan`, too
+    raise GraftError(f"the stage {named} failed: {reason.strip()}")

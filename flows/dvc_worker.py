@@ -60,6 +60,9 @@ def _own(name: str, *arguments: str) -> int:
     except DvcException as error:
         print(f"ERROR: {error}")
         return 1
+    except Exception as error:          # noqa: BLE001  of git or of this machine; the worker lives on
+        print(f"ERROR: {type(error).__name__}: {error}")
+        return 1
     print(f"{ANSWER}{json.dumps(answer)}")
     return 0
 
@@ -111,11 +114,15 @@ def _restore(name: str) -> bool:
 
 def _default_remote() -> str | None:
     """The default remote's address. `dvc remote list` is no source for it: it wraps long lines."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo() as repo:
-        name = repo.config["core"].get("remote")
-        return repo.config["remote"][name]["url"] if name else None
+        name, known = repo.config["core"].get("remote"), repo.config["remote"]
+        if name and name not in known:
+            raise DvcException(f"core.remote is '{name}', but there is no such remote here. Run `dvc remote add "
+                               f"--local {name} ADDRESS`, or `dvc config --unset core.remote`.")
+        return known[name]["url"] if name else None
 
 
 def _sources(*files: str) -> dict[str, dict]:

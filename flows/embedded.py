@@ -62,8 +62,11 @@ class Server:
         with httpx.Client(trust_env=False) as client:
             while not _answers(client, f"{self.api}/health"):
                 if self._process.poll() is not None or time.monotonic() - began_s > limit_s:
-                    raise GraftError("Prefect's server did not start; what it said is above. Run it again, or start "
-                                     "one with `prefect server start` and name it by PREFECT_API_URL.")
+                    database = get_current_settings().home / "prefect.db"
+                    raise GraftError("Prefect's server did not start; what it said is above. Run it again. If its "
+                                     f"database {database} is damaged, or of a newer version, move it away: it has "
+                                     "only the history of runs. Or run `prefect server start`, and name it by "
+                                     "PREFECT_API_URL.")
                 time.sleep(POLL_S)
         return temporary_settings({
             PREFECT_API_URL: self.api,

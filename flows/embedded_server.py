@@ -4,6 +4,7 @@ It imports the server at once, then reads the port to listen on from standard in
 nobody needs the server, or its run was killed.
 """
 
+import fcntl
 import gc
 import os
 import signal
@@ -21,12 +22,18 @@ def main() -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    class Server(uvicorn.Server):
+        async def startup(self, sockets=None):
+            with open(get_current_settings().home / "start.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)    # of two at once, each would create the tables of the one database
+                await super().startup(sockets)
+
     gc.freeze()
     gc.enable()
     app = create_app()
     if port := sys.stdin.readline():
         threading.Thread(target=_end_with_the_run, daemon=True).start()
-        uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error", lifespan="on")
+        Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="error", lifespan="on")).run()
 
 
 def _end_with_the_run() -> None:

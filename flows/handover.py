@@ -12,6 +12,7 @@ from typing import Annotated
 
 from prefect import flow, get_client, get_run_logger
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 from pydantic import Field
 
@@ -46,10 +47,10 @@ def stages(names: Names, commit: str, data: DataFiles, folder: str = ".") -> Non
                          "again: `prefect deploy --all` with prefect.yaml and with infra/gpu.yaml.")
     for path, text in data.items():
         Path(path).write_text(text, encoding="utf-8")
-    remote = _remote()
-    with model_folder.entered(folder), checkpoint_mirror.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
-        workspace.prepare(dvc)
-        _run_here(names, dvc, remote)
+    with model_folder.entered(folder):
+        remote = _prepare()             # first: it makes links of the folders that checkpoints are fetched into
+        with checkpoint_mirror.mirrored(remote, get_run_logger().warning), Dvc() as dvc:
+            _run_here(names, dvc, remote)
 
 
 def _run_here(names: list[str], dvc: Dvc, remote: str) -> None:
@@ -102,7 +103,11 @@ def hand_over(names: list[str], dvc: Dvc) -> None:
 
 def _run(deployment: str, parameters: dict):
     """Run a deployment to its end, and cancel it if this run ends first. Returns its final state."""
-    asked = run_deployment(deployment, parameters=parameters, timeout=0)
+    try:
+        asked = run_deployment(deployment, parameters=parameters, timeout=0)
+    except (ObjectNotFound, ValueError):        # ValueError: it has not the form FLOW/NAME
+        raise GraftError(f"{GPU_VARIABLE} is '{deployment}': there is no such deployment. Run `prefect deploy --all "
+                         "--prefect-file infra/gpu.yaml`, or unset it to run all stages here.") from None
     get_run_logger().info("%s on %s: run %s", ", ".join(parameters["names"]), deployment, asked.name)
     with get_client(sync_client=True) as client:
         try:
@@ -114,9 +119,11 @@ def _run(deployment: str, parameters: dict):
     return state
 
 
-def _remote() -> str:
+def _prepare() -> str:
+    """Prepare this clone, see `flows.workspace.prepare`. Returns the address of its DVC remote."""
     with Dvc() as dvc:
         if remote := dvc.remote():
+            workspace.prepare(dvc)
             return remote
     raise GraftError("handing stages to another host needs a DVC remote that both can reach. Run "
                      "`dvc remote add --default NAME s3://bucket/prefix`, commit .dvc/config and deploy again.")

@@ -63,17 +63,16 @@ def find_namesakes(name: str) -> list[Path]:
 
 
 def schedule() -> bool:
-    """Give the model of this folder a schedule in prefect.yaml, as the project's own. Returns whether it had none."""
-    file, yaml = project_folder() / DEPLOYMENTS, YAML()
+    """Give the model of this folder the schedule that the project has in prefect.yaml. Returns whether it was added."""
+    file, yaml, folder = project_folder() / DEPLOYMENTS, YAML(), Path.cwd().relative_to(project_folder()).as_posix()
     yaml.preserve_quotes, yaml.width = True, 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(file)
-    [schedules] = [each["schedules"] for each in content["deployments"] if each["name"] == RETRAINING]
-    folder = Path.cwd().relative_to(project_folder())
-    if any((each.get("parameters") or {}).get("folder") == folder.as_posix() for each in schedules):
+    clocks = next((each.get("schedules") for each in content["deployments"] if each["name"] == RETRAINING), None)
+    if not clocks or any((each.get("parameters") or {}).get("folder") == folder for each in clocks):
         return False
-    clock = {key: schedules[0][key] for key in ("cron", "timezone")}
-    schedules.append({"slug": folder.name, **clock, "parameters": {"folder": folder.as_posix()}})
+    same = {key: value for key, value in clocks[0].items() if key not in ("slug", "parameters")}
+    clocks.append({"slug": Path.cwd().name, **same, "parameters": {"folder": folder}})
     with whole(file) as unfinished:
         yaml.dump(content, unfinished)
     return True

@@ -14,6 +14,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
 STATES = {"HOLD": "Held", "REJECT": "Rejected"}     # verdict -> name of the state
+ENDINGS = ("Completed", *STATES.values(), "Failed", "Cancelled", "Crashed",
+           "Nothing new", "Waiting", "Started", "Unreachable",         # of flows.new_data
+           "Drifted", "As in test", "Too few images", "Quiet")         # of flows.watch: its verdicts
 NOTHING_NEW = "nothing new"
 
 

@@ -6,17 +6,18 @@ The flow starts with `check`; a run that is started by hand, and `python -m flow
 import shlex
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 
 from flows import model_folder, surroundings, workspace
 from graft.errors import GraftError, did_you_mean, reported
 from graft.machine.files import unfinished
 from pipeline.image_folder import S3Path
-from tasks.code import check_folder
+from tasks.code import GRAPH, check_folder
 from tasks.data import DataParams
 from tasks.params import PARAMS, read_params, read_sections
 from tasks.publish import ATTACHED, PublishParams
@@ -33,7 +34,9 @@ def check() -> None:
         f"{PARAMS}: section '{name}' is unknown.{did_you_mean(name, sections)}"
         for name in read_sections() if name not in ("data", *sections)
     ]
-    modules = {name: import_module(f"tasks.{name}") for name in sections}
+    modules = {name: import_module(f"tasks.{name}") for name in sections if find_spec(f"tasks.{name}")}
+    problems += [f"{GRAPH}: stage '{name}' has no module tasks/{name}.py.{did_you_mean(name, modules)}"
+                 for name in sections if name not in modules]
     wrong = {name: _problem(read_params, name, getattr(module, f"{name.capitalize()}Params"))
              for name, module in modules.items()} | {"data": _problem(read_params, "data", DataParams)}
     problems += chain.from_iterable(wrong.values())
@@ -114,7 +117,12 @@ def _check_writable(home: Path) -> None:
 
 def _stages() -> list[str]:
     """The stages of dvc.yaml that have a section in params.yaml."""
-    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    try:
+        stages = YAML(typ="safe").load(GRAPH)["stages"]
+    except OSError as error:
+        raise GraftError(f"{GRAPH} cannot be read: {error.strerror}. Run this in the project folder.") from None
+    except YAMLError as error:
+        raise GraftError(f"{GRAPH} is not valid YAML: {error}") from None
     return [name for name, stage in stages.items() if name in stage.get("params", ())]
 
 

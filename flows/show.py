@@ -6,6 +6,7 @@ The outputs of a stage are read from dvc.lock, so no stage is named here. Artifa
 
 import base64
 import csv
+import hashlib
 import json
 import os
 import re
@@ -41,8 +42,11 @@ def model_name() -> str:
 
 
 def key_of(what: str) -> str:
-    """The key of an artifact, for which Prefect takes lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{model_name()}-{what}")
+    """The key of an artifact, for which Prefect takes a-z, digits and dashes; no two models share one."""
+    name = model_name()
+    plain = re.sub(r"[^a-z0-9]+", "-", name)
+    mark = "" if plain == name else f"-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return re.sub(r"[^a-z0-9]+", "-", f"{plain}{mark}-{what}")
 
 
 class Progress:
@@ -186,5 +190,5 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _short(cell: str) -> str:
-    """Round a decimal number to four places; leave any other text as it is."""
-    return f"{float(cell):.4f}" if cell.replace(".", "", 1).replace("-", "").isdigit() and "." in cell else cell
+    """Round a decimal number to four places; leave any other text, such as a class named 18.5-25, as it is."""
+    return f"{float(cell):.4f}" if re.fullmatch(r"-?[0-9]+\.[0-9]+", cell) else cell

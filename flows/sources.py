@@ -29,7 +29,7 @@ def imported(dvc: Dvc) -> Contents:
         GraftError: naming every source that cannot be listed.
     """
     listed = dvc.sources(preflight.imported_data()) | _in_s3(workspace.images_folder())
-    found = {workspace.without_password(source): held for source, held in listed.items()}
+    found = {workspace.without_password(source): held for source, held in listed.items() if held}   # as `rows` keep it
     if failed := [f"{source} cannot be listed: {held['error']}" for source, held in found.items() if "error" in held]:
         raise GraftError("\n       ".join(failed) + "\n       Expected sources that `dvc update` can read: check the "
                          "address in the .dvc file, the network, and the worker's credentials.")

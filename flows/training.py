@@ -10,6 +10,7 @@ params.yaml sets *what* is made, the flow's parameters *whether* to refresh and 
 
 import argparse
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from flows import handover, model_folder, outcome, preflight, retraining, show, 
 from flows.dvc import Dvc
 from flows.stages import StageRun, plain_task, run_stage, without_traceback
 from flows.waiting import Waiting
-from graft.errors import LINES, printable, reported
+from graft.errors import LINES, GraftError, printable, reported
 from pipeline.intake.comparison import as_text, compare, read_images
 from tasks import artifacts
+from tasks.params import PARAMS, read_sections
 from tasks.repository import project_folder
 
 
@@ -50,6 +52,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = ".", dat
     with model_folder.entered(folder):
         if reason:
             retraining.show_reason(reason)
+        before = read_sections()
         with Dvc() as dvc:
             with Waiting("checks", get_run_logger().info):
                 if data_commit:
@@ -58,6 +61,7 @@ def training(refresh: bool = False, publish: bool = True, folder: str = ".", dat
             runs = bring_up_to_date(dvc, refresh)
         result = {"stages": [vars(run) for run in runs]}
         if publish:
+            refuse_other_params(before)
             result |= decide_and_publish({run.stage: run.seconds for run in runs})
         return outcome.ended(show.model_name(), result, artifacts.read_json(artifacts.METRICS)["accuracy"]["value"])
 
@@ -66,6 +70,11 @@ def bring_up_to_date(dvc: Dvc, refresh: bool) -> list[StageRun]:
     """Run every stage, show what came out, and push it if there is a DVC remote."""
     with Waiting("data", get_run_logger().info):
         workspace.prepare(dvc)
+        changed = " ".join(map(shlex.quote, workspace.changed_images(dvc)))
+    if changed:
+        get_run_logger().warning("%s: not as its .dvc file says: git does not know what this run is trained on. If "
+                                 "you changed it, run `dvc add %s`; if a newer commit did, `dvc checkout`, then run "
+                                 "it again", changed, changed)
     if refresh:
         refresh_data(dvc)
     has_remote = dvc.remote() is not None
@@ -106,6 +115,14 @@ def push_results(dvc: Dvc) -> None:
     """Push data, outputs and run-cache to the DVC remote, so that other machines restore instead of training."""
     with Waiting("push", get_run_logger().info) as waiting:
         dvc.run(*workspace.PUSH, on_line=waiting.heard)
+
+
+def refuse_other_params(before: dict) -> None:
+    """Raise `GraftError` if params.yaml has changed since `before`: the version would record what did not make it."""
+    now = read_sections()
+    if changed := [name for name in before | now if before.get(name) != now.get(name)]:
+        raise GraftError(f"{PARAMS}: {', '.join(changed)}: changed while the run was going, so that its stages do not "
+                         "all have the same values. Nothing is published. Run it again: what is up to date is kept.")
 
 
 @plain_task(task_run_name="gate")

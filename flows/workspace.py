@@ -95,16 +95,23 @@ def take_data(revision: str) -> str:
 
 
 def tracked_images() -> list[str]:
-    """The `.dvc` files below data/ that track this model's images, relative to this folder; none for images in S3.
+    """The `.dvc` files that track this model's images, relative to this folder; none for images in S3.
 
     They belong to the images' folder, to one around it or to something in it.
     """
-    images = images_folder()
+    images, project = images_folder(), project_folder()
     if isinstance(images, S3Path):
         return []
-    found = sorted((project_folder() / "data").glob("**/*.dvc"))
-    return [os.path.relpath(file) for file in found
-            if (data := file.with_suffix("")).is_relative_to(images) or images.is_relative_to(data)]
+    around = [Path(f"{each}.dvc") for each in (images, *images.parents) if project in each.parents]
+    found = {*filter(Path.is_file, around), *images.glob("**/*.dvc")}
+    return [os.path.relpath(file) for file in sorted(found)]
+
+
+def changed_images(dvc: Dvc) -> list[str]:
+    """What of this model's images is not as their `.dvc` files say: somebody added some, or pulled a newer commit."""
+    files = tracked_images()
+    lines = dvc.run("status", *files, on_line=lambda line: None) if files else []
+    return [line.partition("modified:")[2].strip() for line in lines if "modified:" in line]
 
 
 def images_folder() -> Path | S3Path:
@@ -160,7 +167,7 @@ def _share(dvc: Dvc, shared: Path) -> None:
         dvc.run("config", "--local", key, value)
     registry = os.environ.get(REGISTRY_VARIABLE) or LOCAL_REGISTRY
     if "://" not in registry:                       # a folder in the clone would be lost after the run
-        os.environ[REGISTRY_VARIABLE] = str(shared / registry)
+        os.environ[REGISTRY_VARIABLE] = str(shared / Path(registry).expanduser())
 
 
 def _remote_with(commit: str) -> str | None:

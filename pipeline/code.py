@@ -68,7 +68,7 @@ def _imports(path: Path) -> tuple[frozenset[Path], frozenset[str]]:
     """The files of this project and the libraries that a module names in its import statements."""
     body = _at_import(path) if path.name == "__init__.py" else _tree(path).body
     files, libraries = set(), set()
-    for name in (name for node in _statements(body) for name in _imported_names(node)):
+    for name in (name for node in _statements(body) for name in _imported_names(node, path)):
         if name.split(".")[0] in PACKAGES:
             files.update(_files(name))
         else:
@@ -76,11 +76,14 @@ def _imports(path: Path) -> tuple[frozenset[Path], frozenset[str]]:
     return frozenset(files), frozenset(libraries)
 
 
-def _imported_names(node: ast.AST) -> list[str]:
+def _imported_names(node: ast.AST, path: Path) -> list[str]:
+    """The dotted names in a statement of the module at `path`, after which `from . import x` is named."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.level == 0:
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if isinstance(node, ast.ImportFrom):
+        package = path.parents[node.level - 1].parts if node.level else ()
+        module = ".".join([*package, *filter(None, [node.module])])
+        return [module, *(f"{module}.{alias.name}" for alias in node.names)]
     return []
 
 

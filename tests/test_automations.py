@@ -92,11 +92,17 @@ from prefect import flow, runtime
 from flows.automations import BLOCK, apply, automations
 from flows.outcome import emit
 from prefect.blocks.webhook import Webhook
+from prefect.states import Completed
 
 identity = Webhook.load(BLOCK)._block_document_id
 apply(automations(identity, stuck_after=timedelta(seconds=10), stale_after=timedelta(seconds=10)))
 emit("model.promoted", "tiny", {})
 emit("model.judged", "tiny", {"run": "tiny 2: HOLD 93.2%", "reasons": 'a "close" race'})
+
+@flow(name="new-data")
+def look():
+    time.sleep(2)       # a heartbeat of a shorter run may be told after its end
+    return Completed(name="Nothing new")
 
 @flow(name="training")
 def training(kill: bool):
@@ -105,6 +111,8 @@ def training(kill: bool):
         time.sleep(600)
     raise ValueError('a "quoted" mistake\\nof two lines')
 
+if sys.argv[1] == "fail":
+    look()
 training(kill=sys.argv[1] == "kill")
 """
 
@@ -129,6 +137,8 @@ def test_a_failed_a_killed_and_a_stale_one_and_a_verdict_are_reported(prefect_se
         wait_for(lambda words=words: any(words in text for text in webhook.texts))
     killed = prefect_server.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
     assert any(run["state"]["message"].startswith("no heartbeat") for run in killed)
+    [looked] = prefect_server.ask("flow_runs/filter", {"flows": {"name": {"any_": ["new-data"]}}})
+    assert looked["state_name"] == "Nothing new", "that it ended, under whatever name, is a sign of life"
 
 
 WATCH = """

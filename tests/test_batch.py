@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,11 @@ import pytest
 from PIL import Image
 from tiny_bundle import COLOURS, make_bundle, make_images
 
+from flows import batch_prediction
 from graft.errors import GraftError
 from graft.model.classifier import Classifier
 from graft.store import StoreError
-from pipeline.cluster.batch import Batch
+from pipeline.cluster.batch import Batch, Summary
 from pipeline.cluster.shards import shard_of
 
 
@@ -82,7 +84,7 @@ def test_a_killed_run_is_continued(bundle, images, tmp_path):
     assert output.read_bytes() == whole.read_bytes()
 
 
-def test_changed_images_and_another_model_are_predicted_again(bundle, images, tmp_path):
+def test_changed_images_another_folder_and_another_model_are_predicted_again(bundle, images, tmp_path):
     output = tmp_path / "out.csv"
     batch = Batch(str(images), output, bundle, shard_size=4)
     predicted(batch, batch.pending)
@@ -91,6 +93,8 @@ def test_changed_images_and_another_model_are_predicted_again(bundle, images, tm
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [3]
     batch.shards[0].part.write_text("half a")
     assert [shard.number for shard in Batch(str(images), output, bundle, shard_size=4).pending] == [1, 3]
+    copied = shutil.copytree(images, tmp_path / "copy")        # with the same names, sizes and times
+    assert len(Batch(str(copied), output, bundle, shard_size=4).pending) == 4
     other = make_bundle(tmp_path / "other", temperature=2.0)
     assert len(Batch(str(images), output, other, shard_size=4).pending) == 4
 
@@ -185,3 +189,8 @@ def test_the_flow_predicts_shard_by_shard(bundle, images, tmp_path):
     assert done.stdout.splitlines()[-1] == f"{output}: 14 images, 1 unknown, 1 unreadable"
     assert "2 of 2 shards to predict" in done.stderr and "shard 2" in done.stderr
     assert len(pd.read_csv(output)) == 14
+
+
+def test_a_class_named_unknown_is_counted_beside_the_answers_unknown():
+    said = batch_prediction.table(Summary(images=9, unknown=2, labels=Counter(unknown=5, red=2)))
+    assert "| (unknown) | 2 |\n| unknown | 5 |" in said

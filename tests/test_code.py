@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scratch import Project
-from pipeline.code import DOCUMENTED, ROOT, code_of, digest_of, imported_files, without_comments
+from pipeline.code import DOCUMENTED, ROOT, _imported_names, code_of, digest_of, imported_files, without_comments
 from tasks.code import weights
 
 SILENT = {tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -117,3 +117,14 @@ def test_another_version_of_a_library_reruns_what_imports_it(project):
                "code.version = lambda name: '99' if name == 'scikit-learn' else real(name)\n"
                "print(code.code_of('tasks.sample')['sklearn'], 'sklearn' in code.code_of('tasks.split'))")
     assert project.run("python", "-c", program).stdout.split() == ["99", "False"]
+
+
+def test_what_is_imported_relatively_counts_like_what_is_named_in_full():
+    def named(text: str, path: str) -> list[str]:
+        return _imported_names(ast.parse(text).body[0], Path(path))
+
+    assert named("from . import x", "tasks/split.py") == ["tasks", "tasks.x"]
+    assert named("from .shards import y", "pipeline/cluster/batch.py") == ["pipeline.cluster.shards",
+                                                                           "pipeline.cluster.shards.y"]
+    assert named("from ..code import z", "pipeline/cluster/__init__.py") == ["pipeline.code", "pipeline.code.z"]
+    assert named("from pipeline import code", "tasks/split.py") == ["pipeline", "pipeline.code"]

@@ -62,6 +62,9 @@ def test_a_failure_gives_the_reason_of_the_stage_and_the_worker_lives_on(reposit
             dvc.run("repro", "broken", on_line=shown.append)
         assert shown[-1] == "working"
         assert str(caught.value) == "the stage broken failed: params.yaml: x is wrong\n       and y"
+        (repository / "dvc.yaml").write_text(PIPELINE.replace("broken:\n", "broken:\n    always_changed: true\n"))
+        with pytest.raises(GraftError, match="the stage broken failed: params.yaml: x is wrong"):
+            dvc.plan("broken")
         with pytest.raises(GraftError, match="'nowhere' not found"):
             dvc.run("repro", "nowhere", on_line=quiet)
         assert outcome(dvc.run("repro", "other", on_line=shown.append)) == "ran"
@@ -127,3 +130,16 @@ def test_of_an_import_from_s3_the_listing_tells_each_change_and_no_file_is_fetch
     assert found[0] == found[1] and {folder: files for folder, (files, _) in found[2].items()} == {"cat": 2, "dog": 1}
     assert all(found[0][folder] != found[2][folder] for folder in ("cat", "dog"))
     assert not (repository / ".dvc/cache").exists() and not (repository / "pets").exists()
+
+
+def test_what_keeps_the_worker_from_answering_is_told_and_it_lives_on(repository):
+    (repository / ".dvc/config").write_text("[core]\n    remote = store\n    no_scm = True\n")
+    with Dvc() as dvc:
+        with pytest.raises(GraftError, match="core.remote is 'store', but there is no such remote here. Run `dvc rem"):
+            dvc.remote()
+        shutil.rmtree(".dvc/tmp")
+        (repository / ".dvc/tmp").touch()               # as if this user might not write there
+        with pytest.raises(GraftError, match="`dvc plan` failed:\nERROR: FileExistsError.*tmp"):
+            dvc.plan()
+        (repository / ".dvc/tmp").unlink()
+        assert dvc.plan() == ["first", "second"]

@@ -14,6 +14,7 @@ from test_workspace import git
 
 from benchmarks.scratch import Project
 from flows import handover
+from pipeline.code import ROOT
 
 PIPELINE = """
 stages:
@@ -74,11 +75,14 @@ def test_gpu_stages_run_on_the_gpu_pool_and_only_once(repository, prefect_server
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    (tmp_path / "store/checkpoints/train").mkdir(parents=True)
+    (tmp_path / "store/checkpoints/train/abc.npz").write_text("of a host that was lost")
     with prefect_server.worker("gpu", GRAFT_SHARED=str(tmp_path / "gpu"), RAN=str(tmp_path / "gpu.txt")):
         said = parent()
     assert "('prepare', 'ran')\n('train', 'restored')\n('tune', 'restored')\n('evaluate', 'ran')" in said
     assert (tmp_path / "cpu.txt").read_text().split() == ["prepare", "evaluate"]
     assert (tmp_path / "gpu.txt").read_text().split() == ["train", "tune"]
+    assert (tmp_path / "gpu/.graft/train/abc.npz").exists(), "the worker keeps checkpoints for the run after a kill"
     assert (repository / MODEL / "four.txt").read_text() == "a cat"
 
     (repository / MODEL / "dvc.lock").unlink()  # no worker runs now: what is in the run-cache is not asked for again
@@ -87,3 +91,22 @@ def test_gpu_stages_run_on_the_gpu_pool_and_only_once(repository, prefect_server
         (repository / MODEL / f"{name}.txt").unlink()
     subprocess.run(["dvc", "pull", "--quiet", "data/pets"], cwd=repository, env=everything, check=True)
     assert parent().count("'restored'") == 3
+
+
+NOWHERE = """
+from flows import handover
+from graft.errors import GraftError
+
+for name in ("stages/nowhere", "gpu"):
+    try:
+        handover._run(name, {"names": ["train"]})
+    except GraftError as error:
+        print(error)
+"""
+
+
+def test_a_deployment_that_nobody_has_made_is_one_message(prefect_server):
+    done = subprocess.run([sys.executable, "-c", NOWHERE], cwd=ROOT, capture_output=True, text=True,
+                          env={**prefect_server.environment, "PYTHONPATH": str(ROOT)})
+    said = [line.partition(": there is no such deployment")[0] for line in done.stdout.splitlines()]
+    assert said == [f"GRAFT_GPU_DEPLOYMENT is '{name}'" for name in ("stages/nowhere", "gpu")], done.stderr

@@ -113,3 +113,17 @@ def test_a_run_is_of_a_models_folder_with_the_data_of_that_model(project):
         assert Path.cwd() == project / OTHER
         assert workspace.tracked_images() == ["../../data/fruit.dvc"]
     assert workspace.tracked_images() == ["data/pets/one.dvc", "data/pets.dvc"]
+    (project / "data").rename(project / "photos")       # `flows.start` takes any folder of the project
+    (project / "params.yaml").write_text("data: {images: photos/pets}")
+    assert workspace.tracked_images() == ["photos/pets/one.dvc", "photos/pets.dvc"]
+
+
+@pytest.mark.parametrize("deployments, added", [
+    ("[{name: retraining}]", None),
+    ("[{name: retraining, schedules: [{slug: mine, interval: 3600}]}]", {"interval": 3600})])
+def test_without_a_schedule_or_with_another_kind_a_second_model_has_the_same(project, deployments, added):
+    (project / "prefect.yaml").write_text(f"deployments: {deployments}\n")
+    start.start("data/fruit", "starter", "other")
+    found = YAML(typ="safe").load(project / "prefect.yaml")["deployments"]
+    wanted = [{"slug": "other", "parameters": {"folder": OTHER}} | added] if added else []
+    assert [each for one in found for each in one.get("schedules", []) if each["slug"] != "mine"] == wanted

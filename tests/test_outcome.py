@@ -1,5 +1,6 @@
 """Runs are named after what came out, and a verdict is visible in Prefect's list of runs, on a real server."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from prefect_server import wait_for
 
 from flows import outcome
+from graft.watch.comparison import DRIFTED, FEW, QUIET, STEADY
 from pipeline.code import ROOT
 
 PROMOTED = {"verdict": "PROMOTE", "reasons": ["better"], "published": "s3://bucket/models/pets@7", "is_new": True}
@@ -56,3 +58,13 @@ def told(server, run: dict) -> list[dict]:
     """The payloads of the events that tell this run's verdict."""
     found = server.ask("events/filter", {"filter": {"event": {"name": ["model.judged"]}}})["events"]
     return [each["payload"] for each in found if each["payload"]["run"] == run["name"]]
+
+
+def test_every_state_that_a_flow_ends_in_counts_as_an_end():
+    """A run that ends in another one would be marked as crashed ten minutes later: see `flows.automations`."""
+    calls = [node for file in (ROOT / "flows").glob("*.py") for node in ast.walk(ast.parse(file.read_text()))
+             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Completed"]
+    names = {option.value.value for call in calls for option in call.keywords
+             if option.arg == "name" and isinstance(option.value, ast.Constant)}
+    verdicts = {verdict.capitalize() for verdict in (DRIFTED, STEADY, FEW, QUIET)}
+    assert {"Nothing new", "Unreachable"} <= names and names | verdicts <= set(outcome.ENDINGS)

@@ -1,8 +1,10 @@
 """Mistakes that a user can make before anything runs: each told in one message, all at once, without a traceback."""
 
+import importlib
 import os
 import shutil
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import fresh
 import pytest
 from intake_images import write_classes
 
+import flows
 from benchmarks.scratch import Project
 from flows import preflight  # before prefect, which reads its settings when it is imported
 from graft.errors import GraftError
@@ -204,3 +207,26 @@ def test_dvc_cannot_hash_a_link_to_a_missing_file_and_waits_for_no_ignored_folde
         (tmp_path / "images/gone.jpg").symlink_to("nowhere")
         with pytest.raises(Exception, match="failed to reproduce"):
             repo.reproduce()
+
+
+@pytest.mark.parametrize("graph, said", [
+    (None, "dvc.yaml cannot be read: No such file or directory. Run this in the project folder."),
+    ("<<<<<<< HEAD\nstages: {}\n=======\n", "dvc.yaml is not valid YAML"),
+    ("stages:\n  split: {cmd: x, params: [split]}\n  spilt: {cmd: x, params: [spilt]}\n",
+     "dvc.yaml: stage 'spilt' has no module tasks/spilt.py. Did you mean 'split'?")])
+def test_a_graph_that_is_missing_or_of_another_version_is_one_message(project, graph, said):
+    (project.folder / "dvc.yaml").unlink() if graph is None else (project.folder / "dvc.yaml").write_text(graph)
+    with pytest.raises(GraftError) as caught:
+        preflight.check()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("direct", ["internal.example", "*"])
+def test_hosts_that_the_user_reaches_without_a_proxy_stay_so(monkeypatch, name, direct):
+    """Python heeds the name in capitals only where the other is not set."""
+    for each in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, direct)
+    importlib.reload(flows)
+    assert urllib.request.proxy_bypass("internal.example") and urllib.request.proxy_bypass("localhost")

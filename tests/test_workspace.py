@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import workspace
+from flows import sources, workspace
 from flows.dvc import Dvc
 from graft.errors import GraftError
 from pipeline.code import ROOT
@@ -95,6 +95,10 @@ def test_a_clone_has_the_data_and_shares_what_is_named_by_its_content(clone, che
         workspace.prepare(dvc)
         workspace.prepare(dvc)          # a second time changes nothing
         dvc.run("status", on_line=lambda line: None)
+        assert workspace.changed_images(dvc) == []
+        (clone / "data/pets/two.txt").write_text("a dog")
+        assert workspace.changed_images(dvc) == ["data/pets"]
+        (clone / "data/pets/two.txt").unlink()
     assert (clone / "data/pets/one.txt").read_text() == "a cat"
     assert os.environ["GRAFT_REGISTRY"] == str(checkout / "registry")
     assert sorted(path.name for path in (clone / ".graft").iterdir()) == ["activations", "fit"]
@@ -122,6 +126,14 @@ def test_a_clone_takes_the_data_files_of_a_newer_commit_and_nothing_else(clone, 
         workspace.take_data("nowhere")
 
 
+def test_a_registry_in_the_home_folder_is_not_in_the_clone(clone, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GRAFT_REGISTRY", "~/models")
+    with Dvc() as dvc:
+        workspace.prepare(dvc)
+    assert os.environ["GRAFT_REGISTRY"] == str(tmp_path / "models")
+
+
 def test_data_that_are_nowhere_are_told_with_what_to_do(clone, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_SHARED", str(tmp_path / "empty"))
     with Dvc() as dvc, pytest.raises(GraftError, match=r"data/pets\.dvc: .*Run `dvc push` on the machine with them"):
@@ -134,3 +146,15 @@ def test_a_run_by_hand_works_where_it_stands(clone, monkeypatch):
         workspace.prepare(dvc)
     assert os.environ["GRAFT_REGISTRY"] == "registry"
     assert not (clone / ".graft").exists()
+
+
+def test_an_import_whose_source_is_empty_looks_the_same_after_it_was_kept(clone, tmp_path):
+    """Else what was seen would always differ from what is there, and a look would wait for ever."""
+    (clone / "params.yaml").write_text("data: {images: data/more}\n")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/one.txt").write_text("a dog")
+    with Dvc() as dvc:
+        dvc.run("import-url", str(tmp_path / "source"), "data/more", on_line=lambda line: None)
+        (tmp_path / "source/one.txt").unlink()
+        found = sources.imported(dvc)
+    assert sources.contents_of(sources.rows(found)) == found

@@ -98,7 +98,7 @@ class Batch:
         self.others: dict[str, str] = {}
         images = self._images()
         groups = iter(lambda: list(islice(images, shard_size)), [])
-        self.shards = [shard_of(self.parts, number, group, self._model_digest)
+        self.shards = [shard_of(self.parts, number, group, f"{self._model_digest} {self.source}")
                        for number, group in enumerate(groups, start=1)]
         if not self.shards:
             raise GraftError(f"source '{source}' contains no images. Expected a folder or s3://bucket/prefix with "

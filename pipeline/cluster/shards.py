@@ -31,14 +31,14 @@ class Shard:
         return zlib.decompress(self.packed).decode(errors="surrogateescape").split("\0")
 
 
-def shard_of(parts: Path, number: int, images: list[tuple[str, str]], model: str) -> Shard:
-    """The shard of some images, whose part in the folder `parts` is named after them and the model.
+def shard_of(parts: Path, number: int, images: list[tuple[str, str]], origin: str) -> Shard:
+    """The shard of some images, whose part in the folder `parts` is named after them and their origin.
 
     Args:
         images: name and mark of each; the mark changes with its contents.
-        model: a digest of the model.
+        origin: digests of the model and the folder: rows contain the path.
     """
-    digest = hashlib.sha256(model.encode())
+    digest = hashlib.sha256(origin.encode(errors="surrogateescape"))
     for name, mark in images:
         digest.update(f"{name}\0{mark}\0".encode(errors="surrogateescape"))
     names = "\0".join(name for name, _ in images).encode(errors="surrogateescape")
