@@ -49,7 +49,14 @@ def to_features(table, levels):
     held_out = artifacts.read_held_out(artifacts.TRANSFER_HELD_OUT)[0]
     folds = held_out["fold"].to_numpy() if len(held_out) == len(table) else assign_folds(
         labels, table["group"].to_numpy(str), FOLDS)
-    return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
+    return Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names), may_mirror())
+
+
+def may_mirror() -> bool:
+    """Whether a head may learn from mirrored images: not where `extract.augmentation.horizontal_flip` is false."""
+    from tasks import artifacts
+
+    return artifacts.read_json(artifacts.BACKBONE)["augmentation"]["horizontal_flip"] is not False
 
 
 def compared(features, index, names: list[str]) -> tuple[float, bool, object]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from graft.errors import GraftError, did_you_mean, reported
 from tasks.data import DataParams
-from tasks.features import read_features
+from tasks.features import may_mirror, read_features
 from tasks.params import FitParams, params, read_params
 
 
@@ -67,7 +67,7 @@ def fit_convex(transfer: TransferParams, table, index, levels) -> None:
     folds = assign_folds(labels, table["group"].to_numpy(str), transfer.folds)
     if (count := folds.max() + 1) < transfer.folds:
         print(f"{count} folds instead of {transfer.folds}, because the smallest class has so few groups of images")
-    features = selection.Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names))
+    features = selection.Features(levels[:, 0], levels[:, 1], labels, folds, len(class_names), may_mirror())
     compared = selection.compare_sets(features, index, candidate_levels(transfer.levels, index.names))
     best = min(compared, key=lambda candidate: candidate.log_loss)
     head = selection.fit_head(features.units(index.columns(best.levels)), best.penalty, best.is_mirrored, best.axes)

@@ -1,5 +1,7 @@
 """What cross-validation chooses, on features whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,7 @@ def test_noise_is_answered_with_the_shares_of_the_classes():
 def test_mirrored_images_are_trained_on_where_they_help(mirrored, expected):
     data = features(images=60, noise=100, mirrored=mirrored)
     assert selection.compare(data, ["all"], np.arange(104)).is_mirrored is expected
+    assert not selection.compare(replace(data, may_mirror=False), ["all"], np.arange(104)).is_mirrored
 
 
 def test_the_head_that_is_fitted_to_all_images_reads_raw_features():

@@ -4,7 +4,7 @@ A level is the pooled output of the network at the end of a block. Standardizati
 images, since they use no label; coefficients never come from the images that they are judged on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Features:
         mirrored: likewise, of the mirrored images.
         labels: int `(images,)` in 0 to `classes` - 1.
         folds: int `(images,)`, see `pipeline.probing.folds`.
+        may_mirror: whether a head may learn from mirrored images.
     """
 
     plain: np.ndarray
@@ -33,15 +34,16 @@ class Features:
     labels: np.ndarray
     folds: np.ndarray
     classes: int
+    may_mirror: bool = True
 
     def units(self, chosen: np.ndarray) -> "Features":
         """The same images with some of the units, bool `(units,)` or int."""
-        return Features(self.plain[:, chosen], self.mirrored[:, chosen], self.labels, self.folds, self.classes)
+        return replace(self, plain=self.plain[:, chosen], mirrored=self.mirrored[:, chosen])
 
     def images(self, chosen: np.ndarray) -> "Features":
         """Some of the images, bool `(images,)`."""
-        arrays = (each[chosen] for each in (self.plain, self.mirrored, self.labels, self.folds))
-        return Features(*arrays, self.classes)
+        arrays = ("plain", "mirrored", "labels", "folds")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def compare_sets(features: Features, index: Index, sets: list[list[str]]) -> lis
 
 @one_thread
 def compare(features: Features, levels: list[str], columns: np.ndarray, near: float | None = None) -> Candidate:
-    """Choose the penalty, then whether mirrored images help; both by the mean log loss out of fold.
+    """Choose the penalty, then whether mirrored images help, if they may; both by the mean log loss out of fold.
 
     Args:
         features: of all levels.
@@ -88,7 +90,7 @@ def compare(features: Features, levels: list[str], columns: np.ndarray, near: fl
     axes = principal_axes(chosen.plain)
     plain, mirrored = (axes.project(each, np.float32) for each in (chosen.plain, chosen.mirrored))
     penalty, logits = _best_penalty(chosen, plain, near)
-    both, _ = _out_of_fold(chosen, [plain, mirrored], penalty)
+    both = _out_of_fold(chosen, [plain, mirrored], penalty)[0] if chosen.may_mirror else logits
     if is_mirrored := _loss(both, chosen) < _loss(logits, chosen):
         logits = both
     accuracy = float((logits.argmax(axis=1) == chosen.labels).mean())

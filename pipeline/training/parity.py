@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from decimal import ROUND_UP, Context
 from functools import partial
 from pathlib import Path
 
@@ -44,14 +45,19 @@ def compare(expected: tuple, published: tuple) -> dict:
         published: likewise.
 
     Returns:
-        `images`, their number; `largest_difference` between two probabilities, to one significant digit; `same_label`
-        and `same_unknown`, the shares of images, 0 to 1, with the same label and the same answer to "unknown?".
+        `images`, their number; `largest_difference` between two probabilities, rounded up to one significant digit;
+        `same_label` and `same_unknown`, the shares of images, 0 to 1, with the same label and the same answer to
+        "unknown?".
     """
     (probabilities, is_unknown), (others, is_unknown_there) = expected, published
     same_label = probabilities.argmax(axis=1) == others.argmax(axis=1)
-    return {"images": len(others), "largest_difference": float(f"{abs(probabilities - others).max():.0e}"),
+    return {"images": len(others), "largest_difference": _rounded_up(abs(probabilities - others).max()),
             "same_label": round(float(same_label.mean()), 4),
             "same_unknown": round(float((is_unknown == is_unknown_there).mean()), 4)}
+
+
+def _rounded_up(difference: np.floating) -> float:
+    return float(Context(prec=1, rounding=ROUND_UP).create_decimal(float(difference)))
 
 
 def keras_answers(folder: Path, model: keras.Model, images: list[Path]) -> tuple:
