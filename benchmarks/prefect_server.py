@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 from benchmarks.processes import ENDS_WITH_PARENT, end, free_port, wait_for
 from infra import gpu_scaling
 
 BIN = Path(sys.executable).parent
+BUSY = 503
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -49,8 +52,14 @@ class Server:
             return False
 
     def ask(self, path: str, body: dict | None = None):
-        """The API's reply to a GET, or to a POST of `body`."""
-        return gpu_scaling.ask(self.api, path, body, self.environment.get("PREFECT_API_AUTH_STRING", ""))
+        """The API's reply to a GET, or to a POST of `body`. A busy server, which answers 503, is asked again."""
+        for waited_s in (1, 2, 4, 8, 0):
+            try:
+                return gpu_scaling.ask(self.api, path, body, self.environment.get("PREFECT_API_AUTH_STRING", ""))
+            except HTTPError as error:
+                if error.code != BUSY or not waited_s or path == "health":
+                    raise
+                time.sleep(waited_s)
 
     def prefect(self, folder: Path, *arguments: str) -> str:
         """Run the command `prefect` in a folder and return its output; it imports that folder's code."""

@@ -3,10 +3,12 @@
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from graft.machine.cores import cpu_count
+
+HEARS_S = 1.0           # how long a wait may last before the thread looks for signals
 
 
 class InThreads(Iterator):
@@ -64,6 +66,13 @@ def in_order(pool: Executor, function: Callable, items: Iterable, ahead: int, wa
     for item in items:
         waiting.append(pool.submit(function, item))
         if len(waiting) > ahead:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield _result(waiting.popleft())
+
+
+def _result(future: Future) -> Any:
+    """What a future gives. A main thread that waits without end may never hear of Ctrl-C: another thread may get it."""
+    while not future.done():
+        wait([future], timeout=HEARS_S)
+    return future.result()

@@ -227,7 +227,7 @@ class _Fit:
     def _average(self) -> None:
         """Give the model the average of its weights, if the optimizer keeps one: a copy, as JAX would share memory."""
         weights = self.model.trainable_variables
-        if not int(self.model.optimizer.iterations):        # float16 leaves steps out until the scale of its loss fits
+        if not np.array(self.model.optimizer.iterations):     # float16 leaves out steps until its scale fits
             return
         self.model.optimizer.finalize_variable_values(weights)
         assign(weights, [np.array(variable) for variable in weights])
