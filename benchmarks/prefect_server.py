@@ -53,13 +53,15 @@ class Server:
 
     def ask(self, path: str, body: dict | None = None):
         """The API's reply to a GET, or to a POST of `body`. A busy server, which answers 503, is asked again."""
-        for waited_s in (1, 2, 4, 8, 0):
+        password = self.environment.get("PREFECT_API_AUTH_STRING", "")
+        for pause_s in (1, 2, 4, 8):
             try:
-                return gpu_scaling.ask(self.api, path, body, self.environment.get("PREFECT_API_AUTH_STRING", ""))
+                return gpu_scaling.ask(self.api, path, body, password)
             except HTTPError as error:
-                if error.code != BUSY or not waited_s or path == "health":
+                if error.code != BUSY or path == "health":
                     raise
-                time.sleep(waited_s)
+            time.sleep(pause_s)
+        return gpu_scaling.ask(self.api, path, body, password)
 
     def prefect(self, folder: Path, *arguments: str) -> str:
         """Run the command `prefect` in a folder and return its output; it imports that folder's code."""
