@@ -21,7 +21,8 @@ JOINS = {
         "folder / file": OURS, "project / file": OURS, "project_folder() / folder": "checked there: inside the project",
         "project_folder() / MODELS / check_name(name)": CHECKED},
     "flows/preflight.py": {"folder / name": LOCAL, "folder.with_name(folder.name + '.dvc')": LOCAL},
-    "flows/workspace.py": {"CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / Path(registry).expanduser()": LOCAL},
+    "flows/workspace.py": {
+        "CACHE / name": OURS, "shared / CACHE / name": OURS, "shared / Path(registry).expanduser()": LOCAL},
     "graft/browser/folder.py": {"folder / name": OURS, "here / script": OURS},
     "graft/browser/runtime.py": {"Path(package, name)": OURS},
     "graft/machine/files.py": {"folder / f'.{os.getpid()}-{secrets.token_hex(6)}.tmp'": OURS},
