@@ -4,7 +4,6 @@ It imports the server at once, then reads the port to listen on from standard in
 nobody needs the server, or its run was killed.
 """
 
-import fcntl
 import gc
 import os
 import signal
@@ -22,10 +21,12 @@ def main() -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    from graft.machine.files import lock
+
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
-            with open(get_current_settings().home / "start.lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)    # of two at once, each would create the tables of the one database
+            with open(get_current_settings().home / "start.lock", "w") as file:
+                lock(file)          # of two at once, each would create the tables of the one database
                 await super().startup(sockets)
 
     gc.freeze()

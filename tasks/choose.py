@@ -67,7 +67,7 @@ class Experiment:
         self.trials: dict[Setting, Trial] = {}
 
     def train(self, setting: Setting, epochs: int) -> bool:
-        """Train a setting up to so many epochs, and judge it; False if the budget does not allow it."""
+        """Train a setting and judge it after so many epochs, though a killed run went further; False beyond the budget."""
         from tasks import artifacts
 
         before, share = self.trials.get(setting), self.shares[setting.cut]
@@ -78,7 +78,6 @@ class Experiment:
             return False
         self.left -= passes
         *_, logits = self.tuner.fit(setting, epochs)
-        # a killed run may have trained it further already: every setting is judged after as many epochs
         self.trials[setting] = judged(setting, epochs, logits[epochs], passes + (before.passes if before else 0))
         return True
 
