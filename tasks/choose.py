@@ -67,7 +67,7 @@ class Experiment:
         self.trials: dict[Setting, Trial] = {}
 
     def train(self, setting: Setting, epochs: int) -> bool:
-        """Train a setting and judge it after so many epochs, though a killed run went further; False beyond the budget."""
+        """Train a setting, and judge it as it was after so many epochs; False if the budget does not allow it."""
         from tasks import artifacts
 
         before, share = self.trials.get(setting), self.shares[setting.cut]
